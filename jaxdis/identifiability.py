@@ -1,0 +1,113 @@
+"""What theory says of known graphs: which latents can be told apart.
+
+Rows are children: `G^z[i, j] = 1` iff the past of z_j acts on z_i, and
+`G^a[i, l] = 1` iff the action a_l acts on z_i.
+
+Source: Lachapelle et al. 2022 (arXiv 2107.10098), graph criterion; Lachapelle et al.
+2024 (arXiv 2401.04890), partial disentanglement.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Int
+
+Graph = Int[Array, "..."] | Bool[Array, "..."]
+
+
+def as_graph(graph: Graph, name: str) -> Int[Array, "d p"]:
+    """The graph as integers, after checks that name it `name` in the message.
+
+    Raises:
+      ValueError: if it is not a matrix, or holds other values than 0 and 1 (the values
+        of a traced graph cannot be checked).
+    """
+    if jnp.ndim(graph) != 2:
+        raise ValueError(
+            f"{name} has shape {jnp.shape(graph)}; it must be a matrix: one row a "
+            "latent, one column a parent"
+        )
+    traced = isinstance(graph, jax.core.Tracer)
+    if not traced and not np.isin(np.asarray(graph), (0, 1)).all():
+        raise ValueError(
+            f"{name} holds other values than 0 and 1; pass a graph, such as "
+            "probability > 0.5"
+        )
+    return jnp.asarray(graph).astype(jnp.int32)
+
+
+def as_graphs(
+    gz: Graph | None, ga: Graph | None, names: tuple[str, str] = ("gz", "ga")
+) -> tuple[Int[Array, "d d"] | None, Int[Array, "d a"] | None]:
+    """Both graphs of one model as integers, after checks; either may be None.
+
+    Raises:
+      ValueError: if both are None, gz is not square, or their rows differ in number.
+    """
+    if gz is None and ga is None:
+        raise ValueError(f"{names[0]} and {names[1]} are both None; give at least one")
+    gz = None if gz is None else as_graph(gz, names[0])
+    ga = None if ga is None else as_graph(ga, names[1])
+    if gz is not None and gz.shape[0] != gz.shape[1]:
+        raise ValueError(
+            f"{names[0]} has shape {gz.shape}; it must be square, latents by latents"
+        )
+    if gz is not None and ga is not None and gz.shape[0] != ga.shape[0]:
+        raise ValueError(
+            f"{names[1]} has {ga.shape[0]} rows and {names[0]} has {gz.shape[0]}; both "
+            "must have one row a latent"
+        )
+    return gz, ga
+
+
+def consistency_pattern(gz: Graph | None, ga: Graph | None) -> Bool[Array, "d d"]:
+    """Which codes a latent may still be a function of, once the graphs are learned.
+
+        C[i, j] = 1  iff  Pa_i in Pa_j, Ch_i in Ch_j (both of G^z) and Pa^a_i in Pa^a_j
+
+    z_i can stay a function of the codes of all z_j with C[i, j] = 1. C is reflexive and
+    transitive, and in general not symmetric.
+
+    Args:
+      gz: temporal graph [d, d] of 0/1, rows are children, or None without time.
+      ga: action graph [d, a] of 0/1, rows are children, or None without actions.
+
+    Returns:
+      C, [d, d].
+
+    Raises:
+      ValueError: if both graphs are None, a shape is wrong, or a value is not 0 or 1.
+
+    Source: Lachapelle et al. 2024 (arXiv 2401.04890), definition of consistency.
+    """
+    gz, ga = as_graphs(gz, ga)
+    escapes = []  # counts of the edges of i that j lacks; inclusion is a count of 0
+    if gz is not None:
+        escapes += [gz @ (1 - gz).T, gz.T @ (1 - gz)]
+    if ga is not None:
+        escapes += [ga @ (1 - ga).T]
+    return jnp.stack(escapes).sum(0) == 0
+
+
+def graph_criterion(gz: Graph | None, ga: Graph | None) -> Bool[Array, ""]:
+    """Whether the graphs identify every latent, up to order and element-wise maps.
+
+        criterion  iff  C = I
+
+    Equivalently: for every latent p, the parent sets, child sets and action targets
+    that contain p have nothing but p in common.
+
+    Args:
+      gz: temporal graph [d, d] of 0/1, rows are children, or None without time.
+      ga: action graph [d, a] of 0/1, rows are children, or None without actions.
+
+    Returns:
+      A boolean scalar.
+
+    Raises:
+      ValueError: as `consistency_pattern`.
+
+    Source: Lachapelle et al. 2022 (arXiv 2107.10098), graph criterion.
+    """
+    pattern = consistency_pattern(gz, ga)
+    return (pattern == jnp.eye(len(pattern), dtype=bool)).all()

@@ -1,0 +1,64 @@
+"""The terms of the objectives. Everything here is minimised."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdis import gaussian
+
+
+def gaussian_reconstruction(
+    x: Float[Array, "*b x"], mean: Float[Array, "*b x"], std: Float[Array, ""]
+) -> Float[Array, "*b"]:
+    """Negative log-likelihood `-sum_D log N(x; mean, std^2)` in nats."""
+    return -jnp.sum(gaussian.log_prob(x, mean, std**2), axis=-1)
+
+
+def negative_elbo(
+    reconstruction: Float[Array, "*b"],
+    kl: Float[Array, "*b"],
+    beta: Float[Array, ""] | float = 1.0,
+) -> Float[Array, "*b"]:
+    """`E_q[-log p(x | z)] + beta KL(q(z | x) || p(z))`, example by example, in nats.
+
+    Source: Kingma and Welling 2014, equation 3; beta of Higgins et al. 2017.
+    """
+    return reconstruction + beta * kl
+
+
+def annealed_bound(
+    step: Float[Array, ""],
+    full: Float[Array, ""] | float,
+    target: Float[Array, ""],
+    warmup: Float[Array, ""],
+    descent: Float[Array, ""],
+) -> Float[Array, ""]:
+    """Bound on a graph's edges: `full` until `warmup`, then a straight line to `target`.
+
+    `target + (full - target) clip(1 - (step - warmup) / descent, 0, 1)`.
+
+    Args:
+      step: steps taken so far.
+      full: number of cells of the graph, where the bound starts.
+      target: the edges allowed in the end.
+      warmup: steps before the descent, in which the encoder settles.
+      descent: steps that the descent takes; 0 is a jump.
+
+    Note: the published code leaves `warmup` out of the line, so that with a warm-up the
+      bound jumps when it ends and later falls below the target.
+    """
+    fraction = 1.0 - (step - warmup) / jnp.maximum(descent, 1.0)
+    return target + (full - target) * jnp.clip(fraction, 0.0, 1.0)
+
+
+def dual_ascent(
+    multiplier: Float[Array, ""], defect: Float[Array, ""], rate: Float[Array, ""]
+) -> Float[Array, ""]:
+    """One step of the multiplier of `defect <= 0`, with restart.
+
+    `mu <- max(0, mu + rate * defect)`, and `mu <- 0` as soon as `defect < 0`, so that a
+    constraint that holds stops pushing at once. A defect of exactly 0 is no restart.
+
+    Source: Gallego-Posada et al. 2022 (arXiv 2208.04425), section 4.2.
+    """
+    ascended = jnp.maximum(0.0, multiplier + rate * defect)
+    return jnp.where(defect < 0, 0.0, ascended)

@@ -1,0 +1,1 @@
+"""One file a paper: `Config`, `PRESETS`, `make(config, spec) -> System`."""

@@ -1,0 +1,568 @@
+"""Mechanism sparsity: latents identified by sparse causal graphs.
+
+A VAE whose prior p(z^t | z^{t-1}, a) factorises over latents, each with its own small
+network that sees its inputs through a learned binary mask: the rows of G^z (past
+latents) and of G^a (actions). Few edges make the latents identifiable up to
+permutation, if the true graph satisfies a criterion (`identifiability`).
+
+Source: Lachapelle et al. 2022, "Disentanglement via Mechanism Sparsity Regularization"
+(arXiv 2107.10098), extended by arXiv 2401.04890.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float
+
+from jaxdis import gaussian, identifiability, losses, masks, metrics, nets, parallel
+from jaxdis.data import synthetic
+from jaxdis.data.synthetic import Sequences, Spec
+from jaxdis.train import minimise
+from jaxdis.types import Metrics, Params, PRNGKey, System, TrainState
+
+POSTERIOR_FLOOR = 1e-4  # variances and standard deviations never fall below these
+PRIOR_FLOOR = 1e-6
+DECODER_FLOOR = 1e-4
+
+Graph = Literal["learned", "dense", "true"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is compiled in; the defaults are the paper's.
+
+    Attributes:
+      z_dim: latents of the model, at most the observed variables.
+      encoder, decoder: hidden widths.
+      transition: hidden widths of each latent's transition network.
+      time_graph, action_graph: what G^z and G^a start from and whether they move:
+        "learned", "dense" (frozen at 1: no regularisation) or "true" (frozen at the
+        ground truth). Ignored where the data have no past or no actions.
+      mask: relaxation of the edges, a key of `masks.RELAXATIONS`.
+      mask_draws: one mask a step shared by the "batch", or one per "example".
+      prior_variance: "independent" (one free variance a latent), "fixed" at its initial
+        value, or "dependent" (the second output of the transition network).
+      prior_variance_init: variance of z^t given its parents, at the start.
+      decoder_log_variance_init: start of v in `sd_x = exp(v / 2) + 1e-4`.
+      warmup: fraction of the steps before regularisation sets in.
+      warmup_masks: in the warm-up, "hold" samples and learns masks without pressure,
+        "frozen" sets them to 1.
+      descent: fraction of the steps in which the bound falls to its target.
+      decay: fraction of the steps, the last ones, in which the learning rate falls to 0
+        along a cosine.
+      batch: rows in a step.
+      precision: of matrix products; latents of std .01 need float32 ("highest").
+    """
+
+    z_dim: int = 10
+    encoder: tuple[int, ...] = (512,) * 6
+    decoder: tuple[int, ...] = (512,) * 6
+    transition: tuple[int, ...] = (512,) * 5
+    time_graph: Graph = "learned"
+    action_graph: Graph = "learned"
+    mask: Literal["soft", "straight_through", "hard_concrete"] = "soft"
+    mask_draws: Literal["batch", "example"] = "batch"
+    prior_variance: Literal["independent", "fixed", "dependent"] = "independent"
+    prior_variance_init: float = 1e-4
+    decoder_log_variance_init: float = -10.0
+    warmup: float = 0.0
+    warmup_masks: Literal["hold", "frozen"] = "hold"
+    descent: float = 0.5
+    decay: float = 0.0
+    batch: int = 1024
+    precision: Literal["highest", "high", "default"] = "highest"
+
+
+class Hyper(NamedTuple):
+    """What can be swept in one program; every field is a scalar array.
+
+    Attributes:
+      learning_rate: of Adam.
+      beta: weight of the KL divergence.
+      temperature: of the relaxed masks.
+      coeff_z, coeff_a: penalty per edge of G^z and G^a, divided by x_dim; 0 is off.
+      bound_z, bound_a: edges allowed in the end; the number of cells is off.
+      dual_rate: step of the multipliers' ascent.
+      warmup, descent, decay: as in the config, in steps; `steps` is the whole run.
+    """
+
+    learning_rate: Array | float
+    beta: Array | float
+    temperature: Array | float
+    coeff_z: Array | float
+    coeff_a: Array | float
+    bound_z: Array | float
+    bound_a: Array | float
+    dual_rate: Array | float
+    warmup: Array | float
+    descent: Array | float
+    decay: Array | float
+    steps: Array | float
+
+
+class Graphs(NamedTuple):
+    """One value per graph, None where the data have no such graph.
+
+    Attributes:
+      z: of G^z `[z, z]`, from past latents.
+      a: of G^a `[z, a]`, from actions.
+    """
+
+    z: Array | None
+    a: Array | None
+
+
+class ModelParams(NamedTuple):
+    """Parameters of one seed.
+
+    Attributes:
+      encoder, decoder: of `nets.MLP`.
+      decoder_log_variance: v in `sd_x = exp(v / 2) + 1e-4`.
+      transition: of `parallel.apply`; input groups are z and a, as far as present.
+      prior_raw_variance: s `[z]` in `var_p = softplus(s) + 1e-6`.
+      first_mean, first_raw_variance: prior of z^0 `[z]`, None without a past.
+      masks: logits of the edges.
+    """
+
+    encoder: Params
+    decoder: Params
+    decoder_log_variance: Array
+    transition: parallel.ParallelMLP
+    prior_raw_variance: Array
+    first_mean: Array | None
+    first_raw_variance: Array | None
+    masks: Graphs
+
+
+class Extra(NamedTuple):
+    """What the gradient does not move.
+
+    Attributes:
+      multipliers: dual variables of the edge bounds.
+      shift: centres the "dependent" raw variance on its initial value; measured on the
+        first batch.
+    """
+
+    multipliers: Graphs
+    shift: Array
+
+
+class Noise(NamedTuple):
+    """Every random number of one evaluation of the loss.
+
+    Attributes:
+      posterior: standard normal `[b, t, z]`.
+      masks: logistic, of the masks' shape, or with the batch in front.
+    """
+
+    posterior: Array
+    masks: Graphs
+
+
+class Terms(NamedTuple):
+    """The parts of the negative ELBO in nats per observed number, and the shift."""
+
+    reconstruction: Float[Array, "b"]
+    kl: Float[Array, "b"]
+    shift: Float[Array, ""]
+
+
+def check(config: Config, spec: Spec) -> None:
+    """Raises ValueError, naming the field, unless the config fits the data."""
+    if not 1 <= config.z_dim <= spec.x_dim:
+        raise ValueError(
+            f"config.z_dim must lie between 1 and x_dim = {spec.x_dim}, or no decoder "
+            f"can be injective; got {config.z_dim}"
+        )
+    if spec.gz is None and spec.ga is None:
+        raise ValueError("spec must have a graph: gz from a past, ga from actions")
+    for name in ("time_graph", "action_graph"):
+        if getattr(config, name) == "true" and config.z_dim != spec.z_dim:
+            raise ValueError(
+                f"config.{name}='true' needs as many latents as the data, z_dim = "
+                f"{spec.z_dim}; got config.z_dim = {config.z_dim}"
+            )
+    for name in ("warmup", "descent", "decay"):
+        if not 0.0 <= getattr(config, name) <= 1.0:
+            raise ValueError(
+                f"config.{name} is a fraction of the steps, in [0, 1]; got "
+                f"{getattr(config, name)}"
+            )
+    for name in ("encoder", "decoder", "transition"):
+        widths = getattr(config, name)
+        if not widths or min(widths) < 1:
+            raise ValueError(
+                f"config.{name} must list positive layer widths, got {widths}"
+            )
+    if config.prior_variance_init <= 0 or config.batch < 1:
+        raise ValueError(
+            "config.prior_variance_init must be positive and config.batch at least 1, "
+            f"got {config.prior_variance_init} and {config.batch}"
+        )
+
+
+def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
+    """The paper's values: Adam 5e-4, no penalty, the true number of edges as bound."""
+
+    def edges(graph: np.ndarray | None) -> float:
+        return 0.0 if graph is None else float(graph.sum())
+
+    return Hyper(
+        learning_rate=5e-4,
+        beta=1.0,
+        temperature=1.0,
+        coeff_z=0.0,
+        coeff_a=0.0,
+        bound_z=edges(spec.gz),
+        bound_a=edges(spec.ga),
+        dual_rate=5e-4,
+        warmup=config.warmup * steps,
+        descent=config.descent * steps,
+        decay=config.decay * steps,
+        steps=float(steps),
+    )
+
+
+def _inverse_softplus(x: float) -> float:
+    return float(np.log(np.expm1(x)))
+
+
+def _initial_logits(
+    start: Graph, truth: np.ndarray | None, shape: tuple[int, int], initial: Array
+) -> Array | None:
+    if truth is None:
+        return None
+    if start == "learned":
+        return jnp.full(shape, initial)
+    return masks.frozen(np.ones(shape) if start == "dense" else truth)
+
+
+def _networks(config: Config, spec: Spec) -> tuple[nets.MLP, nets.MLP]:
+    encoder = nets.MLP(config.encoder, 2 * config.z_dim, config.precision)
+    return encoder, nets.MLP(config.decoder, spec.x_dim, config.precision)
+
+
+def _present(*values: Array | None) -> tuple[Array, ...]:
+    return tuple(v for v in values if v is not None)
+
+
+def init_params(key: PRNGKey, config: Config, spec: Spec, hyper: Hyper) -> ModelParams:
+    """Initial parameters of one seed."""
+    encoder_key, decoder_key, transition_key = jax.random.split(key, 3)
+    d, past = config.z_dim, spec.gz is not None
+    encoder, decoder = _networks(config, spec)
+    initial = masks.RELAXATIONS[config.mask].initial(hyper.temperature)
+    return ModelParams(
+        encoder=encoder.init(encoder_key, jnp.zeros(spec.x_dim)),
+        decoder=decoder.init(decoder_key, jnp.zeros(d)),
+        decoder_log_variance=jnp.asarray(config.decoder_log_variance_init),
+        transition=parallel.init(
+            transition_key,
+            nets=d,
+            inputs=[d] * past + [spec.a_dim] * (spec.ga is not None),
+            hidden=config.transition,
+            out=2 if config.prior_variance == "dependent" else 1,
+        ),
+        prior_raw_variance=jnp.full(d, _inverse_softplus(config.prior_variance_init)),
+        first_mean=jnp.zeros(d) if past else None,
+        first_raw_variance=jnp.full(d, _inverse_softplus(1.0)) if past else None,
+        masks=Graphs(
+            z=_initial_logits(config.time_graph, spec.gz, (d, d), initial),
+            a=_initial_logits(config.action_graph, spec.ga, (d, spec.a_dim), initial),
+        ),
+    )
+
+
+def draw_noise(
+    key: PRNGKey, config: Config, params: ModelParams, batch: Sequences
+) -> Noise:
+    """Draws the random numbers of one evaluation of the loss."""
+    posterior_key, z_key, a_key = jax.random.split(key, 3)
+    b, t, _ = batch.x.shape
+    leading = (b,) if config.mask_draws == "example" else ()
+    keys = Graphs(
+        *(None if m is None else k for k, m in zip((z_key, a_key), params.masks))
+    )
+    return Noise(
+        posterior=jax.random.normal(posterior_key, (b, t, config.z_dim)),
+        masks=jax.tree.map(
+            lambda m, k: masks.logistic_noise(k, (*leading, *m.shape)),
+            params.masks,
+            keys,
+        ),
+    )
+
+
+def posterior(
+    params: ModelParams, config: Config, spec: Spec, x: Float[Array, "*b x"]
+) -> tuple[Float[Array, "*b z"], Float[Array, "*b z"]]:
+    """Mean and variance of q(z | x), `var = softplus(raw) + 1e-4`."""
+    encoder, _ = _networks(config, spec)
+    mean, raw = jnp.split(encoder.apply(params.encoder, x), 2, axis=-1)
+    return mean, jax.nn.softplus(raw) + POSTERIOR_FLOOR
+
+
+def transition_prior(
+    params: ModelParams,
+    config: Config,
+    past: Float[Array, "b z"] | None,
+    action: Float[Array, "b a"] | None,
+    sampled: Graphs,
+) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
+    """Mean and raw variance of p(z_i^t | G^z_i * z^{t-1}, G^a_i * a)."""
+    out = parallel.apply(
+        params.transition,
+        _present(past, action),
+        _present(*sampled),
+        precision=config.precision,
+    )
+    if config.prior_variance == "dependent":
+        return out[..., 0], out[..., 1]
+    raw = params.prior_raw_variance
+    if config.prior_variance == "fixed":
+        raw = jax.lax.stop_gradient(raw)
+    return out[..., 0], jnp.broadcast_to(raw[None], out.shape[:2])
+
+
+def elbo_terms(
+    params: ModelParams,
+    config: Config,
+    spec: Spec,
+    batch: Sequences,
+    noise: Float[Array, "b t z"],
+    sampled: Graphs,
+    shift: Float[Array, ""],
+    measure_shift: Bool[Array, ""] | bool = False,
+) -> Terms:
+    """The parts of the negative ELBO, each divided by `t * x_dim`.
+
+    Reconstruction `sum_t -log N(x^t; f(z^t), sd_x^2)`; divergence
+    `KL(q(z^t | x^t) || p(z^t | z^{t-1}, a))` of the last step and, where there is a
+    past, `KL(q(z^0 | x^0) || p(z^0))`. The last step's prior sees the sampled z^0.
+
+    Args:
+      params, config, spec, batch: model and data.
+      noise: standard normal, for z = mean + sqrt(var) * noise.
+      sampled: masks, drawn or thresholded.
+      shift: added to the raw variance of the "dependent" prior.
+      measure_shift: replace it by the shift that makes the batch's mean raw variance
+        that of `prior_variance_init`.
+    """
+    _, t, x_dim = batch.x.shape
+    mean, var = posterior(params, config, spec, batch.x)
+    z = mean + jnp.sqrt(var) * noise
+
+    _, decoder = _networks(config, spec)
+    std = jnp.exp(0.5 * params.decoder_log_variance) + DECODER_FLOOR
+    decoded = decoder.apply(params.decoder, z)
+    reconstruction = losses.gaussian_reconstruction(batch.x, decoded, std).sum(1)
+
+    past = z[:, 0] if t == 2 else None
+    prior_mean, raw = transition_prior(params, config, past, batch.a, sampled)
+    if config.prior_variance == "dependent":
+        start = _inverse_softplus(config.prior_variance_init)
+        measured = jax.lax.stop_gradient(start - raw.mean())
+        shift = jnp.where(measure_shift, measured, shift)
+        raw = raw + shift
+    prior_var = jax.nn.softplus(raw) + PRIOR_FLOOR
+    kl = gaussian.kl(mean[:, -1], var[:, -1], prior_mean, prior_var).sum(1)
+    if t == 2:
+        first_var = jax.nn.softplus(params.first_raw_variance) + PRIOR_FLOOR
+        first = gaussian.kl(
+            mean[:, 0], var[:, 0], params.first_mean[None], first_var[None]
+        )
+        kl = kl + first.sum(1)
+    return Terms(reconstruction / (t * x_dim), kl / (t * x_dim), shift)
+
+
+def edge_pressure(
+    edges: Float[Array, ""],
+    cells: int,
+    step: Array,
+    hyper: Hyper,
+    coeff: Array,
+    target: Array,
+    multiplier: Array,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """What one graph adds to the loss, and its next multiplier.
+
+    `c r + mu (r - bound)` with r the expected edges; c and mu are 0 in the warm-up.
+
+    Args:
+      edges: r.
+      cells: size of the graph, where the bound starts.
+      step: steps taken so far.
+      hyper: for the schedule and the dual rate.
+      coeff: c, the weight of one edge.
+      target: edges allowed in the end.
+      multiplier: mu.
+    """
+    on = step >= hyper.warmup
+    bound = losses.annealed_bound(step, cells, target, hyper.warmup, hyper.descent)
+    defect = edges - bound
+    ascended = losses.dual_ascent(
+        multiplier, jax.lax.stop_gradient(defect), hyper.dual_rate
+    )
+    pressure = on * coeff * edges + multiplier * defect
+    return pressure, jnp.where(on, ascended, 0.0)
+
+
+def make(config: Config, spec: Spec) -> System:
+    """Builds the system for data of the given sizes and graphs.
+
+    Minimised over everything but the multipliers:
+    `E[-ELBO] / (t D) + (c_z r_z + c_a r_a) / D + mu_z (r_z - b_z) + mu_a (r_a - b_a)`
+    with D = x_dim, r the expected edges of a graph and b its bound, which falls from
+    all cells to the target; the multipliers ascend on the defects and restart at 0 as
+    soon as a bound holds.
+
+    Raises:
+      ValueError: a config that does not fit the data; see `check`.
+
+    Source: Lachapelle et al. 2022, section 4; the constraint of arXiv 2401.04890.
+    """
+    check(config, spec)
+    relaxation = masks.RELAXATIONS[config.mask]
+
+    def thawed(log_alpha: Array, step: Array, hyper: Hyper) -> Array:
+        if config.warmup_masks == "hold":
+            return log_alpha
+        return jnp.where(step < hyper.warmup, masks.FROZEN, log_alpha)
+
+    def loss(
+        params: ModelParams,
+        state: TrainState,
+        batch: Sequences,
+        hyper: Hyper,
+        key: PRNGKey,
+    ) -> tuple[Array, tuple[Extra, Metrics]]:
+        noise = draw_noise(key, config, params, batch)
+        logits = jax.tree.map(lambda m: thawed(m, state.step, hyper), params.masks)
+        sampled = jax.tree.map(
+            lambda m, e: relaxation.sample(m, e, hyper.temperature), logits, noise.masks
+        )
+        terms = elbo_terms(
+            params,
+            config,
+            spec,
+            batch,
+            noise.posterior,
+            sampled,
+            state.extra.shift,
+            measure_shift=state.step == 0,
+        )
+        nll = losses.negative_elbo(terms.reconstruction, terms.kl, hyper.beta).mean()
+        total, multipliers = nll, {}
+        metrics = {
+            "nll": nll,
+            "reconstruction": terms.reconstruction.mean(),
+            "kl": terms.kl.mean(),
+        }
+        for name, log_alpha in logits._asdict().items():
+            if log_alpha is None:
+                continue
+            edges = masks.expected_size(
+                relaxation.probability(log_alpha, hyper.temperature)
+            )
+            pressure, multipliers[name] = edge_pressure(
+                edges,
+                log_alpha.size,
+                state.step,
+                hyper,
+                coeff=getattr(hyper, f"coeff_{name}") / spec.x_dim,
+                target=getattr(hyper, f"bound_{name}"),
+                multiplier=getattr(state.extra.multipliers, name),
+            )
+            total += pressure
+            metrics[f"edges_{name}"] = edges
+        extra = Extra(state.extra.multipliers._replace(**multipliers), terms.shift)
+        return total, (extra, metrics)
+
+    def init(key: PRNGKey, hyper: Hyper) -> TrainState:
+        params = init_params(key, config, spec, hyper)
+        multipliers = jax.tree.map(lambda _: jnp.zeros(()), params.masks)
+        extra = Extra(multipliers, shift=jnp.zeros(()))
+        return TrainState(
+            params, optimiser(hyper).init(params), extra, jnp.zeros((), int)
+        )
+
+    return System(
+        init=init,
+        step=minimise(loss, optimiser),
+        encode=lambda params, x: posterior(params, config, spec, x)[0],
+        report=partial(report, config, spec),
+    )
+
+
+def optimiser(hyper: Hyper) -> optax.GradientTransformation:
+    """Adam; the rate falls to 0 along a cosine over the last `hyper.decay` steps."""
+
+    def rate(count: Array) -> Array:
+        left = (hyper.steps - count) / jnp.maximum(hyper.decay, 1.0)
+        return hyper.learning_rate * (
+            0.5 - 0.5 * jnp.cos(jnp.pi * jnp.clip(left, 0, 1))
+        )
+
+    return optax.adam(rate)
+
+
+def report(
+    config: Config, spec: Spec, state: TrainState, batch: Sequences, key: PRNGKey
+) -> Metrics:
+    """Scores of one seed on held-out rows.
+
+    Steps of a sequence are stacked; z_hat is the encoder's mean; the masks of the nll
+    are the thresholded graphs.
+
+    Returns:
+      Scalars `mcc`, `r`, `r_con` (and with the transposed pattern, `r_con_t`), `nll`,
+      `dead`, and where a graph was learned and the sizes agree `shd`, `missing` and
+      `extra` edges. Arrays for pictures: `correlation`, and `graph_z`, `graph_a`, the
+      edge probabilities; rows (and columns, where they are latents) are in the order of
+      the true latents that the codes are matched to.
+    """
+    params = state.params
+    relaxation = masks.RELAXATIONS[config.mask]
+    temperature = jnp.ones(())
+    probabilities = jax.tree.map(
+        lambda m: relaxation.probability(m, temperature), params.masks
+    )
+    graphs = jax.tree.map(masks.threshold, probabilities)
+    noise = draw_noise(key, config, params, batch)
+    terms = elbo_terms(
+        params,
+        config,
+        spec,
+        batch,
+        noise.posterior,
+        jax.tree.map(lambda g: g.astype(float), graphs),
+        state.extra.shift,
+    )
+    z_hat = posterior(params, config, spec, batch.x)[0].reshape(-1, config.z_dim)
+    z = batch.z.reshape(-1, spec.z_dim)
+    correlation = metrics.correlation_matrix(z, z_hat)
+    order = metrics.assign(correlation)
+    pattern = identifiability.consistency_pattern(spec.gz, spec.ga)
+    figures = {
+        "mcc": metrics.mcc(z, z_hat),
+        "r": metrics.r(z, z_hat),
+        "r_con": metrics.r_con(z, z_hat, pattern),
+        "r_con_t": metrics.r_con(z, z_hat, pattern.T),
+        "nll": (terms.reconstruction + terms.kl).mean(),
+        "dead": metrics.dead(z_hat),
+        "correlation": correlation[:, order],
+    }
+    if config.z_dim != spec.z_dim:
+        return figures
+    missing, extra = metrics.edge_errors(spec.gz, spec.ga, *graphs, order)
+    figures |= {"shd": missing + extra, "missing": missing, "extra": extra}
+    if probabilities.z is not None:
+        figures["graph_z"] = probabilities.z[order][:, order]
+    if probabilities.a is not None:
+        figures["graph_a"] = probabilities.a[order]
+    return figures

@@ -1,0 +1,385 @@
+"""The one runner: many seeds and hyper-parameters of one system in one program."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.tree_util import Partial
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from jaxdis.types import Batch, Hyper, Metrics, Params, PRNGKey, System, TrainState
+
+# A row that had this many non-finite updates in a row is frozen: it has diverged.
+PATIENCE = 10
+
+Loss: TypeAlias = Callable[
+    [Params, TrainState, Batch, Hyper, PRNGKey], tuple[Array, tuple[Any, Metrics]]
+]
+Sampler: TypeAlias = Callable[[PRNGKey], Batch]
+
+
+class Rows(NamedTuple):
+    """The state of a run, one row a seed (and hyper-parameter point).
+
+    Attributes:
+      state: the system's states, stacked.
+      skipped: how many non-finite updates of each row were not applied.
+      streak: how many of them in a row just now.
+    """
+
+    state: TrainState
+    skipped: Int[Array, "n"]
+    streak: Int[Array, "n"]
+
+    @property
+    def failed(self) -> Bool[Array, "n"]:
+        """Rows that diverged and are frozen in their last finite state."""
+        return self.streak >= PATIENCE
+
+
+class Chunk(NamedTuple):
+    """What the host sees between two chunks.
+
+    Attributes:
+      step: steps taken.
+      rows: the run's state.
+      metrics: of each row, the mean over the chunk's applied updates.
+      seconds: the chunk's wall time, without compilation.
+    """
+
+    step: int
+    rows: Rows
+    metrics: dict[str, Float[np.ndarray, "n"]]
+    seconds: float
+
+
+class Result(NamedTuple):
+    """The end of a run.
+
+    Attributes:
+      rows: final state, one row a key.
+      step: steps taken; fewer than asked for if a callback stopped the run.
+      compile_s: seconds spent on tracing and compiling.
+      step_s: median over chunks of the seconds per step (of all rows together).
+      devices: devices used.
+    """
+
+    rows: Rows
+    step: int
+    compile_s: float
+    step_s: float
+    devices: int
+
+
+def minimise(
+    loss: Loss, tx: Callable[[Hyper], optax.GradientTransformation]
+) -> Callable[[TrainState, Batch, Hyper, PRNGKey], tuple[TrainState, Metrics]]:
+    """The step of a system that follows one gradient.
+
+    `params <- params + tx(grad loss)`; `extra` (multipliers, moving averages) is what
+    the loss returns, computed from the values before the step.
+
+    Args:
+      loss: `(params, state, batch, hyper, key) -> (loss, (extra, metrics))`; state is
+        the one before the step, for its `step` and `extra`.
+      tx: `hyper -> optimiser`, so that its rates are traced.
+    """
+
+    def step(
+        state: TrainState, batch: Batch, hyper: Hyper, key: PRNGKey
+    ) -> tuple[TrainState, Metrics]:
+        value_and_grad = jax.value_and_grad(loss, has_aux=True)
+        (value, (extra, metrics)), gradient = value_and_grad(
+            state.params, state, batch, hyper, key
+        )
+        updates, opt_state = tx(hyper).update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        state = TrainState(params, opt_state, extra, state.step + 1)
+        return state, {"loss": value, **metrics}
+
+    return step
+
+
+def grid(
+    keys: Key[Array, "s"], hyper: Hyper
+) -> tuple[Key[Array, "n"], Hyper, list[dict[str, float]]]:
+    """Crosses seeds with every combination of the hyper-parameters that are vectors.
+
+    Args:
+      keys: one key a seed.
+      hyper: NamedTuple of scalars and of vectors of values to try.
+
+    Returns:
+      Keys and hyper-parameters of the `g * s` rows (all seeds of a point are adjacent),
+      and the g points as dictionaries of numbers.
+    """
+    values = [np.atleast_1d(np.asarray(v, np.float32)) for v in hyper]
+    for name, value in zip(hyper._fields, values, strict=True):
+        if value.ndim != 1 or value.size == 0:
+            raise ValueError(
+                f"hyper.{name} must be a number or a non-empty vector of numbers, "
+                f"got shape {value.shape}"
+            )
+    mesh = np.meshgrid(*values, indexing="ij")
+    flat = [m.reshape(-1) for m in mesh]
+    points = [
+        dict(zip(hyper._fields, map(float, point), strict=True))
+        for point in zip(*flat, strict=True)
+    ]
+    seeds = keys.shape[0]
+    rows = type(hyper)(*(jnp.asarray(np.repeat(f, seeds)) for f in flat))
+    return keys[jnp.tile(jnp.arange(seeds), len(points))], rows, points
+
+
+def seed_keys(seeds: int, first: int = 0) -> Key[Array, "s"]:
+    """Keys of seeds `first, first + 1, ...`; more seeds leave the others' unchanged."""
+    return jax.vmap(jax.random.key)(jnp.arange(first, first + seeds))
+
+
+def seed_mesh(rows: int) -> Mesh:
+    """A mesh with the one axis "seed" over as many devices as there are rows to fill."""
+    devices = jax.devices()[: min(rows, jax.device_count())]
+    return Mesh(np.array(devices), ("seed",), axis_types=(AxisType.Auto,))
+
+
+def _shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
+    row = NamedSharding(mesh, PartitionSpec("seed"))
+    return row, NamedSharding(mesh, PartitionSpec())
+
+
+def _pad(tree: Any, n: int) -> Any:
+    """Repeats rows until there are n, because devices want equal shares."""
+    return jax.tree.map(lambda a: a[jnp.arange(n) % a.shape[0]], tree)
+
+
+def _all_finite(tree: Any) -> Bool[Array, ""]:
+    leaves = [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.inexact)]
+    return jnp.stack([jnp.isfinite(a).all() for a in leaves]).all()
+
+
+def _guarded_step(
+    system: System, row: Rows, batch: Batch, hyper: Hyper, key: PRNGKey
+) -> tuple[Rows, Metrics, Bool[Array, ""]]:
+    """One step of one row, applied only if all it would write is finite."""
+    state, metrics = system.step(row.state, batch, hyper, key)
+    frozen = row.failed
+    applied = _all_finite((state, metrics)) & ~frozen
+    state = jax.tree.map(
+        lambda new, old: jnp.where(applied, new, old), state, row.state
+    )
+    missed = (~applied & ~frozen).astype(jnp.int32)
+    streak = jnp.where(applied, 0, row.streak + missed)
+    return Rows(state, row.skipped + missed, streak), metrics, applied
+
+
+def init_rows(
+    system: System, keys: Key[Array, "n"], hyper: Hyper, mesh: Mesh | None = None
+) -> Rows:
+    """Initial state of every row, laid out over the mesh by the program that makes it."""
+
+    def init(key: PRNGKey, hyper: Hyper) -> Rows:
+        zero = jnp.zeros((), jnp.int32)
+        return Rows(system.init(key, hyper), zero, zero)
+
+    shardings = None if mesh is None else _shardings(mesh)[0]
+    return jax.jit(jax.vmap(init), out_shardings=shardings)(keys, hyper)
+
+
+def make_chunk(system: System, mesh: Mesh) -> Callable[..., tuple[Rows, Metrics]]:
+    """The compiled unit of training: `length` steps of all rows.
+
+    `chunk(rows, keys, hyper, sample, start, length) -> (rows, metrics)` loops over steps
+    inside a vmap over rows inside a shard_map over devices inside one jit. Rows never
+    meet, so there is nothing to communicate, and shard_map lets the compiler add
+    nothing. `start` and `length` are traced: chunks of any length are one program.
+    """
+
+    def steps(
+        row: Rows, key: PRNGKey, hyper: Hyper, sample: Sampler, start: Array, end: Array
+    ) -> tuple[Rows, Metrics]:
+        def body(i: Array, carry: Any) -> Any:
+            row, sums, count = carry
+            batch_key, step_key = jax.random.split(jax.random.fold_in(key, i))
+            row, metrics, applied = _guarded_step(
+                system, row, sample(batch_key), hyper, step_key
+            )
+            sums = jax.tree.map(
+                lambda s, m: s + jnp.where(applied, m, 0), sums, metrics
+            )
+            return row, sums, count + applied
+
+        batch = jax.eval_shape(sample, key)
+        metrics = jax.eval_shape(system.step, row.state, batch, hyper, key)[1]
+        sums = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
+        row, sums, count = jax.lax.fori_loop(start, end, body, (row, sums, 0))
+        # 0 / 0 = NaN is the honest mean of a chunk in which no update was applied.
+        return row, jax.tree.map(lambda s: s / count, sums)
+
+    def chunk(
+        rows: Rows,
+        keys: Array,
+        hyper: Hyper,
+        sample: Sampler,
+        start: Array,
+        length: Array,
+    ) -> tuple[Rows, Metrics]:
+        one = lambda *row: steps(*row, sample, start, start + length)  # noqa: E731
+        return jax.vmap(one)(rows, keys, hyper)
+
+    row, all_ = PartitionSpec("seed"), PartitionSpec()
+    sharded = jax.shard_map(
+        chunk,
+        mesh=mesh,
+        in_specs=(row, row, row, all_, all_, all_),
+        out_specs=row,
+        # Nothing communicates, so there is nothing to check; and with the check every
+        # loop inside a system would have to declare which of its carries vary.
+        check_vma=False,
+    )
+    return jax.jit(sharded, donate_argnums=0)
+
+
+def _check_run(keys: Array, steps: int, chunk: int) -> None:
+    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) or keys.ndim != 1:
+        raise ValueError(
+            "keys must be a vector of typed keys, one a row, as `seed_keys(8)` or "
+            f"`jax.random.split(key, 8)` gives; got shape {keys.shape}, {keys.dtype}"
+        )
+    if keys.shape[0] == 0:
+        raise ValueError("keys must hold at least one key, got none")
+    for name, value in (("steps", steps), ("chunk", chunk)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def run(
+    system: System,
+    sample: Sampler,
+    keys: Key[Array, "n"],
+    hyper: Hyper,
+    *,
+    steps: int,
+    chunk: int,
+    mesh: Mesh | None = None,
+    on_chunk: Sequence[Callable[[Chunk], bool | None]] = (),
+    start: tuple[int, Rows] | None = None,
+) -> Result:
+    """Trains one row per key in one compiled program.
+
+    Step i of a row uses `fold_in(key, i)`, so a row's numbers depend neither on the
+    other rows, nor on the chunk length, nor on interruptions.
+
+    Args:
+      system: the method.
+      sample: `key -> batch`. Give data as a `jax.tree_util.Partial(draw, data)`: its
+        arrays become arguments of the program instead of constants inside it.
+      keys: one key per row.
+      hyper: the system's hyper-parameters; each field a scalar or one value per row
+        (`grid` makes both keys and hyper of a sweep).
+      steps: steps to take in all.
+      chunk: steps between two visits of the host.
+      mesh: devices with the axis "seed"; default all of them. Rows are padded to a
+        multiple of the mesh, and the padding is dropped from all that is returned.
+      on_chunk: called in order with a `Chunk`; a true return value stops the run.
+      start: steps already taken and their rows, to go on from.
+
+    Returns:
+      The final rows and the timing.
+
+    Raises:
+      ValueError: untyped or no keys, steps or chunk below 1, a hyper field of another
+        length than keys.
+    """
+    _check_run(keys, steps, chunk)
+    n = keys.shape[0]
+    for name, value in zip(hyper._fields, hyper, strict=True):
+        if jnp.shape(value) not in ((), (n,)):
+            raise ValueError(
+                f"hyper.{name} must be a scalar or one value per key, shape ({n},); "
+                f"got shape {jnp.shape(value)}"
+            )
+    hyper = jax.tree.map(lambda h: jnp.broadcast_to(jnp.asarray(h, float), (n,)), hyper)
+    sample = sample if isinstance(sample, Partial) else Partial(sample)
+
+    mesh = seed_mesh(n) if mesh is None else mesh
+    row_sharding, replicated = _shardings(mesh)
+    padded = -(-n // mesh.size) * mesh.size
+    keys, hyper = jax.device_put(_pad((keys, hyper), padded), row_sharding)
+    sample = jax.device_put(sample, replicated)
+
+    began = time.perf_counter()
+    if start is None:
+        step, rows = 0, init_rows(system, keys, hyper, mesh)
+    else:
+        step, rows = start
+        rows = jax.device_put(_pad(rows, padded), row_sharding)
+    at = partial(jnp.asarray, dtype=jnp.int32)
+    program = make_chunk(system, mesh)
+    program = program.lower(rows, keys, hyper, sample, at(step), at(chunk)).compile()
+    compile_s = time.perf_counter() - began
+
+    step_s = []
+    while step < steps:
+        length = min(chunk, steps - step)
+        began = time.perf_counter()
+        arguments = jax.device_put((at(step), at(length)), replicated)
+        rows, metrics = program(rows, keys, hyper, sample, *arguments)
+        metrics = jax.tree.map(lambda m: np.asarray(m)[:n], metrics)
+        seconds = time.perf_counter() - began
+        step_s.append(seconds / length)
+        step += length
+        seen = Chunk(step, jax.tree.map(lambda a: a[:n], rows), metrics, seconds)
+        if any([callback(seen) for callback in on_chunk]):
+            break
+    return Result(
+        jax.tree.map(lambda a: a[:n], rows),
+        step,
+        compile_s,
+        float(np.median(step_s)) if step_s else 0.0,
+        mesh.size,
+    )
+
+
+def evaluator(
+    system: System, batch: Batch, keys: Key[Array, "n"], mesh: Mesh | None = None
+) -> Callable[[TrainState], dict[str, np.ndarray]]:
+    """Compiles `system.report` for all rows on one batch.
+
+    Args:
+      system: the method.
+      batch: held-out rows, the same for every row of the run.
+      keys: one key a row, for what the report draws at random.
+      mesh: as in `run`.
+
+    Returns:
+      `state -> figures`, on the host, with one row a key.
+    """
+    n = keys.shape[0]
+    mesh = seed_mesh(n) if mesh is None else mesh
+    row_sharding, replicated = _shardings(mesh)
+    padded = -(-n // mesh.size) * mesh.size
+    keys = jax.device_put(_pad(keys, padded), row_sharding)
+    batch = jax.device_put(batch, replicated)
+    row = PartitionSpec("seed")
+    report = jax.jit(
+        jax.shard_map(
+            jax.vmap(system.report, in_axes=(0, None, 0)),
+            mesh=mesh,
+            in_specs=(row, PartitionSpec(), row),
+            out_specs=row,
+            check_vma=False,
+        )
+    )
+
+    def evaluate(state: TrainState) -> dict[str, np.ndarray]:
+        state = jax.device_put(_pad(state, padded), row_sharding)
+        figures = report(state, batch, keys)
+        return jax.tree.map(lambda a: np.asarray(a)[:n], figures)
+
+    return evaluate
