@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdis import gaussian
+from jaxdis.types import Scalar
 
 
 def gaussian_reconstruction(
@@ -16,7 +17,7 @@ def gaussian_reconstruction(
 def negative_elbo(
     reconstruction: Float[Array, "*b"],
     kl: Float[Array, "*b"],
-    beta: Float[Array, ""] | float = 1.0,
+    beta: Scalar = 1.0,
 ) -> Float[Array, "*b"]:
     """`E_q[-log p(x | z)] + beta KL(q(z | x) || p(z))`, example by example, in nats.
 
@@ -26,13 +27,13 @@ def negative_elbo(
 
 
 def annealed_bound(
-    step: Float[Array, ""],
-    full: Float[Array, ""] | float,
-    target: Float[Array, ""],
-    warmup: Float[Array, ""],
-    descent: Float[Array, ""],
+    step: Scalar,
+    full: Scalar,
+    target: Scalar,
+    warmup: Scalar,
+    descent: Scalar,
 ) -> Float[Array, ""]:
-    """Bound on a graph's edges: `full` until `warmup`, then a straight line to `target`.
+    """Bound on a graph's edges: `full` until `warmup`, then a line to `target`.
 
     `target + (full - target) clip(1 - (step - warmup) / descent, 0, 1)`.
 
@@ -50,9 +51,7 @@ def annealed_bound(
     return target + (full - target) * jnp.clip(fraction, 0.0, 1.0)
 
 
-def dual_ascent(
-    multiplier: Float[Array, ""], defect: Float[Array, ""], rate: Float[Array, ""]
-) -> Float[Array, ""]:
+def dual_ascent(multiplier: Scalar, defect: Scalar, rate: Scalar) -> Float[Array, ""]:
     """One step of the multiplier of `defect <= 0`, with restart.
 
     `mu <- max(0, mu + rate * defect)`, and `mu <- 0` as soon as `defect < 0`, so that a

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxdis.types import PRNGKey
+from jaxdis.types import PRNGKey, Scalar
 
 # Beyond any logistic draw, and its sigmoid rounds to 0 or 1 in every float type.
 FROZEN = 1e4
@@ -34,9 +34,9 @@ class Relaxation(NamedTuple):
       initial: `temperature -> log_alpha` of a mask that starts nearly dense.
     """
 
-    sample: Callable[[Array, Array, Array], Array]
-    probability: Callable[[Array, Array], Array]
-    initial: Callable[[Array], Array]
+    sample: Callable[[Array, Array, Scalar], Array]
+    probability: Callable[[Array, Scalar], Array]
+    initial: Callable[[Scalar], Scalar]
 
 
 def logistic_noise(key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
@@ -44,35 +44,35 @@ def logistic_noise(key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
     return jax.random.logistic(key, shape)
 
 
-def _soft(log_alpha: Array, noise: Array, temperature: Array) -> Array:
+def _soft(log_alpha: Array, noise: Array, temperature: Scalar) -> Array:
     return jax.nn.sigmoid((log_alpha + noise) / temperature)
 
 
-def _straight_through(log_alpha: Array, noise: Array, temperature: Array) -> Array:
+def _straight_through(log_alpha: Array, noise: Array, temperature: Scalar) -> Array:
     soft = _soft(log_alpha, noise, temperature)
     # `soft - stop(soft)` is exactly 0, so the forward value is exactly 0 or 1.
     return (soft > 0.5).astype(soft.dtype) + (soft - jax.lax.stop_gradient(soft))
 
 
-def _hard_concrete(log_alpha: Array, noise: Array, temperature: Array) -> Array:
+def _hard_concrete(log_alpha: Array, noise: Array, temperature: Scalar) -> Array:
     stretched = _soft(log_alpha, noise, temperature) * (STRETCH_HIGH - STRETCH_LOW)
     return jnp.clip(stretched + STRETCH_LOW, 0.0, 1.0)
 
 
-def _bernoulli_probability(log_alpha: Array, temperature: Array) -> Array:
+def _bernoulli_probability(log_alpha: Array, temperature: Scalar) -> Array:
     return jax.nn.sigmoid(log_alpha)
 
 
-def _hard_concrete_probability(log_alpha: Array, temperature: Array) -> Array:
+def _hard_concrete_probability(log_alpha: Array, temperature: Scalar) -> Array:
     return jax.nn.sigmoid(log_alpha - temperature * np.log(-STRETCH_LOW / STRETCH_HIGH))
 
 
-def _hard_concrete_initial(temperature: Array) -> Array:
+def _hard_concrete_initial(temperature: Scalar) -> Scalar:
     return temperature * (np.log1p(-STRETCH_LOW) - np.log(STRETCH_HIGH - 1.0))
 
 
-SOFT = Relaxation(_soft, _bernoulli_probability, lambda _: jnp.asarray(5.0))
-"""`m = sigmoid((log_alpha + e) / tau)`, P(edge) = sigmoid(log_alpha), initially .993."""
+SOFT = Relaxation(_soft, _bernoulli_probability, lambda _: 5.0)
+"""`m = sigmoid((log_alpha + e) / tau)`; P(edge) = sigmoid(log_alpha), at first .993."""
 
 STRAIGHT_THROUGH = SOFT._replace(sample=_straight_through)
 """Forward 1[m > 1/2], backward the gradient of the soft mask."""

@@ -1,10 +1,13 @@
 """Encoders and decoders. The only file that imports flax."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import jax
 from flax import linen as nn
 from jaxtyping import Array, Float
+
+from jaxdis.types import Params
 
 LEAKY_SLOPE = 0.2
 
@@ -43,3 +46,8 @@ class MLP(nn.Module):
             if index < len(self.hidden):
                 x = nn.leaky_relu(x, LEAKY_SLOPE)
         return x
+
+
+def apply(network: nn.Module, params: Params, x: Float[Array, "..."]) -> Array:
+    """The output of a network; `Module.apply` for networks without mutable state."""
+    return cast(Array, network.apply(params, x))

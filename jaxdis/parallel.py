@@ -7,6 +7,7 @@ by the batch is folded into the first-layer weights, since
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -59,9 +60,7 @@ def init(
     return ParallelMLP(
         inputs=tuple(weight(n, (nets, n, first)) for n in inputs),
         bias=jnp.zeros((nets, first)),
-        hidden=tuple(
-            weight(n, (nets, n, m)) for n, m in zip(hidden, hidden[1:], strict=False)
-        ),
+        hidden=tuple(weight(n, (nets, n, m)) for n, m in pairwise(hidden)),
         out=weight(last, (nets, last, out)),
         out_bias=weight(last, (nets, out)),
     )

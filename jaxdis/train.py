@@ -48,14 +48,16 @@ class Chunk(NamedTuple):
 
     Attributes:
       step: steps taken.
-      rows: the run's state.
+      rows: the run's state; its buffers are reused as soon as the callbacks return.
       metrics: of each row, the mean over the chunk's applied updates.
+      length: steps in this chunk.
       seconds: the chunk's wall time, without compilation.
     """
 
     step: int
     rows: Rows
     metrics: dict[str, Float[np.ndarray, "n"]]
+    length: int
     seconds: float
 
 
@@ -119,7 +121,7 @@ def grid(
       Keys and hyper-parameters of the `g * s` rows (all seeds of a point are adjacent),
       and the g points as dictionaries of numbers.
     """
-    values = [np.atleast_1d(np.asarray(v, np.float32)) for v in hyper]
+    values = [np.atleast_1d(np.asarray(v, float)) for v in hyper]
     for name, value in zip(hyper._fields, values, strict=True):
         if value.ndim != 1 or value.size == 0:
             raise ValueError(
@@ -133,7 +135,7 @@ def grid(
         for point in zip(*flat, strict=True)
     ]
     seeds = keys.shape[0]
-    rows = type(hyper)(*(jnp.asarray(np.repeat(f, seeds)) for f in flat))
+    rows = type(hyper)(*(jnp.asarray(np.repeat(f, seeds), float) for f in flat))
     return keys[jnp.tile(jnp.arange(seeds), len(points))], rows, points
 
 
@@ -143,7 +145,7 @@ def seed_keys(seeds: int, first: int = 0) -> Key[Array, "s"]:
 
 
 def seed_mesh(rows: int) -> Mesh:
-    """A mesh with the one axis "seed" over as many devices as there are rows to fill."""
+    """A mesh with the one axis "seed" over as many devices as there are rows."""
     devices = jax.devices()[: min(rows, jax.device_count())]
     return Mesh(np.array(devices), ("seed",), axis_types=(AxisType.Auto,))
 
@@ -155,7 +157,14 @@ def _shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
 
 def _pad(tree: Any, n: int) -> Any:
     """Repeats rows until there are n, because devices want equal shares."""
-    return jax.tree.map(lambda a: a[jnp.arange(n) % a.shape[0]], tree)
+    return jax.tree.map(
+        lambda a: a if a.shape[0] == n else a[jnp.arange(n) % a.shape[0]], tree
+    )
+
+
+def _take(tree: Any, n: int) -> Any:
+    """The first n rows, without a copy if that is all of them."""
+    return jax.tree.map(lambda a: a if a.shape[0] == n else a[:n], tree)
 
 
 def _all_finite(tree: Any) -> Bool[Array, ""]:
@@ -181,7 +190,7 @@ def _guarded_step(
 def init_rows(
     system: System, keys: Key[Array, "n"], hyper: Hyper, mesh: Mesh | None = None
 ) -> Rows:
-    """Initial state of every row, laid out over the mesh by the program that makes it."""
+    """Initial state of every row, laid out over the mesh from the start."""
 
     def init(key: PRNGKey, hyper: Hyper) -> Rows:
         zero = jnp.zeros((), jnp.int32)
@@ -191,14 +200,17 @@ def init_rows(
     return jax.jit(jax.vmap(init), out_shardings=shardings)(keys, hyper)
 
 
-def make_chunk(system: System, mesh: Mesh) -> Callable[..., tuple[Rows, Metrics]]:
+def make_chunk(system: System, mesh: Mesh) -> Any:
     """The compiled unit of training: `length` steps of all rows.
 
-    `chunk(rows, keys, hyper, sample, start, length) -> (rows, metrics)` loops over steps
-    inside a vmap over rows inside a shard_map over devices inside one jit. Rows never
-    meet, so there is nothing to communicate, and shard_map lets the compiler add
+    `chunk(rows, keys, hyper, sample, start, length) -> (rows, metrics)` loops over
+    steps inside a vmap over rows inside a shard_map over devices inside one jit. Rows
+    never meet, so there is nothing to communicate, and shard_map lets the compiler add
     nothing. `start` and `length` are traced: chunks of any length are one program.
     """
+
+    # Traced once: the call below for shapes and the one in the loop share the cache.
+    guarded_step = jax.jit(partial(_guarded_step, system))
 
     def steps(
         row: Rows, key: PRNGKey, hyper: Hyper, sample: Sampler, start: Array, end: Array
@@ -206,8 +218,8 @@ def make_chunk(system: System, mesh: Mesh) -> Callable[..., tuple[Rows, Metrics]
         def body(i: Array, carry: Any) -> Any:
             row, sums, count = carry
             batch_key, step_key = jax.random.split(jax.random.fold_in(key, i))
-            row, metrics, applied = _guarded_step(
-                system, row, sample(batch_key), hyper, step_key
+            row, metrics, applied = guarded_step(
+                row, sample(batch_key), hyper, step_key
             )
             sums = jax.tree.map(
                 lambda s, m: s + jnp.where(applied, m, 0), sums, metrics
@@ -215,7 +227,7 @@ def make_chunk(system: System, mesh: Mesh) -> Callable[..., tuple[Rows, Metrics]
             return row, sums, count + applied
 
         batch = jax.eval_shape(sample, key)
-        metrics = jax.eval_shape(system.step, row.state, batch, hyper, key)[1]
+        metrics = jax.eval_shape(guarded_step, row, batch, hyper, key)[1]
         sums = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
         row, sums, count = jax.lax.fori_loop(start, end, body, (row, sums, 0))
         # 0 / 0 = NaN is the honest mean of a chunk in which no update was applied.
@@ -229,8 +241,9 @@ def make_chunk(system: System, mesh: Mesh) -> Callable[..., tuple[Rows, Metrics]
         start: Array,
         length: Array,
     ) -> tuple[Rows, Metrics]:
-        one = lambda *row: steps(*row, sample, start, start + length)  # noqa: E731
-        return jax.vmap(one)(rows, keys, hyper)
+        axes = (0, 0, 0, None, None, None)
+        end = start + length
+        return jax.vmap(steps, axes)(rows, keys, hyper, sample, start, end)
 
     row, all_ = PartitionSpec("seed"), PartitionSpec()
     sharded = jax.shard_map(
@@ -330,15 +343,16 @@ def run(
         began = time.perf_counter()
         arguments = jax.device_put((at(step), at(length)), replicated)
         rows, metrics = program(rows, keys, hyper, sample, *arguments)
-        metrics = jax.tree.map(lambda m: np.asarray(m)[:n], metrics)
+        metrics = {k: np.asarray(m)[:n] for k, m in metrics.items()}
         seconds = time.perf_counter() - began
         step_s.append(seconds / length)
         step += length
-        seen = Chunk(step, jax.tree.map(lambda a: a[:n], rows), metrics, seconds)
-        if any([callback(seen) for callback in on_chunk]):
+        seen = Chunk(step, _take(rows, n), metrics, length, seconds)
+        wishes = [callback(seen) for callback in on_chunk]  # every one is called
+        if any(wishes):
             break
     return Result(
-        jax.tree.map(lambda a: a[:n], rows),
+        _take(rows, n),
         step,
         compile_s,
         float(np.median(step_s)) if step_s else 0.0,
@@ -380,6 +394,6 @@ def evaluator(
     def evaluate(state: TrainState) -> dict[str, np.ndarray]:
         state = jax.device_put(_pad(state, padded), row_sharding)
         figures = report(state, batch, keys)
-        return jax.tree.map(lambda a: np.asarray(a)[:n], figures)
+        return {k: np.asarray(a)[:n] for k, a in figures.items()}
 
     return evaluate

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 PRNGKey: TypeAlias = Key[Array, ""]
+Scalar: TypeAlias = Float[Array, ""] | float
 Params: TypeAlias = PyTree[Float[Array, "..."]]
 Hyper: TypeAlias = Any
 """A system's NamedTuple of scalar arrays: everything worth sweeping, traced."""
@@ -46,3 +47,32 @@ class System(NamedTuple):
     step: Callable[[TrainState, Batch, Hyper, PRNGKey], tuple[TrainState, Metrics]]
     encode: Callable[[Params, Array], Array]
     report: Callable[[TrainState, Batch, PRNGKey], Metrics]
+
+
+class Preset(NamedTuple):
+    """A published setting, or a small one that is known to work.
+
+    Attributes:
+      config: the system's static config.
+      data: the config of its data.
+      steps: optimisation steps.
+      hyper: fields that differ from the system's `default_hyper`.
+      source: where the setting comes from.
+      cost: what a run takes, measured or published.
+      expects: what it is known to reach, measured or published.
+      seeds: trained by default.
+      chunk: steps between two visits of the host.
+      scores: columns of the table; the first is the one that matters, shown on the
+        progress bar and deciding which checkpoint is the best.
+    """
+
+    config: Any
+    data: Any
+    steps: int
+    hyper: dict[str, float]
+    source: str
+    cost: str
+    expects: str
+    seeds: int = 5
+    chunk: int = 1_000
+    scores: tuple[str, ...] = ("mcc", "r", "r_con", "shd", "nll")

@@ -4,7 +4,7 @@
 does. Named graphs are those of Lachapelle et al. (arXiv 2107.10098, 2401.04890).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Int

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +65,9 @@ class Dataset(NamedTuple):
     test: Sequences
 
 
-Mechanism: TypeAlias = Callable[[Array, Array, Array, Array, float], tuple]
+# (gz, ga, past, action, noise) -> (mean, variance); absent arrays are None
+Mechanism: TypeAlias = Callable[[Any, Any, Any, Any, float], tuple[Array, Array]]
+GraphSource: TypeAlias = Callable[[int], graphs.Graph] | Literal["random"] | None
 
 
 class Process(NamedTuple):
@@ -74,15 +76,15 @@ class Process(NamedTuple):
     Attributes:
       mechanism: `(gz, ga, past, action, noise) -> (mean, variance)` of the last step's
         latents, for one example; noise is the config's latent variance.
-      gz: graph from past latents, as a function of z_dim; None makes T = 1.
+      gz: graph from past latents, a function of z_dim or "random"; None makes T = 1.
       ga: graph from actions, likewise; None is no action.
       interventions: actions are one-hot or all 0, not uniform in [-2, 2]^A.
       weighted: the mechanism sees standard normal weights in place of the ones.
     """
 
     mechanism: Mechanism
-    gz: Callable[[int], graphs.Graph] | None = None
-    ga: Callable[[int], graphs.Graph] | None = None
+    gz: GraphSource = None
+    ga: GraphSource = None
     interventions: bool = False
     weighted: bool = False
 
@@ -192,10 +194,6 @@ def _time_intervened(gz, ga, past, action, noise):  # type: ignore[no-untyped-de
     return _constant(past + 0.5 * _sum_sines(gz, past) + effect, noise)
 
 
-def _drawn_per_config(d: int) -> graphs.Graph:
-    raise AssertionError("graphs of random processes come from the config")
-
-
 PROCESSES: dict[str, Process] = {
     "ActionDiag": Process(_action_own_sine, ga=graphs.identity),
     "ActionNonDiag": Process(_action_sine, ga=graphs.ring),
@@ -210,7 +208,7 @@ PROCESSES: dict[str, Process] = {
     ),
     "ActionIrregular": Process(_action_sine, ga=graphs.irregular),
     "ActionIrregularComplete": Process(_action_sine, ga=graphs.irregular_complete),
-    "ActionRandom": Process(_action_sine, ga=_drawn_per_config),
+    "ActionRandom": Process(_action_sine, ga="random"),
     "TimeDiag": Process(_time_own_sine, gz=graphs.identity),
     "TimeNonDiag": Process(_time_sine, gz=graphs.lower_triangle),
     "TimeDoubleSuffStat": Process(_time_waves, gz=graphs.lower_triangle),
@@ -220,7 +218,7 @@ PROCESSES: dict[str, Process] = {
     "TimeBlockHard": Process(_time_sine, gz=graphs.pairs_linked),
     "TimeBlockCrossed": Process(_time_sine, gz=graphs.pairs_crossed),
     "TimeNearlyFull": Process(_time_sine, gz=graphs.nearly_full),
-    "TimeRandom": Process(_time_sine, gz=_drawn_per_config),
+    "TimeRandom": Process(_time_sine, gz="random"),
     "InterventionSingle": Process(_shift, ga=graphs.identity, interventions=True),
     "InterventionPair": Process(_shift, ga=graphs.ring, interventions=True),
     "InterventionTime": Process(
@@ -233,6 +231,15 @@ Action* have T = 1 and continuous actions, Time* T = 2 and none, Intervention* o
 actions of unknown target. In InterventionPair an intervention moves two latents along
 one fixed direction, so it is a negative control: theory promises nothing.
 """
+
+
+def _graph(
+    source: GraphSource, config: Config, *, diagonal: bool = False
+) -> graphs.Graph | None:
+    if source == "random":
+        density, seed = config.density, config.graph_seed
+        return graphs.bernoulli(config.z_dim, density, seed, diagonal=diagonal)
+    return None if source is None else source(config.z_dim)
 
 
 def make_spec(config: Config) -> Spec:
@@ -264,13 +271,7 @@ def make_spec(config: Config) -> Spec:
             f"negative, got {config.latent_noise} and {config.observation_noise}"
         )
     process = PROCESSES[config.process]
-    random = partial(graphs.bernoulli, d, config.density, config.graph_seed)
-    gz = ga = None
-    if process.gz is not None:
-        drawn = process.gz is _drawn_per_config
-        gz = random(diagonal=True) if drawn else process.gz(d)
-    if process.ga is not None:
-        ga = random() if process.ga is _drawn_per_config else process.ga(d)
+    gz, ga = _graph(process.gz, config, diagonal=True), _graph(process.ga, config)
     return Spec(
         x_dim=config.x_dim,
         z_dim=d,
@@ -304,14 +305,14 @@ def mixing_weights(key: PRNGKey, z_dim: int, x_dim: int) -> list[Float[Array, "r
 def mix(
     weights: list[Float[Array, "r c"]], z: Float[Array, "*n z"]
 ) -> Float[Array, "*n x"]:
-    """`x = lrelu(lrelu(lrelu(z W1) W2) W3) W4`, slope .2, injective for z_dim <= x_dim."""
+    """`x = lrelu(lrelu(lrelu(z W1) W2) W3) W4`, slope .2, z_dim <= x_dim."""
     for weight in weights[:-1]:
         z = jax.nn.leaky_relu(jnp.matmul(z, weight, precision="highest"), LEAKY_SLOPE)
     return jnp.matmul(z, weights[-1], precision="highest")
 
 
 def draw_actions(key: PRNGKey, spec: Spec, n: int, *, interventions: bool) -> Array:
-    """Actions U(-2, 2)^A, or one of A + 1 regimes as a one-hot (all 0: observational)."""
+    """Actions U(-2, 2)^A, or one of A + 1 regimes as a one-hot (0: observational)."""
     if interventions:
         regime = jax.random.randint(key, (n,), 0, spec.a_dim + 1)
         return jax.nn.one_hot(regime - 1, spec.a_dim)
@@ -328,18 +329,16 @@ class _Weights(NamedTuple):
 
 
 def _draw_weights(key: PRNGKey, process: Process, spec: Spec) -> _Weights:
-    mixing_key, *graph_keys = jax.random.split(key, 3)
+    mixing_key, z_key, a_key = jax.random.split(key, 3)
 
     def seen(key: PRNGKey, graph: np.ndarray | None) -> Array | None:
         if graph is None:
             return None
-        graph = jnp.asarray(graph, float)
-        return (
-            graph * jax.random.normal(key, graph.shape) if process.weighted else graph
-        )
+        ones = jnp.asarray(graph, float)
+        return ones * jax.random.normal(key, ones.shape) if process.weighted else ones
 
-    gz, ga = map(seen, graph_keys, (spec.gz, spec.ga))
-    return _Weights(gz, ga, mixing_weights(mixing_key, spec.z_dim, spec.x_dim))
+    mixing = mixing_weights(mixing_key, spec.z_dim, spec.x_dim)
+    return _Weights(seen(z_key, spec.gz), seen(a_key, spec.ga), mixing)
 
 
 def _draw_latents(
@@ -366,13 +365,14 @@ def _draw(key: PRNGKey, config: Config) -> Dataset:
     weights_key, *split_keys = jax.random.split(key, 4)
     weights = _draw_weights(weights_key, process, spec)
 
-    latents, actions, noises = [], [], []
+    latents, noises = [], []
+    actions: list[Array | None] = []
     for split_key, n in zip(split_keys, _split_sizes(config.samples), strict=True):
         action_key, latent_key, noise_key = jax.random.split(split_key, 3)
         a = None
         if spec.a_dim:
             a = draw_actions(action_key, spec, n, interventions=process.interventions)
-            if config.reuse_actions and actions:
+            if config.reuse_actions and actions and actions[0] is not None:
                 a = actions[0][:n]
         z = _draw_latents(latent_key, process, weights, spec, a, n, config.latent_noise)
         latents.append(z)

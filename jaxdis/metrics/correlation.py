@@ -83,6 +83,7 @@ def over_seeds(
     return score(z, z_hat)
 
 
+@jax.jit
 def mean_over_factors(
     scores: Float[Array, "d"], z: Float[Array, "n d"]
 ) -> Float[Array, ""]:
@@ -157,9 +158,11 @@ def _ranks(x: Float[Array, "n k"]) -> Float[Array, "n k"]:
     return jnp.where(jnp.isfinite(x), rankdata(x, axis=0), jnp.nan)
 
 
-def _correlations(
+@partial(jax.jit, static_argnames="kind")
+def correlations(
     z: Float[Array, "n d"], z_hat: Float[Array, "n k"], kind: str
 ) -> Float[Array, "d k"]:
+    """`correlation_matrix` without its checks."""
     if kind == "spearman":
         z, z_hat = _ranks(z), _ranks(z_hat)
     # Accelerators would otherwise round what they multiply to 8 or 11 bits.
@@ -196,7 +199,7 @@ def correlation_matrix(
     _check_kind(kind, ("pearson", "spearman"))
     if jnp.ndim(z_hat) != 2:
         raise ValueError(f"z_hat has shape {jnp.shape(z_hat)}; it must be [n, k]")
-    return _correlations(*paired(z, z_hat), kind)
+    return correlations(*paired(z, z_hat), kind)
 
 
 def assign(matrix: Float[Array, "d k"]) -> Int[Array, "d"]:
@@ -217,23 +220,21 @@ def assign(matrix: Float[Array, "d k"]) -> Int[Array, "d"]:
     """
     if jnp.ndim(matrix) != 2:
         raise ValueError(f"matrix has shape {jnp.shape(matrix)}; it must be [d, k]")
-    matrix = as_float(matrix)
+    return _assign(as_float(matrix))
+
+
+@jax.jit
+def _assign(matrix: Float[Array, "d k"]) -> Int[Array, "d"]:
     # The solver answers a NaN with the identity, silently.
     cost = -jnp.where(jnp.isfinite(matrix), matrix, 0.0)
     factors, codes = optax.assignment.hungarian_algorithm(cost)
     return jnp.full(matrix.shape[0], -1).at[factors].set(codes)
 
 
+@jax.jit
 def _matched(matrix: Float[Array, "d k"]) -> Float[Array, "d"]:
     """M[i, pi(i)], 0 without a code; NaN if any code of the run is."""
-    return (matrix * jax.nn.one_hot(assign(matrix), matrix.shape[1])).sum(1)
-
-
-@partial(jax.jit, static_argnames="kind")
-def _mcc(
-    z: Float[Array, "n d"], z_hat: Float[Array, "n k"], kind: str
-) -> Float[Array, ""]:
-    return mean_over_factors(_matched(_correlations(z, z_hat, kind)), z)
+    return (matrix * jax.nn.one_hot(_assign(matrix), matrix.shape[1])).sum(1)
 
 
 def mcc(
@@ -265,7 +266,11 @@ def mcc(
     """
     _check_kind(kind, ("pearson", "spearman"))
     z, z_hat = paired(z, z_hat)
-    return over_seeds(partial(_mcc, kind=kind), z, z_hat)
+
+    def score(z: Array, z_hat: Array) -> Array:
+        return mean_over_factors(_matched(correlations(z, z_hat, kind)), z)
+
+    return over_seeds(score, z, z_hat)
 
 
 def _lasso(

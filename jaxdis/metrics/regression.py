@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxdis.metrics.correlation import (
+    as_float,
     assign,
-    correlation_matrix,
+    correlations,
     mean_over_factors,
     over_seeds,
     paired,
@@ -36,14 +37,15 @@ def _fit(
     used = mask[:, :, None] * mask[:, None, :]
     # A masked code keeps an equation of its own, w = 0, so that the shape is fixed.
     diagonal = (1 - mask + 8 * k * jnp.finfo(gram.dtype).eps)[:, :, None]
-    systems = gram[None] * used + diagonal * jnp.eye(k)[None]
+    inverses = jnp.linalg.inv(gram[None] * used + diagonal * jnp.eye(k)[None])
     weights = jnp.zeros((k, z.shape[1]), z.dtype)
     for _ in range(REFINEMENTS):
         slope = matmul(codes.T, z - matmul(codes, weights)).T / n * mask
-        weights += jnp.linalg.solve(systems, slope[:, :, None])[:, :, 0].T
+        weights += matmul(inverses, slope[:, :, None])[:, :, 0].T
     return matmul(codes, weights)
 
 
+@jax.jit
 def _multiple_correlation(
     z: Float[Array, "n d"], z_hat: Float[Array, "n k"], mask: Float[Array, "d k"]
 ) -> Float[Array, "d"]:
@@ -57,25 +59,8 @@ def _multiple_correlation(
     return jnp.clip((z * fit).mean(0), 0.0, 1.0)
 
 
-@jax.jit
-def _r(z: Float[Array, "n d"], z_hat: Float[Array, "n k"]) -> Float[Array, ""]:
-    mask = jnp.ones((z.shape[1], z_hat.shape[1]))
-    return mean_over_factors(_multiple_correlation(z, z_hat, mask), z)
-
-
-@jax.jit
-def _r2(z: Float[Array, "n d"], z_hat: Float[Array, "n k"]) -> Float[Array, ""]:
-    mask = jnp.ones((z.shape[1], z_hat.shape[1]))
-    return mean_over_factors(_multiple_correlation(z, z_hat, mask) ** 2, z)
-
-
-@jax.jit
-def _r_con(
-    z: Float[Array, "n d"], z_hat: Float[Array, "n k"], pattern: Bool[Array, "d d"]
-) -> Float[Array, ""]:
-    codes = jax.nn.one_hot(assign(correlation_matrix(z, z_hat)), z_hat.shape[1])
-    mask = pattern.astype(z.dtype) @ codes
-    return mean_over_factors(_multiple_correlation(z, z_hat, mask), z)
+def _on_all_codes(z: Float[Array, "n d"], z_hat: Float[Array, "n k"]) -> Array:
+    return _multiple_correlation(z, z_hat, jnp.ones((z.shape[1], z_hat.shape[1])))
 
 
 def r2(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> Float[Array, "*s"]:
@@ -99,7 +84,11 @@ def r2(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> Float[Array, "*
 
     Source: Lachapelle et al. 2022 (arXiv 2107.10098).
     """
-    return over_seeds(_r2, *paired(z, z_hat))
+
+    def score(z: Array, z_hat: Array) -> Array:
+        return mean_over_factors(_on_all_codes(z, z_hat) ** 2, z)
+
+    return over_seeds(score, *paired(z, z_hat))
 
 
 def r(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> Float[Array, "*s"]:
@@ -120,7 +109,11 @@ def r(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> Float[Array, "*s
 
     Source: Lachapelle et al. 2024 (arXiv 2401.04890).
     """
-    return over_seeds(_r, *paired(z, z_hat))
+
+    def score(z: Array, z_hat: Array) -> Array:
+        return mean_over_factors(_on_all_codes(z, z_hat), z)
+
+    return over_seeds(score, *paired(z, z_hat))
 
 
 def r_con(
@@ -162,4 +155,11 @@ def r_con(
     traced = isinstance(pattern, jax.core.Tracer)
     if not traced and not np.isin(np.asarray(pattern), (0, 1)).all():
         raise ValueError("pattern holds other values than 0 and 1")
-    return over_seeds(partial(_r_con, pattern=jnp.asarray(pattern)), z, z_hat)
+    links = as_float(pattern)
+
+    def score(z: Array, z_hat: Array) -> Array:
+        codes = assign(correlations(z, z_hat, "pearson"))
+        mask = links @ jax.nn.one_hot(codes, z_hat.shape[1])
+        return mean_over_factors(_multiple_correlation(z, z_hat, mask), z)
+
+    return over_seeds(score, z, z_hat)

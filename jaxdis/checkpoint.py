@@ -1,0 +1,68 @@
+"""Checkpoints of a run: atomic, the last two and the best, and back to exact state."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+
+def open_manager(directory: Path) -> ocp.CheckpointManager:
+    """Opens or creates the checkpoints of a run.
+
+    A checkpoint appears under its final name only when it is complete. The last two are
+    kept, so that a damaged one has a predecessor, and the one with the best score.
+    """
+    keep = policies.AnyPreservationPolicy(
+        [
+            policies.LatestN(2),
+            policies.BestN(get_metric_fn=lambda m: m["score"], n=1),
+        ]
+    )
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=keep,
+        enable_async_checkpointing=False,
+        cleanup_tmp_directories=True,
+    )
+    return ocp.CheckpointManager(directory.absolute(), options=options)
+
+
+def save(manager: ocp.CheckpointManager, step: int, tree: Any, score: float) -> None:
+    """Saves a pytree of arrays as the state after `step` steps."""
+    manager.save(
+        step, args=ocp.args.StandardSave(tree), metrics={"score": score}, force=True
+    )
+
+
+def restore(
+    manager: ocp.CheckpointManager, like: Any, warn: Callable[[str], None]
+) -> tuple[int, Any] | None:
+    """Restores the latest checkpoint that can be read.
+
+    Args:
+      manager: of the run.
+      like: a pytree of the wanted structure, shapes and dtypes.
+      warn: told of every checkpoint that could not be read.
+
+    Returns:
+      Its step and its tree, or None if there is no checkpoint at all.
+
+    Raises:
+      ValueError: there are checkpoints, but none can be read.
+    """
+    steps = sorted(manager.all_steps(), reverse=True)
+    for step in steps:
+        try:
+            tree = manager.restore(step, args=ocp.args.StandardRestore(like))
+        except Exception as error:  # orbax raises many kinds for damaged files
+            reason = str(error).strip().splitlines()[0][:200]
+            warn(f"checkpoint {step} cannot be read ({reason}); trying the one before")
+        else:
+            return step, tree
+    if steps:
+        raise ValueError(
+            f"none of the checkpoints {steps} in {manager.directory} can be read; "
+            "start again with another --out"
+        )
+    return None

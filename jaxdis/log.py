@@ -1,0 +1,139 @@
+"""What a run writes and shows: JSON, lines of metrics, a progress bar, a table."""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+
+def jsonable(value: Any) -> Any:
+    """Plain Python of nested containers and arrays; NaN and infinity become None."""
+    if isinstance(value, dict):
+        return {k: jsonable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(v) for v in value]
+    if hasattr(value, "tolist"):
+        return jsonable(np.asarray(value).tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a text file that is either the old one or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes readable, strict JSON, atomically."""
+    write_atomically(path, json.dumps(jsonable(value), indent=2) + "\n")
+
+
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes an npz file, atomically."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    os.replace(temporary, path)
+
+
+def append_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    """Appends records to a file of JSON lines."""
+    text = "".join(json.dumps(jsonable(record)) + "\n" for record in records)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def truncate_lines(path: Path, step: int) -> None:
+    """Drops records after `step`, and a last line that an interruption cut off."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        if record["step"] <= step:
+            kept.append(line + "\n")
+    write_atomically(path, "".join(kept))
+
+
+class _Speed(ProgressColumn):
+    """Steps per second of the last chunk."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.fields.get("speed")
+        return Text("" if speed is None else f"{speed:,.0f} steps/s", style="cyan")
+
+
+def progress_bar(console: Console) -> Progress:
+    """A bar with steps, speed, time left and the field `headline`."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[headline]}", style="bold"),
+        console=console,
+    )
+
+
+def _cell(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "–"
+    return (
+        f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 1e4 else f"{value:.3g}"
+    )
+
+
+def seed_table(
+    title: str,
+    names: Sequence[str],
+    seeds: Sequence[int],
+    values: dict[str, Sequence[float | None]],
+    failed: Sequence[int],
+) -> Table:
+    """A table with the mean, the standard deviation and every seed.
+
+    Args:
+      title: above the table.
+      names: of the metrics, one column each.
+      seeds: one row each.
+      values: of each metric, one number a seed.
+      failed: seeds that diverged, named as such and left out of mean and deviation.
+    """
+    table = Table(title=title)
+    table.add_column("seed")
+    for name in names:
+        table.add_column(name, justify="right")
+    good = [i for i, seed in enumerate(seeds) if seed not in failed]
+    for label, statistic in (("mean", np.mean), ("std", np.std)):
+        cells = []
+        for name in names:
+            numbers = [v for v in (values[name][i] for i in good) if v is not None]
+            cells.append(_cell(float(statistic(numbers)) if numbers else None))
+        table.add_row(label, *cells, style="bold", end_section=label == "std")
+    for i, seed in enumerate(seeds):
+        label = f"{seed} (diverged)" if seed in failed else str(seed)
+        table.add_row(label, *(_cell(values[name][i]) for name in names))
+    return table

@@ -1,0 +1,379 @@
+import itertools
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import norm, spearmanr
+from sklearn.linear_model import Lasso
+
+from jaxdis.metrics import assign, correlation_matrix, dead, mcc, standardise, udr
+from jaxdis.metrics.correlation import relative_strength
+
+KINDS = ["pearson", "spearman"]
+GOOD = np.arange(20.0).reshape(10, 2)
+HADAMARD = np.kron([[1, 1], [1, -1]], [[1, 1], [1, -1]]) / 2
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def pearson_oracle(z, z_hat):
+    d = z.shape[1]
+    return np.abs(np.corrcoef(z, z_hat, rowvar=False)[:d, d:])
+
+
+def spearman_oracle(z, z_hat):
+    return np.abs([[spearmanr(a, b).statistic for b in z_hat.T] for a in z.T])
+
+
+ORACLES = {"pearson": pearson_oracle, "spearman": spearman_oracle}
+
+
+def matched_oracle(matrix):
+    rows, columns = linear_sum_assignment(matrix, maximize=True)
+    return matrix[rows, columns].sum() / len(matrix)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [3, 4, 8])
+def test_matches_numpy_and_scipy(rng, kind, k):
+    z = rng.normal(size=(400, 4))
+    z_hat = z @ rng.normal(size=(4, k)) + rng.normal(size=(400, k))
+    z_hat[:, 0] = z_hat[:, 0].round()  # ties
+    expected = ORACLES[kind](z, z_hat)
+    matrix = correlation_matrix(z, z_hat, kind=kind)
+    np.testing.assert_allclose(matrix, expected, atol=1e-6)
+    np.testing.assert_allclose(
+        mcc(z, z_hat, kind=kind), matched_oracle(expected), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("d", "k"), [(6, 6), (4, 8), (8, 4), (1, 3)])
+def test_assignment_is_injective_and_optimal(rng, d, k):
+    for matrix in rng.random((5, d, k)).astype(np.float32):
+        pi = np.asarray(assign(matrix))
+        matched = np.flatnonzero(pi >= 0)
+        assert len(set(pi[matched])) == len(matched) == min(d, k)
+        assert (pi[pi < 0] == -1).all()
+        value = matrix[matched, pi[matched]].sum() / d
+        np.testing.assert_allclose(value, matched_oracle(matrix), rtol=1e-6)
+
+
+def test_assignment_in_order_of_the_factors():
+    # Unsorted answers of the solver must come back as the code of factor 0, 1, 2.
+    wide = np.array([[0, 0.1, 0, 0.9], [0.8, 0, 0, 0.1], [0, 0, 0.7, 0.1]])
+    assert assign(wide).tolist() == [3, 0, 2]
+    assert assign(wide.T).tolist() == [1, -1, 2, 0]
+
+
+def test_assignment_treats_non_finite_entries_as_zero():
+    matrix = np.array([[np.nan, 0.2, 0.9], [0.1, np.inf, 0.8], [0.7, 0.1, 0.1]])
+    assert assign(matrix).tolist() == assign(np.nan_to_num(matrix, posinf=0)).tolist()
+    assert assign(matrix).tolist() == [2, 1, 0] or assign(matrix).tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+class TestKnownAnswers:
+    def test_perfect(self, rng, kind):
+        z = rng.uniform(size=(400, 4))
+        order = np.array([2, 0, 3, 1])
+        scale = rng.choice([-1, 1], 4) * rng.uniform(0.1, 10, 4)
+        z_hat = (z * scale + rng.normal(size=4))[:, order]
+        assert float(mcc(z, z_hat, kind=kind)) == pytest.approx(1, abs=1e-6)
+        # Code m shows factor order[m]; the factor's code is where that is.
+        found = assign(correlation_matrix(z, z_hat, kind=kind))
+        assert found.tolist() == np.argsort(order).tolist()
+
+    def test_useless(self, rng, kind):
+        z, z_hat = rng.normal(size=(2, 5000, 4))
+        assert 0 < float(mcc(z, z_hat, kind=kind)) < 0.05
+
+    def test_duplicated(self, rng, kind):
+        z = rng.normal(size=(400, 4))
+        score = mcc(z, np.hstack([z, z]), kind=kind)
+        assert float(score) == pytest.approx(1, abs=1e-6)
+
+    def test_hadamard_rotation(self, rng, kind):
+        # Every code mixes the 4 factors with weights +-1/2: all correlations are 1/2.
+        z = rng.integers(0, 10, (5000, 4))
+        score = mcc(z, z @ HADAMARD, kind=kind)
+        assert float(score) == pytest.approx(0.5, abs=0.02)
+
+    def test_missing_codes_score_zero(self, rng, kind):
+        z = rng.normal(size=(400, 4))
+        assert float(mcc(z, z[:, 1:], kind=kind)) == pytest.approx(3 / 4, abs=1e-6)
+
+    def test_extra_codes_are_ignored(self, rng, kind):
+        z, noise, useless = rng.normal(size=(3, 400, 4))
+        z_hat = np.hstack([useless, z + noise])
+        all_codes, best = mcc(z, z_hat, kind=kind), mcc(z, z_hat[:, 4:], kind=kind)
+        assert float(all_codes) == pytest.approx(float(best), abs=1e-6)
+
+
+def test_cubes_of_a_uniform_and_a_normal_factor(rng):
+    # u uniform on (-1, 1): E u^4 = 1/5, E u^2 = 1/3, E u^6 = 1/7, so
+    # corr(u, u^3) = (1/5) / sqrt(1/21) = sqrt(21) / 5.
+    grid = (np.arange(5000) + 0.5) / 5000
+    grid = np.stack([rng.permutation(grid) for _ in range(4)], 1)
+    u = 2 * grid - 1
+    assert float(mcc(u, u**3)) == pytest.approx(np.sqrt(21) / 5, abs=1e-5)
+    assert float(mcc(u, u**3, kind="spearman")) == pytest.approx(1, abs=1e-6)
+    # g standard normal: E g^4 = 3, E g^6 = 15, so corr(g, g^3) = 3 / sqrt(15).
+    g = norm.ppf(grid)
+    assert float(mcc(g, g**3)) == pytest.approx(3 / np.sqrt(15), abs=0.005)
+
+
+def test_independent_noise_of_equal_variance(rng):
+    # corr(z, z + e) = 1 / sqrt 2.
+    z, noise = rng.normal(size=(2, 5000, 4))
+    assert float(mcc(z, z + noise)) == pytest.approx(np.sqrt(0.5), abs=0.02)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_invariances(rng, kind):
+    z = rng.normal(size=(400, 4))
+    z_hat = z @ (np.eye(4) + 0.5 * rng.normal(size=(4, 4)))
+    changed = (z_hat * np.array([-3, 2, -0.1, 50]) + 7)[:, [2, 0, 3, 1]]
+    score = float(mcc(z, z_hat, kind=kind))
+    assert score < 0.98
+    assert float(mcc(z, changed, kind=kind)) == pytest.approx(score, abs=1e-6)
+    bent = float(mcc(z, np.exp(z_hat), kind=kind))
+    assert (bent == pytest.approx(score, abs=1e-6)) == (kind == "spearman")
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e15, 1e25])
+def test_codes_of_extreme_scale_keep_their_score(rng, scale):
+    z = rng.normal(size=(400, 4))
+    z_hat = z + rng.normal(size=(400, 4))
+    expected = pytest.approx(float(mcc(z, z_hat)), abs=1e-6)
+    assert float(mcc(z, scale * z_hat)) == expected
+
+
+def test_a_large_mean_keeps_four_digits(rng):
+    z, noise = rng.normal(size=(2, 400, 4))
+    z_hat = (100 + 1e-3 * (z + noise)).astype(np.float32)
+    expected = matched_oracle(pearson_oracle(z, z_hat.astype(np.float64)))
+    assert float(mcc(z, z_hat)) == pytest.approx(expected, abs=1e-4)
+
+
+class TestDead:
+    # float32 means of these constants are rounded, so one centring leaves a residue.
+    CONSTANTS = np.array([0.0, 0.1, 100.1, 1e6 + 0.1, -3.3e-5, 1e25])
+
+    def test_constants_are_dead_and_small_codes_are_not(self, rng):
+        live = rng.normal(size=(777, 2)) * np.array([1e-6, 1.0])
+        codes = np.hstack([np.tile(self.CONSTANTS, (777, 1)), live])
+        assert int(dead(codes)) == len(self.CONSTANTS)
+        assert dead(np.stack([codes, codes[::-1] + live[:, :1]])).tolist() == [
+            len(self.CONSTANTS),
+            int(dead(codes[::-1] + live[:, :1])),
+        ]
+
+    def test_the_threshold_is_relative_to_the_mean(self, rng):
+        noise = np.sign(rng.normal(size=(100, 1)))
+        assert int(dead(1e-9 * noise)) == 1
+        assert int(dead(1e-7 * noise)) == 0
+        assert int(dead(1e-7 * noise + 1e-3)) == 0
+
+    def test_broken_columns_are_not_counted(self):
+        codes = np.ones((10, 3))
+        codes[4, 1] = np.nan
+        codes[4, 2] = np.inf
+        assert int(dead(codes)) == 1
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_they_correlate_zero(self, rng, kind):
+        z = rng.normal(size=(400, 4))
+        z_hat = np.hstack([np.full((400, 1), 100.1), z[:, 1:]])
+        matrix = np.asarray(correlation_matrix(z, z_hat, kind=kind))
+        np.testing.assert_array_equal(matrix[:, 0], 0)
+        assert float(mcc(z, z_hat, kind=kind)) == pytest.approx(3 / 4, abs=1e-6)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_rounding_noise_has_no_ranks(self, rng, kind):
+        # Ranks would bring a code of spread 1e-12 back to life.
+        z = rng.normal(size=(400, 4))
+        z_hat = z * [1e-12, 1, 1, 1]
+        assert float(mcc(z, z_hat, kind=kind)) == pytest.approx(3 / 4, abs=1e-6)
+
+    def test_a_run_of_dead_codes_scores_zero(self, rng):
+        assert float(mcc(rng.normal(size=(400, 4)), np.ones((400, 4)))) == 0
+
+    def test_standardise(self, rng):
+        x = rng.normal(3, 2, size=(400, 2))
+        columns = np.asarray(standardise(np.hstack([x, np.full((400, 1), 0.1)])))
+        expected = (x - x.mean(0)) / x.std(0)
+        np.testing.assert_allclose(columns[:, :2], expected, atol=2e-6)
+        np.testing.assert_array_equal(columns[:, 2], 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_failed_run_is_nan_and_its_neighbours_stand(rng, kind, value):
+    z = rng.normal(size=(400, 4))
+    z_hat = z[None] + rng.normal(size=(3, 400, 4))
+    expected = np.array(mcc(z, z_hat, kind=kind))
+    z_hat[1, 5, 2] = value
+    scores = np.asarray(mcc(z, z_hat, kind=kind))
+    assert np.isfinite(expected).all()
+    assert np.isnan(scores[1])
+    np.testing.assert_array_equal(scores[[0, 2]], expected[[0, 2]])
+
+
+class TestConstantFactor:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_it_is_left_out_with_a_warning(self, rng, kind):
+        z = rng.normal(size=(400, 4))
+        z_hat = z + rng.normal(size=(400, 4))
+        expected = matched_oracle(ORACLES[kind](z[:, [0, 1, 3]], z_hat))
+        z[:, 2] = 0.1
+        with pytest.warns(UserWarning, match=r"z is constant in columns \[2\]") as seen:
+            score = float(mcc(z, z_hat, kind=kind))
+        assert seen[0].filename == __file__
+        assert score == pytest.approx(expected, abs=1e-6)
+        jitted = jax.jit(mcc, static_argnames="kind")(z, z_hat, kind=kind)  # no warning
+        assert float(jitted) == pytest.approx(expected, abs=1e-6)
+
+    def test_none_left(self):
+        with pytest.warns(UserWarning, match=r"columns \[0, 1, 2, 3\]"):
+            assert float(mcc(np.ones((400, 4)), np.eye(400, 4))) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_seed_axis_jit_and_vmap_equal_a_loop(rng, kind):
+    z = jnp.asarray(rng.normal(size=(400, 4)), jnp.float32)
+    z_hat = jnp.asarray(rng.normal(size=(3, 400, 4)), jnp.float32)
+
+    def score(z_hat):
+        return mcc(z, z_hat, kind=kind)
+
+    loop = [float(score(c)) for c in z_hat]
+    assert len(set(loop)) == 3
+    np.testing.assert_allclose(score(z_hat), loop, atol=1e-6)
+    np.testing.assert_allclose(jax.vmap(score)(z_hat), loop, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(score)(z_hat), loop, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mcc(GOOD[0], GOOD), r"z has shape \(2,\); it must be \[n, d\]"),
+        (
+            lambda: mcc(GOOD, GOOD[:, 0]),
+            r"z_hat has shape \(10,\); it must be \[n, k\]",
+        ),
+        (lambda: mcc(GOOD, GOOD[None, None]), r"z_hat has shape \(1, 1, 10, 2\)"),
+        (lambda: mcc(GOOD, GOOD[:9]), "z_hat has 9 rows and z has 10"),
+        (
+            lambda: mcc(GOOD, GOOD, kind="kendall"),
+            "kind is 'kendall'; it must be one of",
+        ),
+        (lambda: mcc(GOOD / [0, 1], GOOD), r"z has NaN or infinite .* columns \[0\]"),
+        (lambda: correlation_matrix(GOOD, GOOD[None]), r"z_hat has shape \(1, 10, 2\)"),
+        (lambda: assign(GOOD[0]), r"matrix has shape \(2,\)"),
+        (lambda: dead(GOOD[0]), r"z_hat has shape \(2,\)"),
+        (lambda: udr(GOOD), r"z_hat has shape \(10, 2\); it must be \[s, n, k\]"),
+        (lambda: udr(GOOD[None]), "z_hat holds 1 seed; .* at least 2"),
+        (lambda: udr(GOOD[None], kind="pearson"), "kind is 'pearson'"),
+        (lambda: jax.jit(mcc)(GOOD, GOOD[:9]), "z_hat has 9 rows and z has 10"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_wrong_arguments_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_relative_strength_of_golden_matrices():
+    def strength(matrix):
+        return float(relative_strength(jnp.asarray(matrix, jnp.float32)))
+
+    assert strength(np.eye(3)) == 1
+    # Columns: 1/2, 1/2, 1 from max^2 / sum, mean 2/3; the same for rows.
+    pair = [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert strength(pair) == pytest.approx(2 / 3)
+    assert strength(np.ones((3, 3))) == pytest.approx(1 / 3)
+    assert strength(np.zeros((3, 3))) == 0
+    # [[1, 1]]: columns 1 and 1, the row 1 / 2.
+    assert strength([[1, 1]]) == pytest.approx(3 / 4)
+
+
+def strength_oracle(relation):
+    def share(vector):
+        return vector.max() ** 2 / vector.sum() if vector.sum() > 0 else 0.0
+
+    columns, rows = map(share, relation.T), map(share, relation)
+    return (np.mean(list(columns)) + np.mean(list(rows))) / 2
+
+
+def lasso_oracle(a, b):
+    a, b = ((c - c.mean(0)) / c.std(0) for c in (a, b))
+    fits = [Lasso(alpha=0.1, tol=1e-8).fit(a, column).coef_ for column in b.T]
+    return strength_oracle(np.abs(fits).T)
+
+
+PAIR_ORACLES = {
+    "mcc": lambda a, b: matched_oracle(pearson_oracle(a, b)),
+    "lasso": lasso_oracle,
+    "spearman": lambda a, b: strength_oracle(spearman_oracle(a, b)),
+}
+
+
+@pytest.mark.parametrize("kind", PAIR_ORACLES)
+def test_udr_matches_sklearn_and_scipy(rng, kind):
+    mixing = np.eye(4) + 0.4 * rng.normal(size=(3, 4, 4))
+    z_hat = rng.normal(size=(400, 4)) @ mixing
+    pairs = itertools.permutations(z_hat, 2)
+    scores = [PAIR_ORACLES[kind](a, b) for a, b in pairs]
+    assert np.ptp(scores) > 0.01
+    assert float(udr(z_hat, kind=kind)) == pytest.approx(np.median(scores), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "same", "rotated", "noise"),
+    [
+        ("mcc", (0.99999, 1), (0.53, 0.64), (0.045, 0.065)),
+        # One coefficient each: the correlation 1 shrunk by alpha.
+        ("lasso", (0.8995, 0.9005), (0.12, 0.19), (0, 1e-6)),
+        ("spearman", (0.79, 0.84), (0.11, 0.17), (0.01, 0.02)),
+    ],
+)
+def test_udr_of_agreeing_rotated_and_useless_seeds(rng, kind, same, rotated, noise):
+    u = rng.normal(size=(1000, 10))
+    orders = np.stack([rng.permutation(10) for _ in range(5)])
+    signs = rng.choice([-1, 1], (5, 1, 10))
+    rotations = np.linalg.qr(rng.normal(size=(5, 10, 10)))[0]
+    agreeing = np.moveaxis(u[:, orders], 1, 0) * signs
+    assert same[0] <= float(udr(agreeing, kind=kind)) <= same[1]
+    assert rotated[0] <= float(udr(u @ rotations, kind=kind)) <= rotated[1]
+    useless = rng.normal(size=(5, 1000, 10))
+    assert noise[0] <= float(udr(useless, kind=kind)) <= noise[1]
+
+
+@pytest.mark.parametrize("kind", PAIR_ORACLES)
+def test_udr_of_failed_and_dead_seeds(rng, kind):
+    z_hat = rng.normal(size=(3, 400, 4))
+    assert float(udr(np.ones((3, 400, 4)), kind=kind)) == 0
+    z_hat[2, 7, 1] = np.nan
+    assert np.isnan(udr(z_hat, kind=kind))
+
+
+def test_udr_within_jit(rng):
+    z_hat = rng.normal(size=(3, 400, 4))
+    assert float(jax.jit(udr)(z_hat)) == pytest.approx(float(udr(z_hat)), abs=1e-6)
+
+
+def test_import_is_light():
+    code = (
+        "import sys; from jaxdis import metrics; "
+        "heavy = {'sklearn', 'matplotlib', 'distrax', 'tensorflow'}; "
+        "loaded = heavy & set(sys.modules); sys.exit(str(loaded) if loaded else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

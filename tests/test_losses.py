@@ -1,0 +1,117 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from jaxdis import gaussian, losses
+
+# full, target, warm-up and descent in steps; the last two of a run of 400 steps.
+SCHEDULES = [
+    (100.0, 20.0, 0.0, 150.0),
+    (100.0, 20.0, 50.0, 150.0),
+    (25.0, 10.0, 120.0, 200.0),
+    (100.0, 0.0, 30.0, 7.0),
+    (20.0, 20.0, 10.0, 10.0),
+]
+STEPS = np.arange(400)
+
+
+def bounds(full, target, warmup, descent, steps=STEPS):
+    arguments = map(jnp.float32, (full, target, warmup, descent))
+    schedule = jax.vmap(losses.annealed_bound, (0, None, None, None, None))
+    return np.asarray(schedule(jnp.float32(steps), *arguments))
+
+
+@pytest.mark.parametrize(("full", "target", "warmup", "descent"), SCHEDULES)
+def test_bound_falls_along_a_line_after_the_warmup(full, target, warmup, descent):
+    bound = bounds(full, target, warmup, descent)
+    np.testing.assert_array_equal(bound[warmup >= STEPS], full)
+    np.testing.assert_array_equal(bound[warmup + descent <= STEPS], target)
+    assert bound.min() >= target
+    falls = -np.diff(bound)
+    assert falls.min() >= 0
+    # No jump, at the end of the warm-up least of all: every fall is one line's.
+    slope = (full - target) / descent
+    assert falls.max() <= slope * (1 + 1e-4) + 1e-5
+    np.testing.assert_allclose(falls.sum(), full - target, rtol=1e-5)
+    halfway = bounds(full, target, warmup, descent, warmup + descent / 2 + np.zeros(1))
+    np.testing.assert_allclose(halfway, (full + target) / 2, rtol=1e-5)
+
+
+def test_bound_without_descent_is_a_jump():
+    bound = bounds(100.0, 20.0, 50.0, 0.0)
+    np.testing.assert_array_equal(bound, np.where(STEPS <= 50, 100.0, 20.0))
+
+
+def test_bound_does_not_fall_below_the_target_after_a_warmup():
+    # target + (full - target) (1 - step / descent), without the warm-up in it and
+    # uncut, is -6.67 at 200,000 steps here.
+    late = np.array([50_000, 50_001, 125_000, 200_000, 300_000])
+    bound = bounds(100.0, 20.0, 50_000.0, 150_000.0, late)
+    np.testing.assert_allclose(bound, [100, 100 - 80 / 150_000, 60, 20, 20], rtol=1e-6)
+
+
+def ascend(multiplier, defect, rate=0.1):
+    arguments = map(jnp.float32, (multiplier, defect, rate))
+    return float(losses.dual_ascent(*arguments))
+
+
+def test_multiplier_grows_while_the_constraint_is_violated():
+    multiplier = 0.0
+    for defect, expected in [(2.0, 0.2), (1.0, 0.3), (0.5, 0.35)]:
+        multiplier = ascend(multiplier, defect)
+        assert multiplier == pytest.approx(expected, rel=1e-6)
+    assert ascend(0.3, 2.0, rate=0.5) == pytest.approx(1.3, rel=1e-6)
+
+
+@pytest.mark.parametrize("multiplier", [0.0, 0.7, 123.0])
+def test_multiplier_restarts_when_the_constraint_holds(multiplier):
+    # However small the slack, and even where plain ascent would stay positive.
+    assert ascend(multiplier, -1e-6) == 0.0
+    assert ascend(multiplier, -50.0) == 0.0
+    assert ascend(multiplier, 0.0) == np.float32(multiplier)  # no restart at exactly 0
+
+
+def test_reconstruction_against_scipy():
+    rng = np.random.default_rng(0)
+    x, mean = rng.normal(size=(2, 3, 4, 5))
+    std = 0.3
+    expected = -stats.norm.logpdf(x, mean, std).sum(-1)
+    actual = losses.gaussian_reconstruction(
+        jnp.float32(x), jnp.float32(mean), jnp.float32(std)
+    )
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def linear_gaussian(x, mean, var, noise_var, beta=1.0):
+    """Negative ELBO of z ~ N(0, 1), x | z ~ N(z, noise_var) with q = N(mean, var)."""
+    # E_q (x - z)^2 = (x - mean)^2 + var
+    reconstruction = -gaussian.log_prob(x, mean, noise_var) + var / (2 * noise_var)
+    kl = gaussian.kl(mean, var, jnp.zeros_like(mean), jnp.ones_like(var))
+    return losses.negative_elbo(reconstruction, kl, beta)
+
+
+def test_negative_elbo_is_the_evidence_at_the_exact_posterior():
+    # x ~ N(0, 1 + s), and z | x ~ N(x / (1 + s), s / (1 + s)).
+    x, noise_var = jnp.linspace(-3, 3, 7), jnp.float32(0.4)
+    var = jnp.full(7, 0.4 / 1.4)
+    evidence = -stats.norm.logpdf(np.asarray(x), 0, np.sqrt(1.4))
+    exact = linear_gaussian(x, x / 1.4, var, noise_var)
+    np.testing.assert_allclose(exact, evidence, rtol=1e-5)
+    for other in (
+        linear_gaussian(x, x / 1.4 + 0.1, var, noise_var),
+        linear_gaussian(x, x / 1.4, 1.3 * var, noise_var),
+        linear_gaussian(x, x / 1.4, var / 1.3, noise_var),
+    ):
+        assert (np.asarray(other) > evidence + 1e-3).all()
+
+
+def test_beta_weighs_the_divergence_alone():
+    reconstruction, kl = jnp.float32([1.0, -2.0]), jnp.float32([0.5, 3.0])
+    np.testing.assert_allclose(
+        losses.negative_elbo(reconstruction, kl, 4.0), [3.0, 10.0], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        losses.negative_elbo(reconstruction, kl), [1.5, 1.0], rtol=1e-6
+    )

@@ -1,0 +1,280 @@
+"""The runner, on a system small enough to know its numbers."""
+
+import re
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.tree_util import Partial
+
+from jaxdis import train
+from jaxdis.types import System, TrainState
+
+
+class Hyper(NamedTuple):
+    learning_rate: jax.Array | float = 0.1
+    explode_at: jax.Array | float = 1e9  # the step from which the gradient is NaN
+    heal_at: jax.Array | float = 2e9  # the step from which it is a number again
+
+
+def quadratic(traces: list[int] | None = None) -> System:
+    """Minimises |w - mean(batch)|^2 / 2 by SGD: w <- w + rate (mean - w)."""
+
+    def optimiser(hyper):
+        return optax.sgd(hyper.learning_rate)
+
+    def init(key, hyper):
+        params = {"w": jax.random.normal(key, (3,))}
+        opt_state = optimiser(hyper).init(params)
+        # `extra` counts attempts too, so that the fault below can pass with time.
+        return TrainState(params, opt_state, (), jnp.zeros((), int))
+
+    def loss(params, state, batch, hyper, key):
+        if traces is not None:
+            traces.append(1)
+        attempt = batch.step
+        bad = (attempt >= hyper.explode_at) & (attempt < hyper.heal_at)
+        error = params["w"] - batch.x.mean(0)
+        value = 0.5 * jnp.sum(error**2) * jnp.where(bad, jnp.nan, 1.0)
+        return value, ((), {"error": jnp.abs(error).sum()})
+
+    return System(init, train.minimise(loss, optimiser), None, None)
+
+
+class Batch(NamedTuple):
+    x: jax.Array
+    step: jax.Array
+
+
+def draw(data, key):
+    rows = jax.random.randint(key, (4,), 0, data.shape[0])
+    return Batch(data[rows], jnp.asarray(0.0))
+
+
+DATA = jnp.arange(30.0).reshape(10, 3) / 10
+SAMPLE = Partial(draw, DATA)
+ONE_DEVICE = train.seed_mesh(1)
+
+
+def weights(result):
+    return np.asarray(result.rows.state.params["w"])
+
+
+def go(keys, hyper=Hyper(), steps=20, chunk=7, **options):
+    return train.run(
+        quadratic(), SAMPLE, keys, hyper, steps=steps, chunk=chunk, **options
+    )
+
+
+def test_steps_follow_the_formula():
+    key = train.seed_keys(1)[0]
+    w = jax.random.normal(key, (3,))
+    for i in range(5):
+        batch_key, _ = jax.random.split(jax.random.fold_in(key, i))
+        rows = jax.random.randint(batch_key, (4,), 0, 10)
+        w = w + 0.1 * (DATA[rows].mean(0) - w)
+    result = go(train.seed_keys(1), steps=5)
+    np.testing.assert_allclose(weights(result)[0], w, rtol=1e-6)
+
+
+def test_solo_run_equals_its_row_whatever_the_neighbours_and_chunks():
+    together = weights(go(train.seed_keys(5), chunk=7))
+    for seed in range(5):
+        alone = weights(go(train.seed_keys(1, first=seed), chunk=20))
+        np.testing.assert_allclose(together[seed], alone[0], rtol=1e-6)
+
+
+def test_more_seeds_leave_the_others_unchanged():
+    few, many = weights(go(train.seed_keys(2))), weights(go(train.seed_keys(6)))
+    np.testing.assert_allclose(few, many[:2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("seeds", [3, 8, 11])
+def test_eight_devices_give_the_numbers_of_one(seeds):
+    assert jax.device_count() == 8
+    keys = train.seed_keys(seeds)
+    spread, single = go(keys), go(keys, mesh=ONE_DEVICE)
+    assert (spread.devices, single.devices) == (min(seeds, 8), 1)
+    assert weights(spread).shape == (seeds, 3)
+    np.testing.assert_allclose(weights(spread), weights(single), rtol=1e-6)
+
+
+def test_one_trace_and_no_compilation_after_the_first_chunk():
+    traces, compiled = [], []
+
+    def listen(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    after_chunk = []
+    # 20 = 7 + 7 + 6: the short last chunk is the same program.
+    train.run(
+        quadratic(traces),
+        SAMPLE,
+        train.seed_keys(8),
+        Hyper(learning_rate=jnp.linspace(0.1, 0.5, 8)),
+        steps=20,
+        chunk=7,
+        on_chunk=[lambda chunk: after_chunk.append(len(compiled))],
+    )
+    assert len(traces) == 1
+    assert len(after_chunk) == 3
+    assert after_chunk[0] == after_chunk[-1]
+    assert compiled  # the listener does hear compilations
+
+
+def test_no_collectives_in_the_chunk():
+    keys = train.seed_keys(8)
+    mesh = train.seed_mesh(8)
+    hyper = Hyper(*(jnp.full(8, v) for v in Hyper()))
+    system = quadratic()
+    rows = train.init_rows(system, keys, hyper, mesh)
+    program = train.make_chunk(system, mesh).lower(rows, keys, hyper, SAMPLE, 0, 5)
+    text = program.compile().as_text()
+    collective = r"= [^=]* (all-gather|all-reduce|all-to-all|collective-permute)"
+    assert re.findall(collective, text) == []
+    assert "while" in text  # the text is that of the training loop
+
+
+def test_data_are_arguments_not_constants():
+    big = Partial(draw, jnp.zeros((50_000, 3)))
+    keys, mesh = train.seed_keys(1), ONE_DEVICE
+    hyper = Hyper(*(jnp.full(1, v) for v in Hyper()))
+    rows = train.init_rows(quadratic(), keys, hyper, mesh)
+    program = train.make_chunk(quadratic(), mesh).lower(rows, keys, hyper, big, 0, 5)
+    arguments = program.compile().memory_analysis().argument_size_in_bytes
+    assert arguments > 50_000 * 3 * 4
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_chunk_exports(platform):
+    keys, mesh = train.seed_keys(2), ONE_DEVICE
+    hyper = Hyper(*(jnp.full(2, v) for v in Hyper()))
+    rows = train.init_rows(quadratic(), keys, hyper, mesh)
+    chunk = train.make_chunk(quadratic(), mesh)
+    exported = jax.export.export(chunk, platforms=[platform])(
+        rows, keys, hyper, SAMPLE, jnp.int32(0), jnp.int32(5)
+    )
+    assert exported.platforms == (platform,)
+
+
+class Faulty(NamedTuple):
+    """A batch sampler that tells the loss which attempt this is."""
+
+    x: jax.Array
+    step: jax.Array
+
+
+def fault_system():
+    """As `quadratic`, but the loss knows the step from a counter in the key's place."""
+    base = quadratic()
+
+    def step(state, batch, hyper, key):
+        return base.step(state, batch._replace(step=state.step * 1.0), hyper, key)
+
+    return base._replace(step=step)
+
+
+def test_a_diverged_seed_is_frozen_and_its_neighbours_untouched():
+    keys = train.seed_keys(4)
+    explode = jnp.array([1e9, 5.0, 1e9, 1e9])
+    result = train.run(
+        fault_system(), SAMPLE, keys, Hyper(explode_at=explode), steps=40, chunk=10
+    )
+    clean = train.run(fault_system(), SAMPLE, keys, Hyper(), steps=40, chunk=10)
+    np.testing.assert_array_equal(result.rows.failed, [False, True, False, False])
+    # PATIENCE attempts are counted, then the row is left alone.
+    np.testing.assert_array_equal(result.rows.skipped, [0, train.PATIENCE, 0, 0])
+    np.testing.assert_array_equal(result.rows.state.step, [40, 5, 40, 40])
+    others = np.array([0, 2, 3])
+    np.testing.assert_array_equal(weights(result)[others], weights(clean)[others])
+    # The frozen row holds the last finite state: that of a run of 5 steps.
+    short = train.run(fault_system(), SAMPLE, keys, Hyper(), steps=5, chunk=5)
+    np.testing.assert_array_equal(weights(result)[1], weights(short)[1])
+
+
+def test_a_single_bad_update_is_skipped_and_the_run_goes_on():
+    base = quadratic()
+
+    def step(state, batch, hyper, key):
+        # Batches whose first row is DATA[0] are poisoned: rare and random.
+        poisoned = batch.x[0, 0] == 0.0
+        return base.step(
+            state, batch._replace(step=jnp.where(poisoned, 10.0, 0.0)), hyper, key
+        )
+
+    result = train.run(
+        base._replace(step=step),
+        SAMPLE,
+        train.seed_keys(3),
+        Hyper(explode_at=5.0),
+        steps=60,
+        chunk=60,
+    )
+    skipped = np.asarray(result.rows.skipped)
+    assert (skipped > 0).all()
+    assert not np.asarray(result.rows.failed).any()
+    np.testing.assert_array_equal(result.rows.state.step, 60 - skipped)
+
+
+def test_chunk_metrics_are_means_of_the_applied_updates():
+    chunks = []
+    go(train.seed_keys(2), steps=6, chunk=3, on_chunk=[lambda c: chunks.append(c)])
+    singles = []
+    go(train.seed_keys(2), steps=6, chunk=1, on_chunk=[lambda c: singles.append(c)])
+    expected = np.mean([c.metrics["loss"] for c in singles[3:]], axis=0)
+    np.testing.assert_allclose(chunks[1].metrics["loss"], expected, rtol=1e-6)
+    assert [c.step for c in chunks] == [3, 6]
+
+
+def test_a_callback_can_stop_and_the_run_can_go_on_where_it_was():
+    keys = train.seed_keys(3)
+    stopped = go(keys, chunk=4, on_chunk=[lambda chunk: chunk.step >= 8])
+    assert stopped.step == 8
+    resumed = go(keys, chunk=5, start=(stopped.step, stopped.rows))
+    np.testing.assert_allclose(weights(resumed), weights(go(keys)), rtol=1e-6)
+
+
+def test_grid_crosses_seeds_with_points():
+    keys, hyper, points = train.grid(
+        train.seed_keys(3), Hyper([0.1, 0.2], 1e9, [1.0, 2.0])
+    )
+    assert keys.shape == (12,)
+    assert [(p["learning_rate"], p["heal_at"]) for p in points] == [
+        (0.1, 1.0),
+        (0.1, 2.0),
+        (0.2, 1.0),
+        (0.2, 2.0),
+    ]
+    np.testing.assert_allclose(hyper.learning_rate, np.repeat([0.1, 0.2], 6))
+    # Every point has the same seeds, so that points differ by their values alone.
+    data = np.asarray(jax.random.key_data(keys)).reshape(4, 3, -1)
+    assert (data == data[:1]).all()
+    result = go(keys, hyper)
+    alone = go(train.seed_keys(3), Hyper(learning_rate=0.2))
+    np.testing.assert_allclose(weights(result)[6:9], weights(alone), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"chunk": -1}, "chunk must be at least 1, got -1"),
+        ({"keys": jnp.zeros((2, 2), jnp.uint32)}, "keys must be a vector of typed keys"),
+        ({"keys": train.seed_keys(0)}, "keys must hold at least one key"),
+        ({"hyper": Hyper(learning_rate=jnp.ones(3))}, "hyper.learning_rate must be"),
+    ],
+)
+def test_bad_arguments_are_named_before_any_compile(change, message):
+    arguments = {"keys": train.seed_keys(2), **change}
+    with pytest.raises(ValueError, match=re.escape(message)):
+        go(**arguments)
+
+
+def test_empty_grid_values_are_refused():
+    with pytest.raises(ValueError, match=r"hyper\.learning_rate must be a number"):
+        train.grid(train.seed_keys(1), Hyper(learning_rate=[]))
