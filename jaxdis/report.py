@@ -33,7 +33,7 @@ INK, FAINT, RULE = "#222222", "#6b6b6b", "#d9d9d9"
 SHADES = LinearSegmentedColormap.from_list(
     "shades", ["#ffffff", "#7db8dc", "#0072B2", "#0b3d5e"]
 ).with_extremes(bad="#eeeeee")
-STYLE = {
+STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 11,
@@ -60,7 +60,7 @@ LABELS = {
     "r_con": "R con",
     "shd": "SHD",
     "nll": "NLL",
-    "loss": "training loss",
+    "loss": "Training loss",
     "r_con_t": "R con, transposed",
 }
 HIGHER = ("mcc", "r", "r_con")
@@ -239,7 +239,7 @@ def _load(directory: Path) -> Run:
     swept = [n for n in hypers[0] if len({str(h.get(n)) for h in hypers}) > 1]
     groups = [
         Group(
-            label=_point_label(hyper, swept, i),
+            label=_point_label(hyper, swept),
             hyper=hyper,
             seeds=seeds,
             failed=np.isin(seeds, failed[i]),
@@ -293,8 +293,8 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _point_label(hyper: dict[str, Any], swept: list[str], index: int) -> str:
-    return ", ".join(f"{n} {_value(hyper.get(n))}" for n in swept) or f"point {index}"
+def _point_label(hyper: dict[str, Any], swept: list[str]) -> str:
+    return ", ".join(f"{n} {_value(hyper.get(n))}" for n in swept)
 
 
 def _number(value: float | None) -> str:
@@ -487,7 +487,7 @@ def _mark_failures(ax: Axes, group: Group, metric: str, named: bool) -> None:
 
 
 def _ticks(low: float, high: float, unit: float) -> list[float]:
-    """0, half the unit, and the unit times powers of 10, on both sides, within limits."""
+    """0, half the unit, and powers of 10 from the unit on, as far as the limits."""
 
     def side(end: float) -> list[float]:
         if end <= 0:
@@ -501,22 +501,21 @@ def _ticks(low: float, high: float, unit: float) -> list[float]:
 
 
 def _scale(ax: Axes, values: np.ndarray, late: np.ndarray) -> None:
-    """Limits; and an inverse hyperbolic sine where early values would flatten late ones.
-
-    That axis is linear around 0 and logarithmic far from it, without a kink between.
-    """
+    """Limits; and a logarithm far from 0 where early values would flatten late ones."""
     largest = float(np.abs(values).max())
-    typical = max(float(np.median(np.abs(late))), 1e-8 * largest)
-    wide = largest > 20 * typical
-    if wide:
-        ax.set_yscale("asinh", linear_width=typical / 3)
+    typical = max(float(np.quantile(np.abs(late), 0.9)), 1e-8 * largest)
+    unit = 0.0
+    if largest > 20 * typical:
+        unit = 10.0 ** math.ceil(math.log10(typical) - 0.3)
+        ax.set_yscale("symlog", linthresh=unit, linscale=1.0)
+        note = f"linear up to {_short(unit)}, logarithmic beyond"
+        ax.set_title(note, loc="right", fontsize=9, color=FAINT)
     scale = ax.yaxis.get_transform()
     low, high = scale.transform(np.array([values.min(), values.max()]))
     margin = 0.05 * (high - low) or 0.5
     low, high = scale.inverted().transform(np.array([low - margin, high + margin]))
     ax.set_ylim(low, high)
-    if wide:
-        unit = 10.0 ** round(math.log10(typical))
+    if unit:
         ax.yaxis.set_major_locator(FixedLocator(_ticks(low, high, unit)))
         ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(_short))
@@ -604,7 +603,7 @@ def _draw_curves(groups: list[Group], metrics: list[str]) -> Figure:
             [g for g, h in zip(groups, has, strict=True) if h],
             [c for c, h in zip(colours, has, strict=True) if h],
         )
-        if i == 0:
+        if i == 0 and any(len(g.seeds) > 1 for g in groups):
             note = "thin: seeds, bold: mean, band: ± 1 std"
             ax.set_title(note, loc="right", fontsize=9, color=FAINT)
     return figure
@@ -705,6 +704,7 @@ def _draw_graph_row(
     learned: Float[np.ndarray, "s m n"],
     true: np.ndarray,
     parents: str,
+    pitch: float,
 ) -> float:
     """The truth and what was learned, from a corner to the right; returns the end."""
     left, top = corner
@@ -714,10 +714,10 @@ def _draw_graph_row(
     _number_axes(ax, "latent", parents)
     _titles(ax, "true", f"{int((true > 0.5).sum())} edges")
     for title, matrix in _graph_panels(group, learned):
-        left += max(width, 1.45) + 0.45
+        left += pitch
         ax = _place(figure, left, top, width, height)
         _draw_learned(ax, title, matrix, true)
-    return left + max(width, 1.45)
+    return left + width
 
 
 def _graph_names(figures: Mapping[str, np.ndarray]) -> list[str]:
@@ -735,6 +735,7 @@ def _draw_graphs(groups: list[Group], figures: Mapping[str, np.ndarray]) -> Figu
     block = cell * latents + head + 0.5
     rows = len(names) if single else len(groups)
     figure = Figure(figsize=(20, block * rows + 0.5))
+    widths = [max(cell * figures[f"true_graph_{n}"].shape[1], 1.45) for n in names]
     right = 0.0
     for p, (group, colour) in enumerate(
         zip(groups, _colours(len(groups)), strict=True)
@@ -752,6 +753,7 @@ def _draw_graphs(groups: list[Group], figures: Mapping[str, np.ndarray]) -> Figu
                 figures[f"graph_{name}"][p],
                 figures[f"true_graph_{name}"],
                 "past latent" if name == "z" else "action",
+                (max(widths) if single else widths[n]) + 0.45,
             )
             left, right = end + 0.8, max(right, end)
     _shade_bar(figure, right + 0.35, head, cell * latents, "edge probability")
@@ -844,14 +846,14 @@ def _metric_axes(
     values = values[np.isfinite(values)]
     if values.size:
         low, high = values.min(), values.max()
-        margin = 0.12 * (high - low) or 0.05 * abs(high) or 0.5
+        margin = 0.12 * (high - low) or 0.005 * abs(high) or 0.5
         ax.set_xlim(low - margin, high + margin)
     whole = bool(values.size) and bool((values == np.round(values)).all())
-    ax.xaxis.set_major_locator(MaxNLocator(3, integer=whole))
+    ax.xaxis.set_major_locator(MaxNLocator(3, integer=whole, min_n_ticks=1))
     ax.grid(axis="y", color=RULE, lw=0.6)
     ax.set_axisbelow(True)
     ax.spines["left"].set_visible(False)
-    ax.tick_params(axis="y", length=0)
+    ax.tick_params(axis="y", length=0, pad=9)
     return ax
 
 
@@ -868,11 +870,31 @@ def _draw_row(
     mean, std = _mean_std(_alive(group, metric))
     if math.isfinite(std):
         ax.fill_betweenx(span, mean - std, mean + std, color=colour, alpha=0.18, lw=0)
-    if math.isfinite(mean):
         ax.vlines(mean, *span, color=colour, lw=2)
-    ax.plot(values[~failed], heights[~failed], "o", color=colour, ms=7, mec="white")
+    size = 7 if len(values) <= 20 else 5
+    ax.plot(values[~failed], heights[~failed], "o", color=colour, ms=size, mec="white")
+    # A failed seed beyond the others is marked at the rim.
     rim = np.clip(values[failed], *ax.get_xlim())
     ax.plot(rim, heights[failed], "x", color=WRONG, ms=7, mew=2, clip_on=False)
+
+
+def _name_failed(ax: Axes, group: Group, metric: str) -> None:
+    """Writes the values of failed seeds beside their crosses."""
+    low, high = ax.get_xlim()
+    for row in np.flatnonzero(group.failed):
+        value = float(group.final[metric][row])
+        if math.isfinite(value):
+            left = value < (low + high) / 2
+            ax.annotate(
+                _fixed(value),
+                (float(np.clip(value, low, high)), row),
+                (8 if left else -8, 0),
+                textcoords="offset points",
+                ha="left" if left else "right",
+                va="center",
+                fontsize=9,
+                color=WRONG,
+            )
 
 
 def _draw_dots(group: Group, metrics: list[str]) -> Figure:
@@ -884,18 +906,20 @@ def _draw_dots(group: Group, metrics: list[str]) -> Figure:
     for i, metric in enumerate(metrics):
         ax = _metric_axes(figure, 1.0 + 2.75 * i, height, metric, [group])
         _draw_row(ax, group, metric, rows, span, COLOURS[0])
+        _name_failed(ax, group, metric)
         ax.set_xlabel(_plus_minus(_alive(group, metric)), color=COLOURS[0])
         ax.set_ylim(span[::-1])
-        ax.set_yticks(rows, labels=[f"seed {s}" for s in group.seeds])
+        labels = [f"seed {s}" if i == 0 else "" for s in group.seeds]
+        ax.set_yticks(rows, labels=labels)
         for label, failed in zip(ax.get_yticklabels(), group.failed, strict=True):
             label.set_color(WRONG if failed else INK)
-            label.set_visible(i == 0)
     return figure
 
 
 def _draw_strips(groups: list[Group], metrics: list[str]) -> Figure:
     """One line a group, one column a metric, one dot a seed."""
-    height = 0.75 * len(groups) + 0.2
+    most = max(len(g.seeds) for g in groups)
+    height = min(max(0.75, 0.04 * most), 2.4) * len(groups) + 0.2
     left = 0.4 + 0.09 * max(len(g.label) for g in groups)
     figure = Figure(figsize=(left + 2.75 * len(metrics), height + 1.2))
     colours = _colours(len(groups))
@@ -904,12 +928,14 @@ def _draw_strips(groups: list[Group], metrics: list[str]) -> Figure:
         for y, (group, colour) in enumerate(zip(groups, colours, strict=True)):
             # Below one another in the order of their numbers, so that none is hidden.
             n = len(group.seeds)
-            heights = y + (np.linspace(-0.25, 0.25, n) if n > 1 else np.zeros(1))
+            heights = y + (np.linspace(-0.28, 0.28, n) if n > 1 else np.zeros(1))
             if metric in group.final:
                 _draw_row(ax, group, metric, heights, (y - 0.38, y + 0.38), colour)
         ax.set_ylim(len(groups) - 0.5, -0.5)
         labels = [g.label if i == 0 else "" for g in groups]
         ax.set_yticks(range(len(groups)), labels=labels)
+        if len(groups) == 1:
+            ax.set_xlabel(_plus_minus(_alive(groups[0], metric)), color=colours[0])
     return figure
 
 
@@ -917,3 +943,369 @@ def _draw_seeds(groups: list[Group], metrics: list[str]) -> Figure:
     if len(groups) == 1 and len(groups[0].seeds) <= ROWS_DRAWN:
         return _draw_dots(groups[0], metrics)
     return _draw_strips(groups, metrics)
+
+
+# Pages
+
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+:root { color-scheme: light dark; --ink: #222; --faint: #666; --rule: #ddd;
+  --page: #fff; --box: #f6f7f9; --wrong: #b84a00; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --faint: #a0a0a0;
+  --rule: #3a3a3a; --page: #16181c; --box: #20242a; --wrong: #ff9a4d; } }
+body { margin: 0; background: var(--page); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif; }
+main { max-width: 1120px; margin: 0 auto; padding: 32px 20px 64px; }
+h1 { margin: 0; font-size: 28px; }
+h2 { margin: 44px 0 10px; font-size: 19px; }
+.headline { margin: 6px 0 24px; font-size: 20px; }
+.facts { display: flex; flex-wrap: wrap; gap: 10px 36px; margin: 0; }
+.facts dt { color: var(--faint); font-size: 13px; }
+.facts dd { margin: 0; font-variant-numeric: tabular-nums; }
+figure { margin: 0; overflow-x: auto; }
+figure input { display: none; }
+img { max-width: 100%; background: #fff; border-radius: 6px; cursor: zoom-in; }
+input:checked + img { max-width: none; cursor: zoom-out; }
+figcaption, .note { color: var(--faint); font-size: 14px; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: 4px 14px 4px 0; text-align: right; white-space: nowrap; }
+th:first-child, td:first-child, .words td, .words th { text-align: left; }
+.words td { white-space: normal; overflow-wrap: anywhere; }
+thead th { border-bottom: 1px solid var(--rule); }
+tfoot td { font-weight: 600; }
+tfoot tr:first-child td { border-top: 1px solid var(--rule); }
+.failed, .failed td { color: var(--wrong); }
+pre { padding: 12px 16px; background: var(--box); border-radius: 6px;
+  white-space: pre-wrap; overflow-wrap: anywhere; }
+summary { cursor: pointer; margin: 8px 0; }
+</style>
+</head>
+<body>
+<main>
+<h1>$title</h1>
+<p class="headline">$headline</p>
+$body
+</main>
+</body>
+</html>
+""")
+CAPTIONS = {
+    "curves": "Over training. Dashed: failed seeds, a cross where they were last seen.",
+    "seeds": "At the end. Line and band: mean and one standard deviation. Crosses: "
+    "failed seeds, moved to the rim where they are out of range.",
+    "graphs": "Learned edge probabilities, in the order of the true latents. Rows are "
+    "children; outlined cells are on the wrong side of 0.5.",
+    "correlation": "True latents against the codes matched to them, on test rows.",
+}
+RULE_OF_MEANS = (
+    "Mean and standard deviation (divided by n) are over the seeds that did not fail."
+)
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section>\n<h2>{html.escape(title)}</h2>\n{content}\n</section>"
+
+
+def _row(cells: Sequence[str], tag: str = "td", kind: str = "") -> str:
+    """A table row of cells that are HTML already."""
+    inside = "".join(c if c.startswith("<td") else f"<{tag}>{c}</{tag}>" for c in cells)
+    return f'<tr class="{kind}">{inside}</tr>' if kind else f"<tr>{inside}</tr>"
+
+
+def _table(
+    head: Sequence[str], rows: Sequence[str], foot: Sequence[str] = (), kind: str = ""
+) -> str:
+    return (
+        f'<div class="scroll"><table class="{kind}">\n'
+        f"<thead>{_row([html.escape(h) for h in head], 'th')}</thead>\n"
+        f"<tbody>\n{chr(10).join(rows)}\n</tbody>\n"
+        f"<tfoot>\n{chr(10).join(foot)}\n</tfoot>\n</table></div>"
+    )
+
+
+def _cell(value: float, text: str) -> str:
+    """A number that shows all its digits when pointed at."""
+    return f'<td title="{value!r}">{text}</td>' if math.isfinite(value) else "–"
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    pairs = "".join(
+        f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd></div>"
+        for k, v in facts.items()
+    )
+    return f'<dl class="facts">{pairs}</dl>'
+
+
+def _picture(name: str, png: bytes) -> str:
+    data = base64.b64encode(png).decode()
+    return (
+        '<figure><label><input type="checkbox">'
+        f'<img alt="{name}" src="data:image/png;base64,{data}"></label>'
+        f"<figcaption>{html.escape(CAPTIONS[name])}</figcaption></figure>"
+    )
+
+
+def _seed_table(group: Group) -> str:
+    metrics = _ordered(list(group.final))
+    rows = []
+    for i, (seed, failed) in enumerate(zip(group.seeds, group.failed, strict=True)):
+        values = [float(group.final[m][i]) for m in metrics]
+        cells = [_cell(v, _number(v)) for v in values]
+        name = f"{seed} failed" if failed else str(seed)
+        rows.append(_row([name, *cells], kind="failed" if failed else ""))
+    moments = [_mean_std(_alive(group, m)) for m in metrics]
+    foot = [
+        _row([name, *(_cell(v, _fixed(v)) for v in values)])
+        for name, values in zip(
+            ("mean", "std"), zip(*moments, strict=True), strict=True
+        )
+    ]
+    return _table(["seed", *map(_titled, metrics)], rows, foot)
+
+
+def _group_table(groups: list[Group], first: str) -> str:
+    """A row a group: mean and deviation of every metric, and who failed."""
+    metrics = _ordered(list(dict.fromkeys(m for g in groups for m in g.final)))
+    rows = []
+    for group in groups:
+        failed = _failed_seeds(group)
+        cells = [html.escape(group.label)]
+        for metric in metrics:
+            mean, _ = _mean_std(_alive(group, metric))
+            cells.append(_cell(mean, _plus_minus(_alive(group, metric))))
+        cells.append(f"{len(group.seeds) - len(failed)} of {len(group.seeds)}")
+        cells.append(html.escape(", ".join(map(str, failed))) or "–")
+        rows.append(
+            _row(cells, kind="failed" if len(failed) == len(group.seeds) else "")
+        )
+    return _table([first, *map(_titled, metrics), "seeds", "failed seeds"], rows)
+
+
+def _flat(settings: Any, prefix: str = "") -> dict[str, str]:
+    """Nested settings as dotted names and words."""
+    if not isinstance(settings, dict):
+        return {prefix: json.dumps(settings, ensure_ascii=False).strip('"')}
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}.{name}" if prefix else str(name))
+    return flat
+
+
+def _settings_table(settings: Any) -> str:
+    rows = [_row([html.escape(k), html.escape(v)]) for k, v in _flat(settings).items()]
+    return _table(["name", "value"], rows, kind="words")
+
+
+def _hyper_table(run: Run) -> str:
+    """Swept hyper-parameters first."""
+    rows = []
+    hyper = run.groups[0].hyper
+    for name in [*run.swept, *(n for n in hyper if n not in run.swept)]:
+        values = dict.fromkeys(_value(g.hyper.get(name)) for g in run.groups)
+        cells = [name, ", ".join(values), "swept" if name in run.swept else ""]
+        rows.append(_row([html.escape(c) for c in cells]))
+    return _table(["name", "value", ""], rows, kind="words")
+
+
+def _score(group: Group) -> str:
+    """The first two of MCC, SHD and whatever else there is."""
+    names = _ordered(list(group.final))
+    shown = [n for n in ("mcc", "shd") if n in names] or names[:2]
+    return ", ".join(f"{_label(n)} {_plus_minus(_alive(group, n))}" for n in shown)
+
+
+def _headline(groups: list[Group]) -> str:
+    runs = sum(len(g.seeds) for g in groups)
+    failed = [_failed_seeds(g) for g in groups]
+    lost = sum(map(len, failed))
+    if len(groups) == 1:
+        seeds = f"{runs} seed{'s' * (runs > 1)}"
+        if not lost:
+            return f"{_score(groups[0])} over {seeds}"
+        return (
+            f"{_score(groups[0])} over {runs - lost} of {seeds}; {_failure(failed[0])}"
+        )
+    means = [_mean_std(_alive(g, "mcc"))[0] for g in groups]
+    text = f"{len(groups)} points, {len(groups[0].seeds)} seeds each"
+    if np.isfinite(means).any():
+        best = groups[int(np.nanargmax(means))]
+        text = f"Highest mean MCC of {len(groups)} points: {best.label} with {_score(best)}"
+    return f"{text}; {lost} of {runs} runs failed" if lost else text
+
+
+def _run_facts(run: Run) -> dict[str, str]:
+    r, settings = run.results, run.settings
+    seeds = run.groups[0].seeds
+    versions = settings.get("versions", {})
+    return {
+        "seeds": f"{len(seeds)} ({seeds[0]}–{seeds[-1]})" if len(seeds) > 1 else "1",
+        "steps": f"{r['steps']:,}" if "steps" in r else "–",
+        "devices": str(r.get("devices", "–")),
+        "wall time": _duration(r.get("wall_s")),
+        "compilation": _duration(r.get("compile_s")),
+        "a step of all rows": _duration(r.get("step_s")),
+    } | {name: str(version) for name, version in versions.items()}
+
+
+def _title(run: Run) -> str:
+    return f"{run.settings['system']}/{run.settings['preset']}"
+
+
+def _save(path: Path, content: bytes) -> None:
+    """Writes a file so that nobody ever sees a part of it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _save_page(
+    directory: Path, pictures: Mapping[str, bytes], title: str, headline: str, body: str
+) -> Path:
+    for name, png in pictures.items():
+        _save(directory / f"{name}.png", png)
+    page = PAGE.substitute(
+        title=html.escape(title), headline=html.escape(headline), body=body
+    )
+    path = directory / "report.html"
+    _save(path, page.encode())
+    return path
+
+
+def _draw_run(run: Run, figures: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+    """PNGs of all that the run has figures for."""
+    groups = run.groups
+    pictures = {}
+    if metrics := _curve_metrics(groups):
+        pictures["curves"] = _png(_draw_curves, groups, metrics)
+    if metrics := _shown_metrics(groups):
+        pictures["seeds"] = _png(_draw_seeds, groups, metrics)
+    if _graph_names(figures):
+        pictures["graphs"] = _png(_draw_graphs, groups, figures)
+    if "correlation" in figures:
+        pictures["correlation"] = _png(
+            _draw_correlation, groups, figures["correlation"]
+        )
+    return pictures
+
+
+def _tables(groups: list[Group]) -> str:
+    """Seeds of the only group; or a row a group and their seeds folded away."""
+    if len(groups) == 1:
+        return _seed_table(groups[0])
+    folded = [
+        f"<details><summary>{html.escape(g.label)}</summary>{_seed_table(g)}</details>"
+        for g in groups
+    ]
+    return _group_table(groups, "point") + "\n" + "\n".join(folded)
+
+
+def build(directory: Path) -> Path:
+    """Draws a finished run and writes its page.
+
+    Args:
+      directory: of the run; curves.png, seeds.png, graphs.png, correlation.png (as far
+        as the run has the figures) and report.html are written into it.
+
+    Returns:
+      The path of report.html, which needs no other file.
+
+    Raises:
+      ValueError: config.json, metrics.jsonl, results.json or figures.npz is missing or
+        corrupt.
+    """
+    directory = Path(directory)
+    run = _load(directory)
+    pictures = _draw_run(run, _load_figures(directory, run))
+    settings = run.settings
+    note = f'<p class="note">{RULE_OF_MEANS}</p>'
+    sections = [
+        _facts(_run_facts(run)),
+        *(_section(n.capitalize(), _picture(n, png)) for n, png in pictures.items()),
+        _section("Results", _tables(run.groups) + note),
+        _section("Hyper-parameters", _hyper_table(run)),
+        _section("Configuration", _settings_table(settings.get("config", {}))),
+        _section("Data", _settings_table(settings.get("data", {}))),
+        _section("Command", f"<pre>{html.escape(str(settings['command']))}</pre>"),
+    ]
+    body = "\n".join(sections)
+    return _save_page(directory, pictures, _title(run), _headline(run.groups), body)
+
+
+def _names(directories: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that tell them apart."""
+    parts = [path.resolve().parts for path in directories]
+    if len(set(parts)) < len(parts):
+        raise ValueError(
+            "directories must differ, and one is given twice: "
+            + ", ".join(map(str, directories))
+        )
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(p[-depth:]) for p in parts]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _named(run: Run, name: str) -> list[Group]:
+    """The run's groups, labelled with the run."""
+    return [
+        g._replace(label=f"{name}, {g.label}" if g.label else name) for g in run.groups
+    ]
+
+
+def _run_table(runs: Mapping[str, Run]) -> str:
+    rows = []
+    for name, run in runs.items():
+        facts = _run_facts(run)
+        cells = [name, _title(run), *facts.values()]
+        rows.append(_row([html.escape(c) for c in cells]))
+    facts = _run_facts(next(iter(runs.values())))
+    return _table(["run", "preset", *facts], rows)
+
+
+def compare(directories: Sequence[Path], out: Path) -> Path:
+    """Draws several runs side by side, each of their grid points as a row.
+
+    Args:
+      directories: of finished runs.
+      out: directory to make, for curves.png, seeds.png and report.html.
+
+    Returns:
+      The path of report.html, which needs no other file.
+
+    Raises:
+      ValueError: no directory or one of them twice, out is a file, or a file of a run
+        is missing or corrupt.
+    """
+    directories, out = [Path(d) for d in directories], Path(out)
+    if not directories:
+        raise ValueError("directories must name at least one run, got none")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; out must be a directory, new or not")
+    runs = {n: _load(d) for n, d in zip(_names(directories), directories, strict=True)}
+    groups = [group for name, run in runs.items() for group in _named(run, name)]
+    pictures = {}
+    if metrics := _curve_metrics(groups)[:1]:
+        pictures["curves"] = _png(_draw_curves, groups, metrics)
+    if metrics := _shown_metrics(groups):
+        pictures["seeds"] = _png(_draw_seeds, groups, metrics)
+    note = f'<p class="note">{RULE_OF_MEANS}</p>'
+    commands = "\n".join(str(run.settings["command"]) for run in runs.values())
+    sections = [
+        _section("Results", _group_table(groups, "run") + note),
+        *(_section(n.capitalize(), _picture(n, png)) for n, png in pictures.items()),
+        _section("Runs", _run_table(runs)),
+        _section("Commands", f"<pre>{html.escape(commands)}</pre>"),
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    title = f"{len(runs)} run{'s' * (len(runs) > 1)} compared"
+    return _save_page(out, pictures, title, _headline(groups), "\n".join(sections))

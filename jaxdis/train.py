@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Key
@@ -169,7 +170,7 @@ def _take(tree: Any, n: int) -> Any:
 
 def _all_finite(tree: Any) -> Bool[Array, ""]:
     leaves = [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.inexact)]
-    return jnp.stack([jnp.isfinite(a).all() for a in leaves]).all()
+    return jnp.isfinite(ravel_pytree(leaves)[0]).all()
 
 
 def _guarded_step(

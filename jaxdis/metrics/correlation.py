@@ -89,8 +89,7 @@ def mean_over_factors(
 ) -> Float[Array, ""]:
     """Mean score of the factors that vary; 0 if none does."""
     varies = ~_moments(z)[2]
-    # A product, not a selection, so that the NaN of a failed run stays.
-    return (scores * varies).sum() / jnp.maximum(varies.sum(), 1)
+    return scores.sum(where=varies) / jnp.maximum(varies.sum(), 1)
 
 
 def _moments(

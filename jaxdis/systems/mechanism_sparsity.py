@@ -533,7 +533,7 @@ def optimiser(hyper: Hyper) -> optax.GradientTransformation:
             0.5 - 0.5 * jnp.cos(jnp.pi * jnp.clip(left, 0, 1))
         )
 
-    return optax.adam(rate)
+    return optax.flatten(optax.adam(rate))
 
 
 def report(

@@ -145,11 +145,17 @@ def test_reused_actions_are_the_first_of_the_training_set():
 
 
 def test_sizes_of_splits():
-    data = drawn(process="ActionDiag", samples=19, z_dim=2, x_dim=3)[1]
-    assert [len(split.x) for split in data] == [17, 1, 1]
+    for samples, expected in [
+        (10, [8, 1, 1]),
+        (19, [17, 1, 1]),
+        (1234, [988, 123, 123]),
+    ]:
+        config = Config(samples=samples)
+        data = jax.eval_shape(lambda c=config: synthetic.draw(c)[1])
+        assert [len(split.x) for split in data] == expected
 
 
-@pytest.mark.parametrize(("z_dim", "x_dim"), [(10, 20), (3, 7), (4, 4), (1, 2)])
+@pytest.mark.parametrize(("z_dim", "x_dim"), [(10, 20), (3, 3)])
 def test_mixing_weights_are_orthogonal(z_dim, x_dim):
     weights = synthetic.mixing_weights(jax.random.key(0), z_dim, x_dim)
     assert len(weights) == 4
@@ -162,7 +168,7 @@ def test_mixing_weights_are_orthogonal(z_dim, x_dim):
     assert np.abs(weights[1] - weights[2]).max() > 0.01
 
 
-@pytest.mark.parametrize(("z_dim", "x_dim"), [(10, 20), (4, 4)])
+@pytest.mark.parametrize(("z_dim", "x_dim"), [(10, 20), (3, 3)])
 def test_mixing_can_be_inverted(z_dim, x_dim):
     weights = synthetic.mixing_weights(jax.random.key(1), z_dim, x_dim)
     z = jax.random.normal(jax.random.key(2), (30, 2, z_dim))
@@ -174,7 +180,8 @@ def test_mixing_can_be_inverted(z_dim, x_dim):
         if index:
             h = np.where(h > 0, h, h / 0.2)
     np.testing.assert_allclose(h, z, atol=1e-4)
-    assert np.abs(synthetic.mix(weights, -z) + x).max() > 0.05  # and is not linear
+    even = np.abs(synthetic.mix(weights, -z) + x)  # 0 if it were linear
+    assert even.max() > 0.1 * np.abs(x).max()
 
 
 def test_observations_are_standardised_by_the_training_split():
@@ -192,41 +199,42 @@ def test_observations_are_standardised_by_the_training_split():
 def test_observations_are_the_mixed_latents_plus_noise(noise):
     # A network without biases is linear along a ray from 0, so that with one latent
     # each x_j is a line in z on either side of 0, whatever the weights.
-    data = drawn(process="TimeDiag", z_dim=1, x_dim=2, observation_noise=noise)[1]
+    data = drawn(process="TimeDiag", z_dim=1, observation_noise=noise)[1]
 
     def design(z):
         z = np.float64(z.reshape(-1, 1))
         return np.hstack([np.ones_like(z), np.maximum(z, 0), np.minimum(z, 0)])
 
     train = design(data.train.z)
-    x = np.float64(data.train.x.reshape(-1, 2))
+    x = np.float64(data.train.x.reshape(-1, 20))
     lines = np.linalg.lstsq(train, x, rcond=None)[0]
     assert np.abs(lines[1] - lines[2]).max() > 0.05  # with a kink at 0
     signal = train @ lines
     np.testing.assert_allclose(signal.std(0), 1.0, atol=0.05 if noise else 1e-4)
     # The same lines hold in the other splits: one mixing, one standardisation.
     for split in data:
-        residual = np.float64(split.x.reshape(-1, 2)) - design(split.z) @ lines
+        residual = np.float64(split.x.reshape(-1, 20)) - design(split.z) @ lines
         if noise == 0.0:
             assert np.abs(residual).max() < 1e-4
             continue
         n = len(residual)
         np.testing.assert_allclose(residual.std(0), noise, rtol=5 / np.sqrt(2 * n))
-        assert abs(np.corrcoef(residual.T)[0, 1]) < 5 / np.sqrt(n)
+        correlation = np.corrcoef(residual.T) - np.eye(20)
+        assert np.abs(correlation).max() < 5 / np.sqrt(n)
 
 
-def test_key_decides_the_data():
-    # Compiled here, and op by op in `drawn`.
-    config = {"process": "ActionDiag", "z_dim": 3, "x_dim": 5, "samples": 50}
-    first, second = (synthetic.draw(Config(**config))[1] for _ in range(2))
+def test_seed_decides_the_data():
+    config = Config(process="ActionNonDiag", samples=SAMPLES)
+    first, second = (synthetic.draw(config)[1] for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, first, second)
-    eager = drawn(**config)[1]
-    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-5), first, eager)
-    other = drawn(**config, seed=1)[1]
+    # Compiled here, and op by op in `drawn`: the same numbers up to rounding.
+    eager = drawn(process="ActionNonDiag")[1]
+    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-4), first, eager)
+    other = drawn(process="ActionNonDiag", seed=1)[1]
     for ours, theirs in zip(
         jax.tree.leaves(eager), jax.tree.leaves(other), strict=True
     ):
-        assert not np.isin(ours, theirs).any()
+        assert not rows(ours) & rows(theirs)
 
 
 SPEC = Spec(x_dim=4, z_dim=3, a_dim=3, steps=1, gz=None, ga=np.eye(3, dtype=int))

@@ -46,6 +46,13 @@ def test_errors_by_hand():
     assert (int(missing), int(extra)) == (2, 0)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
+def test_any_type_of_graph(dtype):
+    true, learned = np.array([[1, 0], [0, 1]], dtype), np.array([[1, 1], [0, 0]], dtype)
+    missing, extra = edge_errors(true, None, learned, None, np.arange(2))
+    assert (int(missing), int(extra)) == (1, 1)
+
+
 def test_a_reversed_edge_counts_twice():
     forward = np.array([[0, 0], [1, 0]])
     assert int(shd(forward, None, forward.T, None, np.arange(2))) == 2
