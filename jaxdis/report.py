@@ -26,8 +26,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-# Okabe and Ito's colours without yellow (too light) and vermillion (kept for errors).
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
+# Both safe for the colour-blind: Okabe and Ito's without yellow (too light) and
+# vermillion (kept for errors); and Tol's muted ones, for more than six.
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
+MUTED = (
+    *("#332288", "#DDCC77", "#117733", "#88CCEE", "#882255"),
+    *("#44AA99", "#999933", "#AA4499", "#CC6677"),
+)
 WRONG = "#D55E00"
 INK, FAINT, RULE = "#222222", "#6b6b6b", "#d9d9d9"
 SHADES = LinearSegmentedColormap.from_list(
@@ -44,12 +49,16 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
+    "axes.titlepad": 9,
     "axes.titlesize": 12,
     "xtick.color": FAINT,
     "ytick.color": FAINT,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
     "savefig.facecolor": "white",
+    # Labels hold names that people chose: they are not formulas.
+    "text.parse_math": False,
+    "text.usetex": False,
 }
 DPI = 150
 
@@ -57,15 +66,16 @@ DPI = 150
 LABELS = {
     "mcc": "MCC",
     "r": "R",
-    "r_con": "R con",
+    "r_con": "R_con",
     "shd": "SHD",
     "nll": "NLL",
     "loss": "Training loss",
-    "r_con_t": "R con, transposed",
+    "r_con_t": "R_con, transposed",
 }
 HIGHER = ("mcc", "r", "r_con")
 LOWER = ("shd", "nll", "missing", "extra", "dead", "loss")
 SEEDS_DRAWN = 16  # correlation matrices of one grid point
+PITCH = 2.85  # inches from one metric to the next
 ROWS_DRAWN = 40  # seeds with a line of their own in the dot plot
 
 
@@ -95,17 +105,13 @@ class Run(NamedTuple):
     """One run directory.
 
     Attributes:
-      name: of the directory.
       settings: config.json.
       results: results.json.
-      swept: names of the hyper-parameters that differ between grid points.
       groups: the grid points.
     """
 
-    name: str
     settings: dict[str, Any]
     results: dict[str, Any]
-    swept: list[str]
     groups: list[Group]
 
 
@@ -205,41 +211,36 @@ def _curves(
     return steps, curves
 
 
+def _swept(hypers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the hyper-parameters that differ between grid points."""
+    return [n for n in hypers[0] if len({str(h.get(n)) for h in hypers}) > 1]
+
+
+def _point_label(hyper: Mapping[str, Any], swept: Sequence[str], index: int) -> str:
+    return ", ".join(f"{n} {_value(hyper.get(n))}" for n in swept) or f"point {index}"
+
+
 def _scalar(value: Any) -> Any:
     """A hyper-parameter without the list that it may be wrapped in."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
-def _load(directory: Path) -> Run:
-    """Reads all of a run but its figures.
-
-    Raises:
-      ValueError: a file is missing or corrupt.
-    """
-    directory = Path(directory)
-    settings = _read_object(
-        directory / "config.json", ("system", "preset", "command", "seeds")
-    )
-    path = directory / "results.json"
-    results = _read_object(path, ("hyper", "metrics", "failed_seeds"))
+def _groups(directory: Path, settings: Any, results: Any) -> list[Group]:
+    """The grid points, from the parsed files and the log."""
     grid = isinstance(results["hyper"], list)
     hypers = results["hyper"] if grid else [results["hyper"]]
     hypers = [{name: _scalar(v) for name, v in hyper.items()} for hyper in hypers]
     failed = results["failed_seeds"] if grid else [results["failed_seeds"]]
-    if len(failed) != len(hypers):
-        raise ValueError(
-            f"{path}: failed_seeds must hold one list for each of the {len(hypers)} "
-            "points; train the run again"
-        )
     first = settings.get("first_seed", 0)
     seeds = list(range(first, first + settings["seeds"]))
-    final = _per_seed(results["metrics"], (len(hypers), len(seeds)), path)
+    shape = (len(hypers), len(seeds))
+    final = _per_seed(results["metrics"], shape, directory / "results.json")
     path = directory / "metrics.jsonl"
     steps, curves = _curves(_read_lines(path), len(hypers), seeds, path)
-    swept = [n for n in hypers[0] if len({str(h.get(n)) for h in hypers}) > 1]
-    groups = [
+    swept = _swept(hypers)
+    return [
         Group(
-            label=_point_label(hyper, swept),
+            label=_point_label(hyper, swept, i) if grid else "",
             hyper=hyper,
             seeds=seeds,
             failed=np.isin(seeds, failed[i]),
@@ -249,13 +250,33 @@ def _load(directory: Path) -> Run:
         )
         for i, hyper in enumerate(hypers)
     ]
-    return Run(directory.resolve().name, settings, results, swept, groups)
+
+
+def _load(directory: Path) -> Run:
+    """Reads all of a run but its figures.
+
+    Raises:
+      ValueError: a file is missing or corrupt.
+    """
+    fields = ["system", "preset", "command", "seeds"]
+    settings = _read_object(directory / "config.json", fields)
+    path, fields = directory / "results.json", ["hyper", "metrics", "failed_seeds"]
+    results = _read_object(path, fields)
+    try:
+        groups = _groups(directory, settings, results)
+    except (AttributeError, IndexError, TypeError) as error:
+        raise ValueError(
+            f"{path} and config.json do not describe one run ({error}); train the run "
+            "again"
+        ) from error
+    return Run(settings, results, groups)
 
 
 def _load_figures(directory: Path, run: Run) -> dict[str, np.ndarray]:
     path = Path(directory) / "figures.npz"
     try:
-        with np.load(path) as arrays:
+        # Opened here: numpy leaves a file open that it finds to be no archive.
+        with path.open("rb") as file, np.load(file) as arrays:
             figures = {name: arrays[name] for name in arrays.files}
     except FileNotFoundError:
         raise ValueError(f"{path} is missing; train the run again") from None
@@ -280,7 +301,8 @@ def _load_figures(directory: Path, run: Run) -> dict[str, np.ndarray]:
 
 
 def _label(metric: str) -> str:
-    return LABELS.get(metric, metric.replace("_", " "))
+    words = metric.replace("_", " ")
+    return LABELS.get(metric, words[:1].upper() + words[1:])
 
 
 def _titled(metric: str) -> str:
@@ -293,24 +315,26 @@ def _value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _point_label(hyper: dict[str, Any], swept: list[str]) -> str:
-    return ", ".join(f"{n} {_value(hyper.get(n))}" for n in swept)
-
-
-def _number(value: float | None) -> str:
-    if value is None or not math.isfinite(value):
-        return "–"
-    if value == int(value) and abs(value) < 1e6:
-        return f"{value:.0f}".replace("-", "−")
-    text = f"{value:.3f}" if 1e-2 <= abs(value) < 100 else f"{value:.3g}"
+def _minus(text: str) -> str:
     return text.replace("-", "−")
 
 
 def _fixed(value: float) -> str:
-    """Three decimals for a mean or a deviation, whatever its value."""
+    """Three decimals as long as that is readable."""
     if not math.isfinite(value):
         return "–"
-    return (f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}").replace("-", "−")
+    size = abs(value)
+    form = ".3f" if size < 1e3 else ",.0f" if size < 1e6 else ".3g"
+    return _minus(f"{value:{form}}")
+
+
+def _number(value: float) -> str:
+    """A whole number as such, a tiny one in powers of ten, others as `_fixed`."""
+    if math.isfinite(value) and value == int(value) and abs(value) < 1e6:
+        return _minus(f"{value:,.0f}")
+    if 0 < abs(value) < 1e-3:
+        return _minus(f"{value:.3g}")
+    return _fixed(value)
 
 
 def _mean_std(values: Float[np.ndarray, "s"]) -> tuple[float, float]:
@@ -324,7 +348,7 @@ def _mean_std(values: Float[np.ndarray, "s"]) -> tuple[float, float]:
 
 def _plus_minus(values: Float[np.ndarray, "s"]) -> str:
     mean, std = _mean_std(values)
-    return _fixed(mean) if math.isnan(std) else f"{_fixed(mean)} ± {_fixed(std)}"
+    return _number(mean) if math.isnan(std) else f"{_fixed(mean)} ± {_fixed(std)}"
 
 
 def _duration(seconds: float | None) -> str:
@@ -345,8 +369,8 @@ def _short(value: float, _: int = 0) -> str:
     """A tick: 30k for 30000."""
     for scale, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= scale:
-            return f"{value / scale:g}{unit}".replace("-", "−")
-    return f"{value:g}".replace("-", "−")
+            return _minus(f"{value / scale:g}{unit}")
+    return _minus(f"{value:g}")
 
 
 def _ordered(names: Sequence[str]) -> list[str]:
@@ -372,8 +396,9 @@ def _failure(seeds: Sequence[int]) -> str:
 
 def _colours(n: int) -> list[str]:
     """Distinct colours, or shades in order where there are too many to tell apart."""
-    if n <= len(COLOURS):
-        return list(COLOURS[:n])
+    for palette in (OKABE_ITO, MUTED):
+        if n <= len(palette):
+            return list(palette[:n])
     shades = matplotlib.colormaps["viridis"]
     return [to_hex(shades(i)) for i in np.linspace(0, 0.88, n)]
 
@@ -415,8 +440,8 @@ def _titles(ax: Axes, title: str, note: str, bad: bool = False) -> None:
     ax.annotate(note, (0, 1), (0, 4), fontsize=9, color=colour, **above)
 
 
-def _spread(values: Sequence[float], gap: float) -> list[float]:
-    """Moves values as little as needed for neighbours to be a gap apart."""
+def _spread(values: Sequence[float], gap: float, top: float) -> list[float]:
+    """Moves values as little as needed to be a gap apart and not above the top."""
     order = np.argsort(values, kind="stable")
     blocks: list[tuple[float, int]] = []  # centre and size of labels that touch
     for value in np.asarray(values, float)[order]:
@@ -432,6 +457,9 @@ def _spread(values: Sequence[float], gap: float) -> list[float]:
         for centre, size in blocks
         for i in range(size)
     ]
+    for i in reversed(range(len(placed))):
+        placed[i] = min(placed[i], top)
+        top = placed[i] - gap
     moved = np.empty(len(values))
     moved[order] = placed
     return moved.tolist()
@@ -453,8 +481,11 @@ def _mean_curve(
 
 def _draw_group(ax: Axes, group: Group, metric: str, colour: str, alpha: float) -> None:
     curves = group.curves[metric]
+    # A line through one step is nothing: it needs a dot.
+    style, clip = ("o", False) if len(group.steps) == 1 else ("-", True)
     for values in curves[~group.failed]:
-        ax.plot(group.steps, values, color=colour, lw=0.8, alpha=alpha)
+        (line,) = ax.plot(group.steps, values, style, color=colour, lw=0.8)
+        line.set(alpha=alpha, clip_on=clip)
     for values in curves[group.failed]:
         ax.plot(group.steps, values, "--", color=colour, lw=1.0)
     mean, low, high = _mean_curve(curves[~group.failed])
@@ -464,26 +495,30 @@ def _draw_group(ax: Axes, group: Group, metric: str, colour: str, alpha: float) 
 
 def _mark_failures(ax: Axes, group: Group, metric: str, named: bool) -> None:
     """A cross where a failed seed was last seen, at the rim if it left the picture."""
-    places: dict[tuple[float, float], list[int]] = {}
-    for seed, failed, values in zip(
-        group.seeds, group.failed, group.curves[metric], strict=True
-    ):
+    labels: dict[tuple[int, int], tuple[tuple[float, float], list[int]]] = {}
+    for row in np.flatnonzero(group.failed):
+        values = group.curves[metric][row]
         seen = np.flatnonzero(np.isfinite(values))
-        if failed and seen.size:
-            y = float(np.clip(values[seen[-1]], *ax.get_ylim()))
-            places.setdefault((float(group.steps[seen[-1]]), y), []).append(seed)
-    for place, seeds in places.items():
+        if not seen.size:
+            continue
+        y = float(np.clip(values[seen[-1]], *ax.get_ylim()))
+        place = (float(group.steps[seen[-1]]), y)
         ax.plot(*place, "x", color=WRONG, ms=8, mew=2, clip_on=False, zorder=5)
-        if named:
-            ax.annotate(
-                _failure(seeds),
-                place,
-                (8, -3),
-                textcoords="offset points",
-                color=WRONG,
-                fontsize=9,
-                annotation_clip=False,
-            )
+        # Crosses that nearly coincide, in pixels, share a label.
+        column, line = ax.transData.transform(place) / (90, 14)
+        labels.setdefault((round(column), round(line)), (place, []))[1].append(
+            group.seeds[row]
+        )
+    for place, seeds in labels.values() if named else ():
+        ax.annotate(
+            _failure(seeds),
+            place,
+            (8, -3),
+            textcoords="offset points",
+            color=WRONG,
+            fontsize=9,
+            annotation_clip=False,
+        )
 
 
 def _ticks(low: float, high: float, unit: float) -> list[float]:
@@ -497,7 +532,7 @@ def _ticks(low: float, high: float, unit: float) -> list[float]:
         return [0.5 * unit, *(unit * 10.0**k for k in powers)]
 
     ticks = [*(-t for t in side(-low)), 0.0, *side(high)]
-    return [t for t in ticks if low <= t <= high]
+    return sorted(t for t in ticks if low <= t <= high)
 
 
 def _scale(ax: Axes, values: np.ndarray, late: np.ndarray) -> None:
@@ -509,7 +544,7 @@ def _scale(ax: Axes, values: np.ndarray, late: np.ndarray) -> None:
         unit = 10.0 ** math.ceil(math.log10(typical) - 0.3)
         ax.set_yscale("symlog", linthresh=unit, linscale=1.0)
         note = f"linear up to {_short(unit)}, logarithmic beyond"
-        ax.set_title(note, loc="right", fontsize=9, color=FAINT)
+        ax.set_ylabel(note, fontsize=9, color=FAINT)
     scale = ax.yaxis.get_transform()
     low, high = scale.transform(np.array([values.min(), values.max()]))
     margin = 0.05 * (high - low) or 0.5
@@ -527,7 +562,8 @@ def _limit(ax: Axes, groups: list[Group], metric: str) -> None:
     alive = [g.curves[metric][~g.failed] for g in groups]
     if metric == "mcc":
         low = min((c[np.isfinite(c)].min(initial=0.9) for c in curves), default=0.9)
-        ax.set_ylim(max(math.floor(10 * low - 0.2) / 10, 0.0), 1.0)
+        low = max(math.floor(10 * low - 0.2) / 10, 0.0)
+        ax.set_ylim(low, 1.0 + 0.015 * (1.0 - low))
         return
     if any(np.isfinite(a).any() for a in alive):
         curves = alive
@@ -549,21 +585,15 @@ def _end_labels(ax: Axes, groups: list[Group], metric: str, colours: list[str]) 
             y = ax.transData.transform((0, mean[seen[-1]]))[1]
             text = group.label if len(groups) > 1 else _plus_minus(alive[:, seen[-1]])
             labels.append((y, text, colour))
-    box = ax.get_window_extent()
-    height = 16 / 72 * ax.get_figure(root=True).dpi  # type: ignore[union-attr]
-    moved = _spread([y for y, *_ in labels], height)
-    for y, (_, text, colour) in zip(moved, labels, strict=True):
-        ax.annotate(
-            text,
-            (1, (y - box.y0) / box.height),
-            (8, 0),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            va="center",
-            color=colour,
-            fontweight="bold",
-            annotation_clip=False,
-        )
+    to_axes = ax.transAxes.inverted().transform
+    gap = to_axes((0, 16 / 72 * ax.figure.dpi))[1] - to_axes((0, 0))[1]
+    ends = [float(to_axes((0, y))[1]) for y, *_ in labels]
+    moved = _spread(ends, gap, top=1.0)
+    for end, y, (_, text, colour) in zip(ends, moved, labels, strict=True):
+        (leader,) = ax.plot([1.004, 1.024], [end, y], transform=ax.transAxes)
+        leader.set(color=colour, linewidth=1.0, clip_on=False)
+        label = ax.text(1.032, y, text, transform=ax.transAxes)
+        label.set(color=colour, va="center", fontweight="bold")
 
 
 def _curve_metrics(groups: list[Group]) -> list[str]:
@@ -591,7 +621,7 @@ def _draw_curve(ax: Axes, metric: str, groups: list[Group], colours: list[str]) 
 def _draw_curves(groups: list[Group], metrics: list[str]) -> Figure:
     """Every seed thin, their mean bold, one standard deviation as a band."""
     letters = max(len(g.label) for g in groups) if len(groups) > 1 else 14
-    apart = 5.9 + 0.1 * letters
+    apart = 6.2 + 0.1 * letters
     figure = Figure(figsize=(0.8 + apart * len(metrics), 4.6))
     colours = _colours(len(groups))
     for i, metric in enumerate(metrics):
@@ -712,8 +742,10 @@ def _draw_graph_row(
     ax = _place(figure, left, top, width, height)
     _heat(ax, true)
     _number_axes(ax, "latent", parents)
-    _titles(ax, "true", f"{int((true > 0.5).sum())} edges")
-    for title, matrix in _graph_panels(group, learned):
+    panels = _graph_panels(group, learned)
+    note = f"{int((true > 0.5).sum())} edges" if panels else "every seed failed"
+    _titles(ax, "true", note, bad=not panels)
+    for title, matrix in panels:
         left += pitch
         ax = _place(figure, left, top, width, height)
         _draw_learned(ax, title, matrix, true)
@@ -778,9 +810,10 @@ def _draw_mean_correlation(
         _number_axes(ax, "true latent", "matched code")
     else:
         ax.set_axis_off()
-    title = f"mean of {len(rows)} seeds" if len(rows) != 1 else "correlation of latents"
+    title = f"mean of {len(rows)} seeds" if len(rows) > 1 else "correlation of latents"
     mcc = _alive(group, "mcc")
-    _titles(ax, title, f"MCC {_plus_minus(mcc)}" if mcc.size else "")
+    note = f"MCC {_plus_minus(mcc)}" if mcc.size else ""
+    _titles(ax, title, note if rows else "every seed failed", bad=not rows)
 
 
 def _draw_seed_correlation(
@@ -842,7 +875,9 @@ def _metric_axes(
     """Axes with limits that show the seeds that did not fail."""
     ax = _place(figure, left, 0.5, 2.4, height)
     ax.set_title(_titled(metric), fontweight="bold")
-    values = np.concatenate([_alive(g, metric) for g in groups])
+    alive = np.concatenate([_alive(g, metric) for g in groups])
+    every = np.concatenate([g.final[metric] for g in groups if metric in g.final])
+    values = alive if np.isfinite(alive).any() else every
     values = values[np.isfinite(values)]
     if values.size:
         low, high = values.min(), values.max()
@@ -850,6 +885,8 @@ def _metric_axes(
         ax.set_xlim(low - margin, high + margin)
     whole = bool(values.size) and bool((values == np.round(values)).all())
     ax.xaxis.set_major_locator(MaxNLocator(3, integer=whole, min_n_ticks=1))
+    if values.size and np.abs(values).max() >= 1e4:
+        ax.xaxis.set_major_formatter(FuncFormatter(_short))
     ax.grid(axis="y", color=RULE, lw=0.6)
     ax.set_axisbelow(True)
     ax.spines["left"].set_visible(False)
@@ -874,8 +911,9 @@ def _draw_row(
     size = 7 if len(values) <= 20 else 5
     ax.plot(values[~failed], heights[~failed], "o", color=colour, ms=size, mec="white")
     # A failed seed beyond the others is marked at the rim.
-    rim = np.clip(values[failed], *ax.get_xlim())
-    ax.plot(rim, heights[failed], "x", color=WRONG, ms=7, mew=2, clip_on=False)
+    if failed.any():
+        rim = np.clip(values[failed], *ax.get_xlim())
+        ax.plot(rim, heights[failed], "x", color=WRONG, ms=7, mew=2, clip_on=False)
 
 
 def _name_failed(ax: Axes, group: Group, metric: str) -> None:
@@ -886,7 +924,7 @@ def _name_failed(ax: Axes, group: Group, metric: str) -> None:
         if math.isfinite(value):
             left = value < (low + high) / 2
             ax.annotate(
-                _fixed(value),
+                _number(value),
                 (float(np.clip(value, low, high)), row),
                 (8 if left else -8, 0),
                 textcoords="offset points",
@@ -902,12 +940,12 @@ def _draw_dots(group: Group, metrics: list[str]) -> Figure:
     rows = np.arange(len(group.seeds))
     height = 0.27 * len(rows) + 0.3
     span = (-0.5, len(rows) - 0.5)
-    figure = Figure(figsize=(1.2 + 2.75 * len(metrics), height + 1.2))
+    figure = Figure(figsize=(1.2 + PITCH * len(metrics), height + 1.2))
     for i, metric in enumerate(metrics):
-        ax = _metric_axes(figure, 1.0 + 2.75 * i, height, metric, [group])
-        _draw_row(ax, group, metric, rows, span, COLOURS[0])
+        ax = _metric_axes(figure, 1.0 + PITCH * i, height, metric, [group])
+        _draw_row(ax, group, metric, rows, span, OKABE_ITO[0])
         _name_failed(ax, group, metric)
-        ax.set_xlabel(_plus_minus(_alive(group, metric)), color=COLOURS[0])
+        ax.set_xlabel(_plus_minus(_alive(group, metric)), color=OKABE_ITO[0])
         ax.set_ylim(span[::-1])
         labels = [f"seed {s}" if i == 0 else "" for s in group.seeds]
         ax.set_yticks(rows, labels=labels)
@@ -921,10 +959,10 @@ def _draw_strips(groups: list[Group], metrics: list[str]) -> Figure:
     most = max(len(g.seeds) for g in groups)
     height = min(max(0.75, 0.04 * most), 2.4) * len(groups) + 0.2
     left = 0.4 + 0.09 * max(len(g.label) for g in groups)
-    figure = Figure(figsize=(left + 2.75 * len(metrics), height + 1.2))
+    figure = Figure(figsize=(left + PITCH * len(metrics), height + 1.2))
     colours = _colours(len(groups))
     for i, metric in enumerate(metrics):
-        ax = _metric_axes(figure, left + 2.75 * i, height, metric, groups)
+        ax = _metric_axes(figure, left + PITCH * i, height, metric, groups)
         for y, (group, colour) in enumerate(zip(groups, colours, strict=True)):
             # Below one another in the order of their numbers, so that none is hidden.
             n = len(group.seeds)
@@ -1003,8 +1041,9 @@ CAPTIONS = {
     "children; outlined cells are on the wrong side of 0.5.",
     "correlation": "True latents against the codes matched to them, on test rows.",
 }
-RULE_OF_MEANS = (
-    "Mean and standard deviation (divided by n) are over the seeds that did not fail."
+NOTE = (
+    '<p class="note">Mean and standard deviation (divided by n) are over the seeds '
+    "that did not fail.</p>"
 )
 
 
@@ -1012,26 +1051,29 @@ def _section(title: str, content: str) -> str:
     return f"<section>\n<h2>{html.escape(title)}</h2>\n{content}\n</section>"
 
 
-def _row(cells: Sequence[str], tag: str = "td", kind: str = "") -> str:
+def _row(cells: Sequence[str], tag: str = "td", failed: bool = False) -> str:
     """A table row of cells that are HTML already."""
-    inside = "".join(c if c.startswith("<td") else f"<{tag}>{c}</{tag}>" for c in cells)
-    return f'<tr class="{kind}">{inside}</tr>' if kind else f"<tr>{inside}</tr>"
+    inside = "".join(f"<{tag}>{cell}</{tag}>" for cell in cells)
+    return f'<tr class="failed">{inside}</tr>' if failed else f"<tr>{inside}</tr>"
 
 
 def _table(
-    head: Sequence[str], rows: Sequence[str], foot: Sequence[str] = (), kind: str = ""
+    kind: str, head: Sequence[str], rows: Sequence[str], foot: Sequence[str] = ()
 ) -> str:
-    return (
-        f'<div class="scroll"><table class="{kind}">\n'
-        f"<thead>{_row([html.escape(h) for h in head], 'th')}</thead>\n"
-        f"<tbody>\n{chr(10).join(rows)}\n</tbody>\n"
-        f"<tfoot>\n{chr(10).join(foot)}\n</tfoot>\n</table></div>"
-    )
+    """A table of "numbers" or "words"."""
+    lines = [
+        f'<div class="scroll"><table class="{kind}">',
+        f"<thead>{_row([html.escape(h) for h in head], 'th')}</thead>",
+        *("<tbody>", *rows, "</tbody>"),
+        *(("<tfoot>", *foot, "</tfoot>") if foot else ()),
+        "</table></div>",
+    ]
+    return "\n".join(lines)
 
 
 def _cell(value: float, text: str) -> str:
     """A number that shows all its digits when pointed at."""
-    return f'<td title="{value!r}">{text}</td>' if math.isfinite(value) else "–"
+    return f'<span title="{value!r}">{text}</span>' if math.isfinite(value) else text
 
 
 def _facts(facts: Mapping[str, str]) -> str:
@@ -1051,6 +1093,10 @@ def _picture(name: str, png: bytes) -> str:
     )
 
 
+def _picture_sections(pictures: Mapping[str, bytes]) -> list[str]:
+    return [_section(n.capitalize(), _picture(n, png)) for n, png in pictures.items()]
+
+
 def _seed_table(group: Group) -> str:
     metrics = _ordered(list(group.final))
     rows = []
@@ -1058,7 +1104,7 @@ def _seed_table(group: Group) -> str:
         values = [float(group.final[m][i]) for m in metrics]
         cells = [_cell(v, _number(v)) for v in values]
         name = f"{seed} failed" if failed else str(seed)
-        rows.append(_row([name, *cells], kind="failed" if failed else ""))
+        rows.append(_row([name, *cells], failed=bool(failed)))
     moments = [_mean_std(_alive(group, m)) for m in metrics]
     foot = [
         _row([name, *(_cell(v, _fixed(v)) for v in values)])
@@ -1066,7 +1112,7 @@ def _seed_table(group: Group) -> str:
             ("mean", "std"), zip(*moments, strict=True), strict=True
         )
     ]
-    return _table(["seed", *map(_titled, metrics)], rows, foot)
+    return _table("numbers", ["seed", *map(_titled, metrics)], rows, foot)
 
 
 def _group_table(groups: list[Group], first: str) -> str:
@@ -1081,10 +1127,9 @@ def _group_table(groups: list[Group], first: str) -> str:
             cells.append(_cell(mean, _plus_minus(_alive(group, metric))))
         cells.append(f"{len(group.seeds) - len(failed)} of {len(group.seeds)}")
         cells.append(html.escape(", ".join(map(str, failed))) or "–")
-        rows.append(
-            _row(cells, kind="failed" if len(failed) == len(group.seeds) else "")
-        )
-    return _table([first, *map(_titled, metrics), "seeds", "failed seeds"], rows)
+        rows.append(_row(cells, failed=len(failed) == len(group.seeds)))
+    head = [first, *map(_titled, metrics), "seeds", "failed seeds"]
+    return _table("numbers", head, rows)
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, str]:
@@ -1099,18 +1144,19 @@ def _flat(settings: Any, prefix: str = "") -> dict[str, str]:
 
 def _settings_table(settings: Any) -> str:
     rows = [_row([html.escape(k), html.escape(v)]) for k, v in _flat(settings).items()]
-    return _table(["name", "value"], rows, kind="words")
+    return _table("words", ["name", "value"], rows)
 
 
 def _hyper_table(run: Run) -> str:
     """Swept hyper-parameters first."""
     rows = []
-    hyper = run.groups[0].hyper
-    for name in [*run.swept, *(n for n in hyper if n not in run.swept)]:
-        values = dict.fromkeys(_value(g.hyper.get(name)) for g in run.groups)
-        cells = [name, ", ".join(values), "swept" if name in run.swept else ""]
+    hypers = [g.hyper for g in run.groups]
+    swept = _swept(hypers)
+    for name in [*swept, *(n for n in hypers[0] if n not in swept)]:
+        values = dict.fromkeys(_value(h.get(name)) for h in hypers)
+        cells = [name, ", ".join(values), "swept" if name in swept else ""]
         rows.append(_row([html.escape(c) for c in cells]))
-    return _table(["name", "value", ""], rows, kind="words")
+    return _table("words", ["name", "value", ""], rows)
 
 
 def _score(group: Group) -> str:
@@ -1132,25 +1178,30 @@ def _headline(groups: list[Group]) -> str:
             f"{_score(groups[0])} over {runs - lost} of {seeds}; {_failure(failed[0])}"
         )
     means = [_mean_std(_alive(g, "mcc"))[0] for g in groups]
-    text = f"{len(groups)} points, {len(groups[0].seeds)} seeds each"
+    text = f"{len(groups)} points, {runs} runs"
     if np.isfinite(means).any():
         best = groups[int(np.nanargmax(means))]
-        text = f"Highest mean MCC of {len(groups)} points: {best.label} with {_score(best)}"
+        text = f"Best of {len(groups)} by mean MCC: {best.label} with {_score(best)}"
     return f"{text}; {lost} of {runs} runs failed" if lost else text
 
 
 def _run_facts(run: Run) -> dict[str, str]:
-    r, settings = run.results, run.settings
-    seeds = run.groups[0].seeds
-    versions = settings.get("versions", {})
-    return {
+    r, seeds = run.results, run.groups[0].seeds
+    udr = np.array(r.get("udr"), float)
+    skipped = np.array(r.get("skipped_updates", []), float).sum()
+    facts = {
         "seeds": f"{len(seeds)} ({seeds[0]}–{seeds[-1]})" if len(seeds) > 1 else "1",
         "steps": f"{r['steps']:,}" if "steps" in r else "–",
         "devices": str(r.get("devices", "–")),
         "wall time": _duration(r.get("wall_s")),
         "compilation": _duration(r.get("compile_s")),
         "a step of all rows": _duration(r.get("step_s")),
-    } | {name: str(version) for name, version in versions.items()}
+    }
+    if np.isfinite(udr).any():
+        facts["agreement of seeds (UDR)"] = ", ".join(map(_number, udr.ravel()))
+    if skipped:
+        facts["skipped updates"] = _number(float(skipped))
+    return facts | {k: str(v) for k, v in run.settings.get("versions", {}).items()}
 
 
 def _title(run: Run) -> str:
@@ -1168,26 +1219,33 @@ def _save(path: Path, content: bytes) -> None:
 
 
 def _save_page(
-    directory: Path, pictures: Mapping[str, bytes], title: str, headline: str, body: str
+    path: Path, pictures: Mapping[str, bytes], title: str, headline: str, body: str
 ) -> Path:
+    """Writes the pictures, named as in the dictionary, and the page beside them."""
     for name, png in pictures.items():
-        _save(directory / f"{name}.png", png)
+        _save(path.with_name(f"{name}.png"), png)
     page = PAGE.substitute(
         title=html.escape(title), headline=html.escape(headline), body=body
     )
-    path = directory / "report.html"
     _save(path, page.encode())
     return path
 
 
-def _draw_run(run: Run, figures: Mapping[str, np.ndarray]) -> dict[str, bytes]:
-    """PNGs of all that the run has figures for."""
-    groups = run.groups
+def _draw_groups(groups: list[Group], curves: Sequence[str]) -> dict[str, bytes]:
+    """PNGs of the named curves and of the metrics at the end, as far as there are."""
     pictures = {}
-    if metrics := _curve_metrics(groups):
-        pictures["curves"] = _png(_draw_curves, groups, metrics)
+    if curves:
+        pictures["curves"] = _png(_draw_curves, groups, curves)
     if metrics := _shown_metrics(groups):
         pictures["seeds"] = _png(_draw_seeds, groups, metrics)
+    return pictures
+
+
+def _draw_figures(
+    groups: list[Group], figures: Mapping[str, np.ndarray]
+) -> dict[str, bytes]:
+    """PNGs of graphs and correlations, as far as there are."""
+    pictures = {}
     if _graph_names(figures):
         pictures["graphs"] = _png(_draw_graphs, groups, figures)
     if "correlation" in figures:
@@ -1224,20 +1282,22 @@ def build(directory: Path) -> Path:
     """
     directory = Path(directory)
     run = _load(directory)
-    pictures = _draw_run(run, _load_figures(directory, run))
+    figures = _load_figures(directory, run)
+    pictures = _draw_groups(run.groups, _curve_metrics(run.groups))
+    pictures |= _draw_figures(run.groups, figures)
     settings = run.settings
-    note = f'<p class="note">{RULE_OF_MEANS}</p>'
     sections = [
         _facts(_run_facts(run)),
-        *(_section(n.capitalize(), _picture(n, png)) for n, png in pictures.items()),
-        _section("Results", _tables(run.groups) + note),
+        *_picture_sections(pictures),
+        _section("Results", _tables(run.groups) + NOTE),
         _section("Hyper-parameters", _hyper_table(run)),
         _section("Configuration", _settings_table(settings.get("config", {}))),
         _section("Data", _settings_table(settings.get("data", {}))),
         _section("Command", f"<pre>{html.escape(str(settings['command']))}</pre>"),
     ]
     body = "\n".join(sections)
-    return _save_page(directory, pictures, _title(run), _headline(run.groups), body)
+    path = directory / "report.html"
+    return _save_page(path, pictures, _title(run), _headline(run.groups), body)
 
 
 def _names(directories: Sequence[Path]) -> list[str]:
@@ -1269,7 +1329,7 @@ def _run_table(runs: Mapping[str, Run]) -> str:
         cells = [name, _title(run), *facts.values()]
         rows.append(_row([html.escape(c) for c in cells]))
     facts = _run_facts(next(iter(runs.values())))
-    return _table(["run", "preset", *facts], rows)
+    return _table("words", ["run", "preset", *facts], rows)
 
 
 def compare(directories: Sequence[Path], out: Path) -> Path:
@@ -1277,35 +1337,32 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
 
     Args:
       directories: of finished runs.
-      out: directory to make, for curves.png, seeds.png and report.html.
+      out: the page to write, NAME.html; NAME-curves.png and NAME-seeds.png are written
+        beside it.
 
     Returns:
-      The path of report.html, which needs no other file.
+      out; the page needs no other file.
 
     Raises:
-      ValueError: no directory or one of them twice, out is a file, or a file of a run
-        is missing or corrupt.
+      ValueError: no directory or one of them twice, out is a directory, or a file of a
+        run is missing or corrupt.
     """
     directories, out = [Path(d) for d in directories], Path(out)
     if not directories:
         raise ValueError("directories must name at least one run, got none")
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out} is a file; out must be a directory, new or not")
+    if out.is_dir():
+        raise ValueError(f"{out} is a directory; out must be a file, as compared.html")
     runs = {n: _load(d) for n, d in zip(_names(directories), directories, strict=True)}
     groups = [group for name, run in runs.items() for group in _named(run, name)]
-    pictures = {}
-    if metrics := _curve_metrics(groups)[:1]:
-        pictures["curves"] = _png(_draw_curves, groups, metrics)
-    if metrics := _shown_metrics(groups):
-        pictures["seeds"] = _png(_draw_seeds, groups, metrics)
-    note = f'<p class="note">{RULE_OF_MEANS}</p>'
+    drawn = _draw_groups(groups, _curve_metrics(groups)[:1])
     commands = "\n".join(str(run.settings["command"]) for run in runs.values())
     sections = [
-        _section("Results", _group_table(groups, "run") + note),
-        *(_section(n.capitalize(), _picture(n, png)) for n, png in pictures.items()),
+        _section("Results", _group_table(groups, "run") + NOTE),
+        *_picture_sections(drawn),
         _section("Runs", _run_table(runs)),
         _section("Commands", f"<pre>{html.escape(commands)}</pre>"),
     ]
-    out.mkdir(parents=True, exist_ok=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
     title = f"{len(runs)} run{'s' * (len(runs) > 1)} compared"
+    pictures = {f"{out.stem}-{name}": png for name, png in drawn.items()}
     return _save_page(out, pictures, title, _headline(groups), "\n".join(sections))

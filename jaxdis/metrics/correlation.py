@@ -117,9 +117,15 @@ def standardise(x: Float[Array, "n k"]) -> Float[Array, "n k"]:
 
     Returns:
       [n, k]; a column with a NaN or an infinity is NaN throughout.
+
+    Raises:
+      ValueError: if x has another rank.
     """
-    x, std, is_dead = _moments(as_float(x))
-    return jnp.where(is_dead, 0.0, 1 / jnp.where(is_dead, 1.0, std))[None, :] * x
+    x = as_float(x)
+    if x.ndim != 2:
+        raise ValueError(f"x has shape {x.shape}; it must be [n, k]")
+    x, std, is_dead = _moments(x)
+    return jnp.where(is_dead[None, :], 0.0, x / jnp.where(is_dead, 1.0, std)[None, :])
 
 
 @jax.jit
@@ -194,6 +200,8 @@ def correlation_matrix(
 
     Raises:
       ValueError: for a wrong shape, unequal rows, an unknown kind, or non-finite z.
+
+    Source: Pearson 1895; Spearman 1904.
     """
     _check_kind(kind, ("pearson", "spearman"))
     if jnp.ndim(z_hat) != 2:
@@ -313,20 +321,23 @@ def relative_strength(relation: Float[Array, "k l"]) -> Float[Array, ""]:
     return (along(0) + along(1)) / 2
 
 
+def _mean_matched(matrix: Float[Array, "k l"]) -> Float[Array, ""]:
+    return _matched(matrix).mean()
+
+
 @partial(jax.jit, static_argnames="kind")
 def _udr(z_hat: Float[Array, "s n k"], kind: str) -> Float[Array, ""]:
     s, n, _ = z_hat.shape
     codes = jax.vmap(_ranks)(z_hat) if kind == "spearman" else z_hat
     codes = jax.vmap(standardise)(codes)
     corr = jnp.einsum("snk,tnl->stkl", codes, codes, precision="highest") / n
+    relation = corr = jnp.clip(corr, -1.0, 1.0)
     if kind == "lasso":
-        lasso = partial(_lasso, alpha=0.1, steps=300)
         gram = corr[jnp.arange(s), jnp.arange(s)]
+        lasso = partial(_lasso, alpha=0.1, steps=300)
         relation = jax.vmap(jax.vmap(lasso, (None, 0)))(gram, corr)
-    else:
-        relation = corr
-    pair_score = relative_strength if kind != "mcc" else lambda m: _matched(m).mean()
-    scores = jax.vmap(jax.vmap(pair_score))(jnp.abs(relation))
+    score = _mean_matched if kind == "mcc" else relative_strength
+    scores = jax.vmap(jax.vmap(score))(jnp.abs(relation))
     return jnp.median(scores[np.nonzero(~np.eye(s, dtype=bool))])
 
 

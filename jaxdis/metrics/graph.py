@@ -29,6 +29,8 @@ def permute_graphs(
     Raises:
       ValueError: for a wrong shape, a value that is not 0 or 1, or an assignment
         that is not a permutation of the latents.
+
+    Source: Lachapelle et al. 2022 (arXiv 2107.10098).
     """
     gz_hat, ga_hat = as_graphs(gz_hat, ga_hat, ("gz_hat", "ga_hat"))
     latents = next(len(g) for g in (gz_hat, ga_hat) if g is not None)
@@ -76,6 +78,8 @@ def edge_errors(
     Raises:
       ValueError: for graphs that do not pair up, a value that is not 0 or 1, or an
         assignment that is not a permutation of the latents.
+
+    Source: Lachapelle et al. 2022 (arXiv 2107.10098).
     """
     for name, true, learned in (("gz", gz, gz_hat), ("ga", ga, ga_hat)):
         shape, shape_hat = (

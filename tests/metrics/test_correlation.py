@@ -40,8 +40,9 @@ def matched_oracle(matrix):
     return matrix[rows, columns].sum() / len(matrix)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("k", [3, 4, 8])
+@pytest.mark.parametrize(
+    ("kind", "k"), [("pearson", 3), ("pearson", 4), ("pearson", 8), ("spearman", 4)]
+)
 def test_matches_numpy_and_scipy(rng, kind, k):
     z = rng.normal(size=(400, 4))
     z_hat = z @ rng.normal(size=(4, k)) + rng.normal(size=(400, k))
@@ -74,8 +75,8 @@ def test_assignment_in_order_of_the_factors():
 
 def test_assignment_treats_non_finite_entries_as_zero():
     matrix = np.array([[np.nan, 0.2, 0.9], [0.1, np.inf, 0.8], [0.7, 0.1, 0.1]])
-    assert assign(matrix).tolist() == assign(np.nan_to_num(matrix, posinf=0)).tolist()
-    assert assign(matrix).tolist() == [2, 1, 0] or assign(matrix).tolist() == [1, 2, 0]
+    # .2 + .8 + .7 is the largest sum of what is left.
+    assert assign(matrix).tolist() == [1, 2, 0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -94,26 +95,29 @@ class TestKnownAnswers:
         z, z_hat = rng.normal(size=(2, 5000, 4))
         assert 0 < float(mcc(z, z_hat, kind=kind)) < 0.05
 
-    def test_duplicated(self, rng, kind):
-        z = rng.normal(size=(400, 4))
-        score = mcc(z, np.hstack([z, z]), kind=kind)
-        assert float(score) == pytest.approx(1, abs=1e-6)
-
     def test_hadamard_rotation(self, rng, kind):
         # Every code mixes the 4 factors with weights +-1/2: all correlations are 1/2.
         z = rng.integers(0, 10, (5000, 4))
         score = mcc(z, z @ HADAMARD, kind=kind)
         assert float(score) == pytest.approx(0.5, abs=0.02)
 
-    def test_missing_codes_score_zero(self, rng, kind):
-        z = rng.normal(size=(400, 4))
-        assert float(mcc(z, z[:, 1:], kind=kind)) == pytest.approx(3 / 4, abs=1e-6)
 
-    def test_extra_codes_are_ignored(self, rng, kind):
-        z, noise, useless = rng.normal(size=(3, 400, 4))
-        z_hat = np.hstack([useless, z + noise])
-        all_codes, best = mcc(z, z_hat, kind=kind), mcc(z, z_hat[:, 4:], kind=kind)
-        assert float(all_codes) == pytest.approx(float(best), abs=1e-6)
+def test_duplicated(rng):
+    z = rng.normal(size=(400, 4))
+    score = mcc(z, np.hstack([z, z]))
+    assert float(score) == pytest.approx(1, abs=1e-6)
+
+
+def test_missing_codes_score_zero(rng):
+    z = rng.normal(size=(400, 4))
+    assert float(mcc(z, z[:, 1:])) == pytest.approx(3 / 4, abs=1e-6)
+
+
+def test_extra_codes_are_ignored(rng):
+    z, noise, useless = rng.normal(size=(3, 400, 4))
+    z_hat = np.hstack([useless, z + noise])
+    all_codes, best = mcc(z, z_hat), mcc(z, z_hat[:, 4:])
+    assert float(all_codes) == pytest.approx(float(best), abs=1e-6)
 
 
 def test_cubes_of_a_uniform_and_a_normal_factor(rng):
@@ -240,8 +244,14 @@ class TestConstantFactor:
             score = float(mcc(z, z_hat, kind=kind))
         assert seen[0].filename == __file__
         assert score == pytest.approx(expected, abs=1e-6)
-        jitted = jax.jit(mcc, static_argnames="kind")(z, z_hat, kind=kind)  # no warning
-        assert float(jitted) == pytest.approx(expected, abs=1e-6)
+
+    def test_it_is_left_out_within_jit(self, rng):
+        z = rng.normal(size=(400, 4))
+        z_hat = z + rng.normal(size=(400, 4))
+        expected = matched_oracle(pearson_oracle(z[:, [0, 1, 3]], z_hat))
+        z[:, 2] = 0.1
+        score = jax.jit(mcc)(z, z_hat)  # values are not known here: no warning
+        assert float(score) == pytest.approx(expected, abs=1e-6)
 
     def test_none_left(self):
         with pytest.warns(UserWarning, match=r"columns \[0, 1, 2, 3\]"):
@@ -280,6 +290,7 @@ def test_seed_axis_jit_and_vmap_equal_a_loop(rng, kind):
         (lambda: mcc(GOOD / [0, 1], GOOD), r"z has NaN or infinite .* columns \[0\]"),
         (lambda: correlation_matrix(GOOD, GOOD[None]), r"z_hat has shape \(1, 10, 2\)"),
         (lambda: assign(GOOD[0]), r"matrix has shape \(2,\)"),
+        (lambda: standardise(GOOD[0]), r"x has shape \(2,\); it must be \[n, k\]"),
         (lambda: dead(GOOD[0]), r"z_hat has shape \(2,\)"),
         (lambda: udr(GOOD), r"z_hat has shape \(10, 2\); it must be \[s, n, k\]"),
         (lambda: udr(GOOD[None]), "z_hat holds 1 seed; .* at least 2"),

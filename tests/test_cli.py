@@ -1,0 +1,228 @@
+"""The command line, run in this process on a problem of a few milliseconds a step."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxdis import cli, log
+
+TINY = [
+    "--seeds", "2", "--steps", "6", "--chunk", "2", "--checkpoint-seconds", "0",
+    "--config.encoder", "8", "--config.decoder", "8", "--config.transition", "8",
+    "--config.batch", "16", "--data.samples", "500",
+]  # fmt: skip
+NAME = "mechanism_sparsity/quickstart"
+
+
+def jaxdis(monkeypatch, *args):
+    """Runs a command; returns its exit code."""
+    monkeypatch.setattr(sys, "argv", ["jaxdis", *map(str, args)])
+    with pytest.raises(SystemExit) as exit:
+        cli.main()
+    return exit.value.code
+
+
+def train(monkeypatch, out, *args):
+    return jaxdis(monkeypatch, "train", NAME, *TINY, "--out", out, *args)
+
+
+def results(out: Path) -> dict:
+    return json.loads((out / "results.json").read_text())
+
+
+def lines(out: Path) -> list[dict]:
+    return [json.loads(x) for x in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One uninterrupted run, for all tests that only read it."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        assert train(monkeypatch, out) == 0
+    return out
+
+
+def test_directory_holds_the_whole_run(finished):
+    names = {p.name for p in finished.iterdir()}
+    assert {
+        "config.json", "metrics.jsonl", "results.json", "report.html", "checkpoints",
+    } <= names  # fmt: skip
+    assert any(name.endswith(".png") for name in names)
+    assert not any(name.endswith(".tmp") for name in names)
+    found = results(finished)
+    assert {
+        "system", "preset", "seeds", "steps", "devices", "wall_s", "compile_s",
+        "step_s", "hyper", "metrics", "failed_seeds",
+    } <= set(found)  # fmt: skip
+    assert (found["system"], found["preset"]) == ("mechanism_sparsity", "quickstart")
+    assert (found["seeds"], found["steps"], found["failed_seeds"]) == (2, 6, [])
+    for name in ("mcc", "r", "r_con", "shd", "nll"):
+        assert len(found["metrics"][name]) == 2
+        assert all(isinstance(value, float | int) for value in found["metrics"][name])
+    assert 0 < found["metrics"]["mcc"][0] < 1
+    assert found["hyper"]["learning_rate"] == 2e-3
+    steps = [(line["step"], line["point"], line["seed"]) for line in lines(finished)]
+    assert steps == [(s, 0, i) for s in (2, 4, 6) for i in (0, 1)]
+    assert "jaxdis train" in json.loads((finished / "config.json").read_text())["command"]
+
+
+def same_numbers(a: Path, b: Path) -> None:
+    for name, values in results(a)["metrics"].items():
+        np.testing.assert_allclose(values, results(b)["metrics"][name], rtol=1e-5)
+    assert len(lines(a)) == len(lines(b))
+    for x, y in zip(lines(a), lines(b), strict=True):
+        assert x.keys() == y.keys()
+        np.testing.assert_allclose(list(x.values()), list(y.values()), rtol=1e-5)
+
+
+def test_ctrl_c_saves_and_says_how_to_resume(finished, tmp_path, monkeypatch, capsys):
+    write, calls = log.append_lines, []
+
+    def interrupted(path, records):
+        write(path, records)
+        calls.append(path)
+        if len(calls) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "append_lines", interrupted)
+        assert train(patch, tmp_path / "run") == 130
+    assert len(calls) == 1
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "stopped after step 2" in said
+    assert "--resume" in said
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert train(monkeypatch, tmp_path / "run", "--resume") == 0
+    same_numbers(finished, tmp_path / "run")
+
+
+def test_killed_run_resumes_to_the_same_numbers(finished, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "jaxdis", "train", NAME, *TINY, "--out", str(out)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if any((out / "checkpoints").glob("[0-9]*")):
+            break
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    # A line that the kill cut off must not disturb.
+    with (out / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 6, "poi')
+    assert train(monkeypatch, out, "--resume") == 0
+    same_numbers(finished, out)
+
+
+def damage(checkpoint: Path) -> None:
+    for path in checkpoint.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before(
+    finished, tmp_path, monkeypatch, capsys
+):
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    damage(out / "checkpoints" / "6")
+    assert train(monkeypatch, out, "--resume") == 0
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "checkpoint 6 cannot be read" in said
+    assert "resuming after step 4" in said
+    same_numbers(finished, out)
+
+
+def test_only_damaged_checkpoints_are_an_error(finished, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    for checkpoint in (out / "checkpoints").glob("[0-9]*"):
+        damage(checkpoint)
+    assert train(monkeypatch, out, "--resume") == 2
+    assert "can be read" in capsys.readouterr().err
+
+
+def test_grid_has_one_list_of_seeds_per_point(tmp_path, monkeypatch):
+    out = tmp_path / "grid"
+    assert train(monkeypatch, out, "--hyper.bound-a", "10", "25") == 0
+    found = results(out)
+    assert [point["bound_a"] for point in found["hyper"]] == [10, 25]
+    assert np.shape(found["metrics"]["mcc"]) == (2, 2)
+    assert np.shape(found["failed_seeds"]) == (2, 0)
+    assert len(lines(out)) == 3 * 2 * 2
+
+
+def test_report_compares_runs(finished, tmp_path, monkeypatch):
+    out = tmp_path / "both.html"
+    assert jaxdis(monkeypatch, "report", finished, finished, "--out", out) == 0
+    assert out.stat().st_size > 1_000
+
+
+def test_list_names_every_preset(monkeypatch, capsys):
+    monkeypatch.setattr(cli.console, "width", 200)
+    assert jaxdis(monkeypatch, "list") == 0
+    said = capsys.readouterr().out
+    assert "mechanism_sparsity/quickstart" in said
+    assert "mechanism_sparsity/TimeNonDiag" in said
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["trian"], "did you mean 'train'"),
+        (["train"], "name what to train"),
+        (["train", "mechanism_sparsty/quickstart"], f"nearest name is '{NAME}'"),
+        (["train", "mechanism_sparsity/quikstart"], f"nearest name is '{NAME}'"),
+        (["train", NAME, "--seeds", "0"], "--seeds must be at least 1"),
+        (["train", NAME, "--steps", "-5"], "--steps must be at least 1"),
+        (["train", NAME, "--seeds", "two"], "two"),
+        (["train", NAME, "--hyper.sparsity", "1"], "--hyper.sparsity"),
+        (["train", NAME, "--hyper.learning-rate", "-1"], "hyper.learning_rate must be"),
+        (["train", NAME, "--hyper.learning-rate", "nan"], "hyper.learning_rate must be"),
+        (["train", NAME, "--config.z-dim", "20"], "config.z_dim must lie between"),
+        (["train", NAME, "--data.z-dim", "20"], "data.z_dim must not exceed data.x_dim"),
+        (
+            ["train", NAME, "--data.process", "ActionBlockEasy", "--config.z-dim", "5"],
+            "z_dim must be even",
+        ),
+        (["train", NAME, "--data.process", "ActionNonDig"], "'ActionNonDiag'"),
+        (["train", NAME, "--resume"], "--resume needs --out"),
+        (["train", NAME, "--resume", "--out", "no/run"], "holds no run"),
+        (["report", "no/run"], "no/run"),
+        (["list", "everything"], "list takes no arguments"),
+    ],
+)
+def test_mistakes_are_one_message_and_exit_code_2(
+    args, message, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    assert jaxdis(monkeypatch, *args) == 2
+    captured = capsys.readouterr()
+    said = " ".join((captured.err + captured.out).split())
+    assert message in said
+    assert "Traceback" not in said
+    assert not any(tmp_path.iterdir())  # nothing was begun
+
+
+def test_a_directory_with_a_run_is_never_overwritten(finished, monkeypatch, capsys):
+    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
+    assert train(monkeypatch, finished) == 2
+    assert "never overwritten" in capsys.readouterr().err
+    assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
+
+
+def test_resuming_another_config_names_the_difference(finished, monkeypatch, capsys):
+    code = train(monkeypatch, finished, "--resume", "--config.batch", "17")
+    assert code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "config.batch is 16 there and 17 here" in said

@@ -1,0 +1,448 @@
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from jaxdis import report
+
+STEPS = np.arange(100, 2100, 100)
+BOUNDS = (10.0, 25.0, 40.0, 60.0, 100.0)
+COMMAND = "jaxdis train mechanism_sparsity/quickstart --out '<script>alert(1)</script>'"
+PICTURES = ("curves", "seeds", "graphs", "correlation")
+
+
+def make_figures(rng, points, seeds, latents, actions):
+    def learned(true):
+        flipped = rng.random((points, seeds, *true.shape)) < 0.05
+        return np.where(flipped, 1 - true, true) * 0.9 + 0.05
+
+    figures = {
+        "true_graph_z": np.tril(np.ones((latents, latents), int)),
+        "true_graph_a": np.eye(latents, actions, dtype=int),
+        "correlation": rng.random((points, seeds, latents, latents)),
+    }
+    figures["graph_z"] = learned(figures["true_graph_z"])
+    figures["graph_a"] = learned(figures["true_graph_a"])
+    return figures
+
+
+def make_run(
+    path, *, seeds=4, points=1, first=0, failed=(), null=(), latents=None, actions=3
+):
+    """A run directory with random numbers; returns its metrics [points, seeds].
+
+    `failed` holds indices of seeds that fail at every point; the metrics of the seeds
+    in `null` are null. Without `latents` there are no figures.
+    """
+    path.mkdir(parents=True)
+    rng = np.random.default_rng(seeds + 10 * points)
+    single = points == 1
+    shape = (points, seeds)
+    metrics = {
+        "mcc": rng.uniform(0.9, 1, shape),
+        "shd": rng.integers(0, 5, shape).astype(float),
+        "nll": rng.normal(-0.9, 0.1, shape),
+    }
+    for values in metrics.values():
+        values[:, list(null)] = np.nan
+
+    def plain(values):
+        rows = [[None if np.isnan(v) else v for v in row] for row in values.tolist()]
+        return rows[0] if single else rows
+
+    bounds = list(BOUNDS[:points])
+    hyper = [{"beta": 1.0, "bound_a": b} for b in bounds]
+    config = {
+        "system": "mechanism_sparsity",
+        "preset": "quickstart",
+        "command": COMMAND,
+        "seeds": seeds,
+        "first_seed": first,
+        "steps": int(STEPS[-1]),
+        "config": {"z_dim": 4, "encoder": [64, 64]},
+        "data": {"x_dim": 20, "graph": {"kind": "diagonal & <b>"}},
+        "hyper": {"beta": [1.0], "bound_a": bounds},
+        "versions": {"jaxdis": "0.1.0", "jax": "0.10.2"},
+    }
+    numbers = [first + i for i in failed]
+    results = {
+        "system": "mechanism_sparsity",
+        "preset": "quickstart",
+        "seeds": seeds,
+        "steps": int(STEPS[-1]),
+        "devices": 2,
+        "wall_s": 116.2,
+        "compile_s": 10.5,
+        "step_s": 0.00334,
+        "hyper": hyper[0] if single else hyper,
+        "metrics": {name: plain(values) for name, values in metrics.items()},
+        "failed_seeds": numbers if single else [numbers] * points,
+    }
+    (path / "config.json").write_text(json.dumps(config))
+    (path / "results.json").write_text(json.dumps(results))
+    with (path / "metrics.jsonl").open("w") as log:
+        for step in STEPS:
+            for point, seed in np.ndindex(*shape):
+                gone = seed in failed and step > 800
+                line = {
+                    "step": int(step),
+                    "point": point,
+                    "seed": first + seed,
+                    "loss": None if gone else float(3e3 * np.exp(-step / 99) - 0.9),
+                    "mcc": None if gone else float(1 - np.exp(-step / 400)),
+                }
+                log.write(json.dumps(line) + "\n")
+    figures = make_figures(rng, points, seeds, latents, actions) if latents else {}
+    np.savez(path / "figures.npz", **figures)
+    return metrics
+
+
+class Tables(HTMLParser):
+    """Rows of cells of every table of a page, and the exact numbers behind them."""
+
+    def __init__(self):
+        super().__init__()
+        self.tables, self.exact, self.inside = [], [], False
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "table":
+            self.tables.append([])
+            self.exact.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+            self.exact[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self.inside = True
+        elif tag == "span":
+            self.exact[-1][-1].append(float(dict(attributes)["title"]))
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.inside = False
+
+    def handle_data(self, data):
+        if self.inside:
+            self.tables[-1][-1][-1] += data
+
+
+def read(page):
+    tables = Tables()
+    tables.feed(page.read_text())
+    return tables
+
+
+def table(tables, first):
+    """The first table whose first header is `first`, as rows of cells and numbers."""
+    i = next(i for i, t in enumerate(tables.tables) if t[0][0] == first)
+    return tables.tables[i], tables.exact[i]
+
+
+def words(page):
+    """The page without its embedded pictures."""
+    return re.sub(r"base64,[^\"]*", "", page.read_text())
+
+
+def check_picture(path):
+    pixels = imread(path)[..., :3]
+    height, width = pixels.shape[:2]
+    assert 150 < height < 6000
+    assert 300 < width < 6000
+    ink = (pixels < 0.9).any(-1)
+    assert 0.01 < ink.mean() < 0.9
+    # The content fills the picture: nothing but a small margin is blank.
+    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+    assert rows[0] < 80
+    assert rows[-1] > height - 80
+    assert columns[0] < 80
+    assert columns[-1] > width - 80
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"seeds": 1, "latents": 5},
+        {"seeds": 8, "latents": 10, "failed": (5,)},
+        {"seeds": 3, "latents": 3, "points": 5},
+        {"seeds": 45, "latents": 2},
+        {"seeds": 2, "latents": 4, "failed": (0, 1)},
+    ],
+    ids=str,
+)
+def test_pictures_are_drawn_and_embedded(tmp_path, kind):
+    make_run(tmp_path / "run", **kind)
+    page = report.build(tmp_path / "run")
+    assert page == tmp_path / "run" / "report.html"
+    for name in PICTURES:
+        png = tmp_path / "run" / f"{name}.png"
+        check_picture(png)
+        assert base64.b64encode(png.read_bytes()).decode() in page.read_text()
+
+
+def test_page_stands_alone_and_escapes_what_it_quotes(tmp_path):
+    make_run(tmp_path / "run", latents=3)
+    text = words(report.build(tmp_path / "run"))
+    assert "http" not in text
+    assert "<script" not in text
+    assert "--out &#x27;&lt;script&gt;alert(1)&lt;/script&gt;&#x27;</pre>" in text
+    assert "diagonal &amp; &lt;b&gt;" in text
+    assert set(re.findall(r'(?:src|href)="([^"]*)', text)) == {"data:image/png;"}
+
+
+def test_seed_table_holds_the_results_their_means_and_deviations(tmp_path):
+    metrics = make_run(tmp_path / "run", seeds=5, first=10)
+    cells, exact = table(read(report.build(tmp_path / "run")), "seed")
+    assert cells[0] == ["seed", "MCC ↑", "SHD ↓", "NLL ↓"]
+    columns = np.stack([metrics[name][0] for name in ("mcc", "shd", "nll")], 1)
+    np.testing.assert_array_equal(exact[1:6], columns)
+    np.testing.assert_allclose(exact[6], columns.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(exact[7], columns.std(0), rtol=1e-12)
+    names = [*map(str, range(10, 15)), "mean", "std"]
+    assert [row[0] for row in cells[1:]] == names
+    assert cells[6][1] == f"{columns[:, 0].mean():.3f}"
+    assert cells[7][3] == f"{columns[:, 2].std():.3f}"
+    assert cells[1][3] == f"−{-columns[0, 2]:.3f}"  # with a proper minus
+
+
+def test_headline_and_facts(tmp_path):
+    metrics = make_run(tmp_path / "run")
+    text = words(report.build(tmp_path / "run"))
+    mcc, shd = metrics["mcc"], metrics["shd"]
+    assert (
+        f"MCC {mcc.mean():.3f} ± {mcc.std():.3f}, "
+        f"SHD {shd.mean():.3f} ± {shd.std():.3f} over 4 seeds"
+    ) in text
+    for fact in ("1 min 56 s", "10.5 s", "3.34 ms", "4 (0–3)", "2,000", "0.10.2"):
+        assert f"<dd>{fact}</dd>" in text
+
+
+def test_one_seed_has_no_deviation(tmp_path):
+    metrics = make_run(tmp_path / "run", seeds=1)
+    page = report.build(tmp_path / "run")
+    cells, _ = table(read(page), "seed")
+    assert cells[-1] == ["std", "–", "–", "–"]
+    assert f"MCC {metrics['mcc'].item():.3f}, SHD" in words(page)
+    assert "±" not in re.search("headline.>(.*)</p>", words(page))[1]
+
+
+def test_failed_seed_is_named_and_left_out_of_the_mean(tmp_path):
+    metrics = make_run(tmp_path / "run", first=10, failed=(2,))
+    page = report.build(tmp_path / "run")
+    assert "over 3 of 4 seeds; seed 12 failed" in words(page)
+    cells, exact = table(read(page), "seed")
+    assert cells[3][0] == "12 failed"
+    assert exact[3][0] == metrics["mcc"][0, 2]
+    good = metrics["mcc"][0, [0, 1, 3]]
+    np.testing.assert_allclose(exact[5][0], good.mean(), rtol=1e-12)
+    np.testing.assert_allclose(exact[6][0], good.std(), rtol=1e-12)
+
+
+def test_null_is_a_dash(tmp_path):
+    metrics = make_run(tmp_path / "run", null=(1,))
+    cells, exact = table(read(report.build(tmp_path / "run")), "seed")
+    assert cells[2] == ["1", "–", "–", "–"]
+    np.testing.assert_allclose(exact[5][0], np.nanmean(metrics["mcc"]), rtol=1e-12)
+
+
+def test_grid_has_a_row_a_point_and_a_table_of_seeds_for_each(tmp_path):
+    metrics = make_run(tmp_path / "run", points=3, failed=(1,))
+    page = report.build(tmp_path / "run")
+    tables = read(page)
+    cells, _ = table(tables, "point")
+    good = metrics["mcc"][:, [0, 2, 3]]
+    for row, bound, mcc in zip(cells[1:], BOUNDS, good, strict=False):
+        assert row[0] == f"bound_a {bound:g}"
+        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std():.3f}"
+        assert row[-2:] == ["3 of 4", "1"]
+    assert [t[0][0] for t in tables.tables].count("seed") == 3
+    best = BOUNDS[good.mean(1).argmax()]
+    assert f"Best of 3 by mean MCC: bound_a {best:g}" in words(page)
+    assert "3 of 12 runs failed" in words(page)
+    settings, _ = table(tables, "name")
+    assert settings[1] == ["bound_a", "10, 25, 40", "swept"]
+    assert settings[2] == ["beta", "1", ""]
+
+
+def test_cut_off_last_line_is_ignored(tmp_path):
+    make_run(tmp_path / "run")
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 2100, "point": 0, "se')
+    report.build(tmp_path / "run")
+
+
+def test_a_step_logged_twice_counts_once(tmp_path):
+    make_run(tmp_path / "run", seeds=1)
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 2000, "point": 0, "seed": 0, "mcc": 0.25}\n')
+    (group,) = report._load(tmp_path / "run").groups
+    np.testing.assert_array_equal(group.steps, STEPS)
+    assert group.curves["mcc"][0, -1] == 0.25
+
+
+def test_other_systems_need_neither_mcc_nor_graphs(tmp_path):
+    run = tmp_path / "run"
+    make_run(run, seeds=2)
+    results = json.loads((run / "results.json").read_text())
+    results["metrics"] = {"accuracy": [0.5, 0.75]}
+    results |= {"udr": 0.875, "skipped_updates": [0, 7]}
+    (run / "results.json").write_text(json.dumps(results))
+    lines = [
+        {"step": 5, "point": 0, "seed": seed, "accuracy": 0.5} for seed in range(2)
+    ]
+    (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    text = words(report.build(run))
+    assert "Accuracy 0.625 ± 0.125 over 2 seeds" in text
+    assert "<dd>0.875</dd>" in text
+    assert "<dd>7</dd>" in text
+    assert not (run / "graphs.png").exists()
+    assert not (run / "correlation.png").exists()
+    check_picture(run / "seeds.png")
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "metrics.jsonl", "results.json", "figures.npz"]
+)
+def test_missing_or_corrupt_files_are_named(tmp_path, name):
+    make_run(tmp_path / "run", latents=3)
+    path = tmp_path / "run" / name
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2].replace(b"}", b"", 1))
+    with pytest.raises(ValueError, match=rf"run/{name}.*train"):
+        report.build(tmp_path / "run")
+    path.unlink()
+    with pytest.raises(ValueError, match=rf"run/{name} is missing.*again"):
+        report.build(tmp_path / "run")
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("results.json", {"metrics": {"mcc": [0.5]}}, r"metrics\.mcc must hold 1 x 4"),
+        ("results.json", {"metrics": {"mcc": ["x"] * 4}}, r"metrics\.mcc must hold"),
+        (
+            "results.json",
+            {"failed_seeds": [], "hyper": [{"beta": 1.0}]},
+            "do not describe one run",
+        ),
+        ("results.json", {"metrics": 3}, "do not describe one run"),
+        ("config.json", {"first_seed": 7}, r"metrics\.jsonl: .*a seed in 7\.\.10"),
+        ("config.json", {"seeds": "four"}, "do not describe one run"),
+    ],
+)
+def test_contradictions_are_explained(tmp_path, name, change, message):
+    make_run(tmp_path / "run")
+    path = tmp_path / "run" / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=message):
+        report.build(tmp_path / "run")
+
+
+def test_figures_of_another_run_are_refused(tmp_path):
+    make_run(tmp_path / "run", seeds=4, latents=3)
+    make_run(tmp_path / "other", seeds=3, latents=3)
+    (tmp_path / "other" / "figures.npz").replace(tmp_path / "run" / "figures.npz")
+    with pytest.raises(
+        ValueError, match=r"figures\.npz: .* \(1, 4\) \(points, seeds\)"
+    ):
+        report.build(tmp_path / "run")
+
+
+def test_nothing_but_the_report_is_left_behind(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    make_run(run, seeds=1, latents=3)
+    before = {p.name for p in run.iterdir()}
+    report.build(run)
+    made = {f"{name}.png" for name in PICTURES} | {"report.html"}
+    assert {p.name for p in run.iterdir()} == before | made
+
+    old = (run / "report.html").read_bytes()
+
+    def refuse(*paths):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(report.os, "replace", refuse)
+    with pytest.raises(OSError, match="disk full"):
+        report.build(run)
+    assert (run / "report.html").read_bytes() == old
+    assert {p.name for p in run.iterdir()} == before | made
+
+
+def test_global_style_is_left_alone(tmp_path):
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    make_run(tmp_path / "run", seeds=1)
+    report.build(tmp_path / "run")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_compare_puts_runs_and_grid_points_side_by_side(tmp_path):
+    one = make_run(tmp_path / "one", seeds=3, failed=(0,))
+    two = make_run(tmp_path / "two", points=2)
+    out = tmp_path / "new" / "comparison.html"
+    assert report.compare([tmp_path / "one", tmp_path / "two"], out) == out
+    names = {"comparison.html", "comparison-curves.png", "comparison-seeds.png"}
+    assert {p.name for p in out.parent.iterdir()} == names
+    check_picture(out.with_name("comparison-curves.png"))
+    check_picture(out.with_name("comparison-seeds.png"))
+
+    cells, _ = table(read(out), "run")
+    labels = [row[0] for row in cells[1:]]
+    assert labels == ["one", "two, bound_a 10", "two, bound_a 25"]
+    for row, mcc in zip(cells[1:], [one["mcc"][0, 1:], *two["mcc"]], strict=True):
+        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std():.3f}"
+    assert cells[1][-2:] == ["2 of 3", "0"]
+    assert words(out).count("alert(1)") == 2
+    assert "<script" not in words(out)
+
+
+def test_compare_tells_runs_of_the_same_name_apart(tmp_path):
+    paths = [tmp_path / "a" / "run", tmp_path / "b" / "run"]
+    for path in paths:
+        make_run(path, seeds=1)
+    cells, _ = table(read(report.compare(paths, tmp_path / "out.html")), "run")
+    assert [row[0] for row in cells[1:]] == ["a/run", "b/run"]
+
+
+def test_compare_checks_its_arguments(tmp_path):
+    make_run(tmp_path / "run", seeds=1)
+    with pytest.raises(ValueError, match="at least one run"):
+        report.compare([], tmp_path / "out.html")
+    with pytest.raises(ValueError, match="given twice"):
+        report.compare([tmp_path / "run"] * 2, tmp_path / "out.html")
+    with pytest.raises(ValueError, match="out must be a file"):
+        report.compare([tmp_path / "run"], tmp_path)
+
+
+def test_labels_are_kept_apart_and_below_the_top():
+    moved = np.array(report._spread([0.98, 0.2, 0.99, 0.985], gap=0.1, top=1.0))
+    assert moved.max() <= 1.0
+    assert np.diff(np.sort(moved)).min() >= 0.1 - 1e-12
+    assert moved[1] == 0.2
+    np.testing.assert_array_equal(np.argsort(moved), [1, 0, 3, 2])
+
+
+def test_band_stays_in_the_range_of_the_seeds():
+    curves = np.array([[1.0, np.nan], [1.0, np.nan], [1000.0, np.nan]])
+    mean, low, high = report._mean_curve(curves)
+    assert mean[0] == curves[:, 0].mean()
+    assert low[0] == 1.0
+    assert high[0] == curves[:, 0].mean() + curves[:, 0].std()
+    assert np.isnan([mean[1], low[1], high[1]]).all()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "unit", "ticks"),
+    [
+        (-1.2, 150.0, 1.0, [-1, -0.5, 0, 0.5, 1, 10, 100]),
+        (5.0, 2000.0, 10.0, [5, 10, 100, 1000]),
+        (-0.3, 0.2, 1.0, [0]),
+    ],
+)
+def test_ticks(low, high, unit, ticks):
+    assert report._ticks(low, high, unit) == ticks
