@@ -71,7 +71,9 @@ def test_directory_holds_the_whole_run(finished):
     assert found["hyper"]["learning_rate"] == 2e-3
     steps = [(line["step"], line["point"], line["seed"]) for line in lines(finished)]
     assert steps == [(s, 0, i) for s in (2, 4, 6) for i in (0, 1)]
-    assert "jaxdis train" in json.loads((finished / "config.json").read_text())["command"]
+    assert (
+        "jaxdis train" in json.loads((finished / "config.json").read_text())["command"]
+    )
 
 
 def same_numbers(a: Path, b: Path) -> None:
@@ -188,9 +190,15 @@ def test_list_names_every_preset(monkeypatch, capsys):
         (["train", NAME, "--seeds", "two"], "two"),
         (["train", NAME, "--hyper.sparsity", "1"], "--hyper.sparsity"),
         (["train", NAME, "--hyper.learning-rate", "-1"], "hyper.learning_rate must be"),
-        (["train", NAME, "--hyper.learning-rate", "nan"], "hyper.learning_rate must be"),
+        (
+            ["train", NAME, "--hyper.learning-rate", "nan"],
+            "hyper.learning_rate must be",
+        ),
         (["train", NAME, "--config.z-dim", "20"], "config.z_dim must lie between"),
-        (["train", NAME, "--data.z-dim", "20"], "data.z_dim must not exceed data.x_dim"),
+        (
+            ["train", NAME, "--data.z-dim", "20"],
+            "data.z_dim must not exceed data.x_dim",
+        ),
         (
             ["train", NAME, "--data.process", "ActionBlockEasy", "--config.z-dim", "5"],
             "z_dim must be even",

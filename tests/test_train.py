@@ -29,7 +29,6 @@ def quadratic(traces: list[int] | None = None) -> System:
     def init(key, hyper):
         params = {"w": jax.random.normal(key, (3,))}
         opt_state = optimiser(hyper).init(params)
-        # `extra` counts attempts too, so that the fault below can pass with time.
         return TrainState(params, opt_state, (), jnp.zeros((), int))
 
     def loss(params, state, batch, hyper, key):
@@ -57,13 +56,14 @@ def draw(data, key):
 DATA = jnp.arange(30.0).reshape(10, 3) / 10
 SAMPLE = Partial(draw, DATA)
 ONE_DEVICE = train.seed_mesh(1)
+DEFAULT = Hyper()
 
 
 def weights(result):
     return np.asarray(result.rows.state.params["w"])
 
 
-def go(keys, hyper=Hyper(), steps=20, chunk=7, **options):
+def go(keys, hyper=DEFAULT, steps=20, chunk=7, **options):
     return train.run(
         quadratic(), SAMPLE, keys, hyper, steps=steps, chunk=chunk, **options
     )
@@ -162,15 +162,8 @@ def test_chunk_exports(platform):
     assert exported.platforms == (platform,)
 
 
-class Faulty(NamedTuple):
-    """A batch sampler that tells the loss which attempt this is."""
-
-    x: jax.Array
-    step: jax.Array
-
-
 def fault_system():
-    """As `quadratic`, but the loss knows the step from a counter in the key's place."""
+    """As `quadratic`, but the batch tells the loss how many steps were taken."""
     base = quadratic()
 
     def step(state, batch, hyper, key):
@@ -264,7 +257,10 @@ def test_grid_crosses_seeds_with_points():
     [
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"chunk": -1}, "chunk must be at least 1, got -1"),
-        ({"keys": jnp.zeros((2, 2), jnp.uint32)}, "keys must be a vector of typed keys"),
+        (
+            {"keys": jnp.zeros((2, 2), jnp.uint32)},
+            "keys must be a vector of typed keys",
+        ),
         ({"keys": train.seed_keys(0)}, "keys must hold at least one key"),
         ({"hyper": Hyper(learning_rate=jnp.ones(3))}, "hyper.learning_rate must be"),
     ],

@@ -48,7 +48,9 @@ def train_tiny(process, steps=50, seeds=2, config=TINY, **hyper):
     return result, chunks
 
 
-@pytest.mark.parametrize("process", ["ActionNonDiag", "TimeNonDiag", "InterventionTime"])
+@pytest.mark.parametrize(
+    "process", ["ActionNonDiag", "TimeNonDiag", "InterventionTime"]
+)
 def test_loss_falls(process):
     _, chunks = train_tiny(process, steps=300, learning_rate=3e-3)
     assert (chunks[-1].metrics["nll"] < chunks[0].metrics["nll"] - 0.05).all()
@@ -56,7 +58,7 @@ def test_loss_falls(process):
 
 def one_step(hyper, mu=0.0, process="ActionNonDiag", config=TINY, step=10):
     """Edge probabilities before and after one step, and the new multipliers."""
-    system, spec, data, hyper = setup(process, config=config, **hyper)
+    system, _spec, data, hyper = setup(process, config=config, **hyper)
     state = system.init(jax.random.key(0), hyper)
     multipliers = jax.tree.map(lambda m: m + mu, state.extra.multipliers)
     state = state._replace(
@@ -214,7 +216,7 @@ def test_report_scores_an_encoder_that_knows_the_truth():
 
 
 def test_solo_run_equals_its_row_of_the_grid():
-    system, spec, data, hyper = setup("InterventionTime")
+    system, _spec, data, hyper = setup("InterventionTime")
     sample = ms.sampler(data.train, TINY.batch)
     keys, rows, points = train.grid(
         train.seed_keys(3), hyper._replace(bound_a=[4.0, 16.0])
@@ -268,7 +270,11 @@ def test_training_chunk_exports(platform, process):
 @pytest.mark.parametrize(
     ("config", "process", "message"),
     [
-        ({"z_dim": 7}, "ActionNonDiag", "config.z_dim must lie between 1 and x_dim = 6"),
+        (
+            {"z_dim": 7},
+            "ActionNonDiag",
+            "config.z_dim must lie between 1 and x_dim = 6",
+        ),
         ({"warmup": 1.5}, "ActionNonDiag", "config.warmup is a fraction of the steps"),
         ({"encoder": ()}, "ActionNonDiag", "config.encoder must list positive layer"),
         ({"z_dim": 3, "time_graph": "true"}, "TimeNonDiag", "config.time_graph='true'"),
