@@ -10,7 +10,14 @@ from jaxdis import (
     parallel,
     train,
 )
-from jaxdis.train import evaluator, grid, minimise, run, seed_keys
+from jaxdis.train import (
+    evaluator,
+    grid,
+    minimise,
+    run,
+    seed_keys,
+    use_all_cores,
+)
 from jaxdis.types import System, TrainState
 
 __version__ = "0.1.0"
@@ -31,4 +38,5 @@ __all__ = [
     "run",
     "seed_keys",
     "train",
+    "use_all_cores",
 ]

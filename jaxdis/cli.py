@@ -4,7 +4,6 @@ import dataclasses
 import difflib
 import importlib
 import json
-import os
 import pkgutil
 import shlex
 import signal
@@ -223,8 +222,8 @@ def open_directory(job: Job) -> None:
     if not job.options.resume:
         if job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())):
             raise UsageError(
-                f"--out {job.out} is not empty and is never overwritten: add --resume to "
-                "go on with that run, or choose another directory"
+                f"--out {job.out} is not empty and is never overwritten: add --resume "
+                "to go on with that run, or choose another directory"
             )
         job.out.mkdir(parents=True, exist_ok=True)
         versions = {"jaxdis": jaxdis.__version__, "jax": jax.__version__}
@@ -260,16 +259,6 @@ def _difference(name: str, there: Any, here: Any) -> str:
 
 def _command(job: Job) -> str:
     return shlex.join(["jaxdis", *sys.argv[1:]])
-
-
-def use_all_cores() -> None:
-    """Makes one JAX device of every CPU core, so that seeds spread over the cores.
-
-    Works before JAX is used for the first time; devices that were set by hand stay.
-    """
-    by_hand = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not by_hand and getattr(jax.config, "jax_num_cpu_devices", -1) < 1:
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
 
 
 @contextmanager
@@ -506,7 +495,7 @@ def print_results(experiment: Experiment, results: dict[str, Any]) -> None:
 def train_command(args: Sequence[str]) -> int:
     """`jaxdis train SYSTEM/PRESET ...`; returns the exit code."""
     began = time.perf_counter()
-    use_all_cores()
+    train.use_all_cores()
     job = parse_train(args)
     open_directory(job)
     console.print(f"[bold]{job.name}[/bold]: {job.options.seeds} seeds into {job.out}")

@@ -9,6 +9,7 @@ Sources: Maddison et al. 2017 and Jang et al. 2017 (the binary concrete or
 Gumbel-sigmoid relaxation); Louizos et al. 2018 (hard concrete); Lachapelle et al. 2022.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,7 +29,8 @@ class Relaxation(NamedTuple):
     """One way to draw a mask.
 
     Attributes:
-      sample: `(log_alpha, noise, temperature) -> mask` in [0, 1].
+      sample: `(log_alpha, noise, temperature) -> mask` in [0, 1], of the shape of the
+        noise, which may have more axes in front.
       probability: `(log_alpha, temperature) -> P(edge)`, what regularisers count and
         `threshold` cuts.
       initial: `temperature -> log_alpha` of a mask that starts nearly dense.
@@ -45,7 +47,8 @@ def logistic_noise(key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
 
 
 def _soft(log_alpha: Array, noise: Array, temperature: Scalar) -> Array:
-    return jax.nn.sigmoid((log_alpha + noise) / temperature)
+    logits = jnp.broadcast_to(log_alpha, noise.shape)
+    return jax.nn.sigmoid((logits + noise) / temperature)
 
 
 def _straight_through(log_alpha: Array, noise: Array, temperature: Scalar) -> Array:
@@ -64,11 +67,13 @@ def _bernoulli_probability(log_alpha: Array, temperature: Scalar) -> Array:
 
 
 def _hard_concrete_probability(log_alpha: Array, temperature: Scalar) -> Array:
-    return jax.nn.sigmoid(log_alpha - temperature * np.log(-STRETCH_LOW / STRETCH_HIGH))
+    return jax.nn.sigmoid(
+        log_alpha - temperature * math.log(-STRETCH_LOW / STRETCH_HIGH)
+    )
 
 
 def _hard_concrete_initial(temperature: Scalar) -> Scalar:
-    return temperature * (np.log1p(-STRETCH_LOW) - np.log(STRETCH_HIGH - 1.0))
+    return temperature * (math.log1p(-STRETCH_LOW) - math.log(STRETCH_HIGH - 1.0))
 
 
 SOFT = Relaxation(_soft, _bernoulli_probability, lambda _: 5.0)

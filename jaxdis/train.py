@@ -1,5 +1,6 @@
 """The one runner: many seeds and hyper-parameters of one system in one program."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -145,9 +146,23 @@ def seed_keys(seeds: int, first: int = 0) -> Key[Array, "s"]:
     return jax.vmap(jax.random.key)(jnp.arange(first, first + seeds))
 
 
+def use_all_cores() -> None:
+    """Makes one JAX device of every CPU core, so that seeds spread over the cores.
+
+    XLA runs the batched products of small networks on one core, so on a CPU this is the
+    difference between one core and all. Call it before JAX is used for the first time;
+    a number of devices that was set by hand stays, and other platforms do not notice.
+    """
+    by_hand = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not by_hand and getattr(jax.config, "jax_num_cpu_devices", -1) < 1:
+        # Not every system can tell the cores that this process may use.
+        may_use = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
+        jax.config.update("jax_num_cpu_devices", len(may_use(0)))
+
+
 def seed_mesh(rows: int) -> Mesh:
     """A mesh with the one axis "seed" over as many devices as there are rows."""
-    devices = jax.devices()[: min(rows, jax.device_count())]
+    devices = jax.local_devices()[:rows]
     return Mesh(np.array(devices), ("seed",), axis_types=(AxisType.Auto,))
 
 

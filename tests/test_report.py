@@ -8,6 +8,8 @@ import pytest
 from matplotlib.image import imread
 
 from jaxdis import report
+from jaxdis.report import figures
+from jaxdis.report import read as reading
 
 STEPS = np.arange(100, 2100, 100)
 BOUNDS = (10.0, 25.0, 40.0, 60.0, 100.0)
@@ -278,7 +280,7 @@ def test_a_step_logged_twice_counts_once(tmp_path):
     make_run(tmp_path / "run", seeds=1)
     with (tmp_path / "run" / "metrics.jsonl").open("a") as log:
         log.write('{"step": 2000, "point": 0, "seed": 0, "mcc": 0.25}\n')
-    (group,) = report._load(tmp_path / "run").groups
+    (group,) = reading.load(tmp_path / "run").groups
     np.testing.assert_array_equal(group.steps, STEPS)
     assert group.curves["mcc"][0, -1] == 0.25
 
@@ -365,7 +367,7 @@ def test_nothing_but_the_report_is_left_behind(tmp_path, monkeypatch):
     def refuse(*paths):
         raise OSError("disk full")
 
-    monkeypatch.setattr(report.os, "replace", refuse)
+    monkeypatch.setattr("os.replace", refuse)
     with pytest.raises(OSError, match="disk full"):
         report.build(run)
     assert (run / "report.html").read_bytes() == old
@@ -419,30 +421,10 @@ def test_compare_checks_its_arguments(tmp_path):
         report.compare([tmp_path / "run"], tmp_path)
 
 
-def test_labels_are_kept_apart_and_below_the_top():
-    moved = np.array(report._spread([0.98, 0.2, 0.99, 0.985], gap=0.1, top=1.0))
-    assert moved.max() <= 1.0
-    assert np.diff(np.sort(moved)).min() >= 0.1 - 1e-12
-    assert moved[1] == 0.2
-    np.testing.assert_array_equal(np.argsort(moved), [1, 0, 3, 2])
-
-
 def test_band_stays_in_the_range_of_the_seeds():
     curves = np.array([[1.0, np.nan], [1.0, np.nan], [1000.0, np.nan]])
-    mean, low, high = report._mean_curve(curves)
+    mean, low, high = figures._mean_curve(curves)
     assert mean[0] == curves[:, 0].mean()
     assert low[0] == 1.0
     assert high[0] == curves[:, 0].mean() + curves[:, 0].std()
     assert np.isnan([mean[1], low[1], high[1]]).all()
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "unit", "ticks"),
-    [
-        (-1.2, 150.0, 1.0, [-1, -0.5, 0, 0.5, 1, 10, 100]),
-        (5.0, 2000.0, 10.0, [5, 10, 100, 1000]),
-        (-0.3, 0.2, 1.0, [0]),
-    ],
-)
-def test_ticks(low, high, unit, ticks):
-    assert report._ticks(low, high, unit) == ticks

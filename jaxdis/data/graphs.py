@@ -112,12 +112,12 @@ def nearly_full(d: int) -> Graph:
 # Parents of each latent; latent 8 has none.
 _IRREGULAR = [
     (1, 3, 4, 6, 9), (8,), (3, 7, 8), (7,), (1, 3, 4),
-    (1, 3, 4, 5, 9), (2, 4), (0, 3, 5, 6, 9), (), (7,),
+    (1, 3, 4, 9), (2, 4), (0, 3, 5, 6, 9), (), (7,),
 ]  # fmt: skip
 
 
 def irregular(d: int) -> Graph:
-    """A random-looking graph of 26 edges whose latent 8 has no parent (d = 10)."""
+    """A random-looking graph of 25 edges whose latent 8 has no parent (d = 10)."""
     _exactly_ten(d, "irregular")
     graph = np.zeros((d, d), int)
     for child, parents in enumerate(_IRREGULAR):

@@ -265,7 +265,7 @@ def make_spec(config: Config) -> Spec:
         )
     if config.samples < 10:
         raise ValueError(f"data.samples must be at least 10, got {config.samples}")
-    if config.latent_noise <= 0 or config.observation_noise < 0:
+    if not (config.latent_noise > 0 and config.observation_noise >= 0):
         raise ValueError(
             "data.latent_noise must be positive and data.observation_noise not "
             f"negative, got {config.latent_noise} and {config.observation_noise}"

@@ -108,7 +108,8 @@ class Hyper(NamedTuple):
       beta: weight of the KL divergence.
       temperature: of the relaxed masks.
       coeff_z, coeff_a: penalty per edge of G^z and G^a, divided by x_dim; 0 is off.
-      bound_z, bound_a: edges allowed in the end; the number of cells is off.
+      bound_z, bound_a: edges allowed in the end; the number of cells is off. With
+        neither penalty nor bound a graph is not learned: its masks stay at 1.
       dual_rate: step of the multipliers' ascent.
       warmup, descent, decay: as in the config, in steps; `steps` is the whole run.
     """
@@ -437,6 +438,28 @@ def edge_pressure(
     return pressure, jnp.where(on, ascended, 0.0)
 
 
+def _logits(params: ModelParams, config: Config, hyper: Hyper, step: Array) -> Graphs:
+    """The masks' logits; frozen at 1 for a graph that nothing presses on.
+
+    Without this, switching a penalty or bound off would leave the noise of the masks,
+    which is a regulariser of its own.
+    """
+
+    def one(log_alpha: Array | None, coeff: Scalar, bound: Scalar) -> Array | None:
+        if log_alpha is None:
+            return None
+        dense = (coeff == 0) & (bound >= log_alpha.size)
+        if config.warmup_masks == "frozen":
+            dense |= step < hyper.warmup
+        learned = jnp.abs(log_alpha) < masks.FROZEN
+        return jnp.where(dense & learned, masks.FROZEN, log_alpha)
+
+    return Graphs(
+        z=one(params.masks.z, hyper.coeff_z, hyper.bound_z),
+        a=one(params.masks.a, hyper.coeff_a, hyper.bound_a),
+    )
+
+
 def make(config: Config, spec: Spec) -> System:
     """Builds the system for data of the given sizes and graphs.
 
@@ -454,11 +477,6 @@ def make(config: Config, spec: Spec) -> System:
     check(config, spec)
     relaxation = masks.RELAXATIONS[config.mask]
 
-    def thawed(log_alpha: Array, step: Array, hyper: Hyper) -> Array:
-        if config.warmup_masks == "hold":
-            return log_alpha
-        return jnp.where(step < hyper.warmup, masks.FROZEN, log_alpha)
-
     def loss(
         params: ModelParams,
         state: TrainState,
@@ -467,7 +485,7 @@ def make(config: Config, spec: Spec) -> System:
         key: PRNGKey,
     ) -> tuple[Array, tuple[Extra, Metrics]]:
         noise = draw_noise(key, config, params, batch)
-        logits = jax.tree.map(lambda m: thawed(m, state.step, hyper), params.masks)
+        logits = _logits(params, config, hyper, state.step)
         sampled = jax.tree.map(
             lambda m, e: relaxation.sample(m, e, hyper.temperature), logits, noise.masks
         )
@@ -660,7 +678,7 @@ def _small(process: str, expects: str, **hyper: float) -> Preset:
     return Preset(
         config=_SMALL,
         data=synthetic.Config(process=process, z_dim=5, x_dim=10, samples=100_000),
-        steps=30_000,
+        steps=40_000,
         hyper={"learning_rate": 2e-3, "dual_rate": 5e-3, **hyper},
         source="this library",
         cost="2 min for 8 seeds on 2 cores",

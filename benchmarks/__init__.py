@@ -1,0 +1,1 @@
+"""Speed, one file a question: `python -m benchmarks` runs all of them."""

@@ -1,0 +1,7 @@
+"""Runs every benchmark, each in a process of its own."""
+
+import subprocess
+import sys
+
+for question in ("seeds", "full_size"):
+    subprocess.run([sys.executable, "-m", f"benchmarks.{question}"], check=True)

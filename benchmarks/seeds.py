@@ -1,0 +1,133 @@
+"""What does a seed cost? The quickstart with 1 to 32 seeds, and seeds as processes.
+
+Steady state: the first chunk and compilation are not in the step times; compile time is
+a column of its own. "processes" is 8 processes of one seed each, all running at once.
+
+    python -m benchmarks.seeds
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from benchmarks.timing import finish
+from jaxdis import cli, train
+from jaxdis.systems import mechanism_sparsity as system
+
+SEEDS = (1, 2, 4, 8, 16, 32)
+PROCESSES = 8
+CHUNK = 250
+CHUNKS = 6  # after the first one
+PRESET = system.PRESETS["quickstart"]
+
+
+def steady_run(
+    seeds: int, first: int = 0, gate: Callable[[], Any] = lambda: None
+) -> tuple[float, float]:
+    """Trains past the first chunk, passes the gate, and times the chunks that follow.
+
+    Returns:
+      Seconds per step of all seeds together, and seconds of compilation.
+    """
+    spec, data = system.load(PRESET.data)
+    hyper = cli.preset_hyper(system, PRESET, PRESET.config, spec, PRESET.steps)
+    times = []
+
+    def on_chunk(chunk: train.Chunk) -> None:
+        if not times:
+            gate()
+        times.append(time.perf_counter())
+
+    result = train.run(
+        system.make(PRESET.config, spec),
+        system.sampler(data.train, PRESET.config.batch),
+        train.seed_keys(seeds, first),
+        hyper,
+        steps=CHUNK * (CHUNKS + 1),
+        chunk=CHUNK,
+        on_chunk=[on_chunk],
+    )
+    return (times[-1] - times[0]) / (CHUNK * CHUNKS), result.compile_s
+
+
+def state_bytes() -> int:
+    """Bytes that a seed occupies between steps: parameters, optimiser, counters."""
+    spec, _ = system.load(PRESET.data)
+    hyper = cli.preset_hyper(system, PRESET, PRESET.config, spec, PRESET.steps)
+    init = system.make(PRESET.config, spec).init
+    state = jax.eval_shape(init, jax.random.key(0), hyper)
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+
+
+def child(seed: int) -> None:
+    """One process of one seed: ready after its first chunk, then waits for the word."""
+
+    def gate() -> None:
+        print("ready", flush=True)
+        sys.stdin.readline()
+
+    steady_run(1, seed, gate)
+
+
+def as_processes() -> float:
+    """Wall seconds per step of 8 one-seed processes that start together."""
+    command = [sys.executable, "-m", "benchmarks.seeds"]
+    children = [
+        subprocess.Popen(
+            [*command, str(seed)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for seed in range(PROCESSES)
+    ]
+    for process in children:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    began = time.perf_counter()
+    for process in children:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    codes = [process.wait() for process in children]
+    assert codes == [0] * PROCESSES
+    return (time.perf_counter() - began) / (CHUNK * CHUNKS)
+
+
+def main() -> None:
+    """Prints the table and writes it to benchmarks/results."""
+    rows: list[dict[str, Any]] = []
+    memory = state_bytes()
+    for seeds in SEEDS:
+        step_s, compile_s = steady_run(seeds)
+        rows.append(_row(f"{seeds} in one program", seeds, step_s, compile_s, memory))
+    step_s = as_processes()
+    rows.append(_row(f"{PROCESSES} processes", PROCESSES, step_s, None, memory))
+    one = rows[0]["ms_per_step"]
+    for row in rows:
+        row["time_of_one_seed"] = row["ms_per_step"] / one
+    finish("seeds", rows)
+
+
+def _row(
+    name: str, seeds: int, step_s: float, compile_s: float | None, memory: int
+) -> dict[str, Any]:
+    return {
+        "run": name,
+        "ms_per_step": 1e3 * step_s,
+        "seed_steps_per_s": seeds / step_s,
+        "compile_s": compile_s,
+        "state_kB_per_seed": memory / 1e3,
+    }
+
+
+if __name__ == "__main__":
+    train.use_all_cores()
+    if len(sys.argv) > 1:
+        child(int(sys.argv[1]))
+    else:
+        main()

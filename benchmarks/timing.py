@@ -1,0 +1,60 @@
+"""What every benchmark shares: the machine's ceiling, tables and JSON."""
+
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from rich.console import Console
+from rich.table import Table
+
+from jaxdis.log import write_json
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def median_seconds(f: Callable[[], Any], repeats: int = 5) -> float:
+    """Median wall time of `f` after one call that is not counted."""
+    jax.block_until_ready(f())
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        jax.block_until_ready(f())
+        times.append(time.perf_counter() - began)
+    return sorted(times)[repeats // 2]
+
+
+def matmul_flops(n: int = 2048) -> float:
+    """FLOP/s of a float32 n x n product on one device, the ceiling to compare with."""
+    x = jax.random.normal(jax.random.key(0), (n, n))
+    product = jax.jit(lambda x: jnp.matmul(x, x, precision="highest"))
+    return 2 * n**3 / median_seconds(lambda: product(x))
+
+
+def machine() -> dict[str, Any]:
+    """Where the numbers come from."""
+    device = jax.devices()[0]
+    return {
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "cpu": platform.processor() or platform.machine(),
+        "jax": jax.__version__,
+    }
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def finish(name: str, rows: list[dict[str, Any]]) -> None:
+    """Prints the rows and writes `benchmarks/results/NAME-DEVICE.json`."""
+    table = Table(*rows[0], title=name)
+    for row in rows:
+        table.add_row(*map(_cell, row.values()))
+    Console().print(table)
+    RESULTS.mkdir(exist_ok=True)
+    device = jax.devices()[0].device_kind.lower().replace(" ", "-")
+    write_json(RESULTS / f"{name}-{device}.json", {"machine": machine(), "rows": rows})

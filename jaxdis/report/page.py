@@ -1,0 +1,315 @@
+"""The page of one run, and the page that compares several."""
+
+import base64
+import html
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from jaxdis import log
+from jaxdis.report import read, text
+from jaxdis.report.figures import curve_metrics, draw
+from jaxdis.report.read import Group, Run, alive, failed_seeds, mean_std
+
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+:root { color-scheme: light dark; --ink: #222; --faint: #666; --rule: #ddd;
+  --page: #fff; --box: #f6f7f9; --wrong: #b84a00; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --faint: #a0a0a0;
+  --rule: #3a3a3a; --page: #16181c; --box: #20242a; --wrong: #ff9a4d; } }
+body { background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, sans-serif;
+  max-width: 1120px; margin: 0 auto; padding: 32px 20px 64px; }
+h1, dd, dl, figure { margin: 0; }
+h2 { margin: 44px 0 10px; font-size: 19px; }
+.headline { margin: 6px 0 24px; font-size: 20px; }
+.facts { display: flex; flex-wrap: wrap; gap: 10px 36px; }
+dt, figcaption, .note { color: var(--faint); font-size: 14px; }
+figure, .scroll { overflow-x: auto; }
+img { max-width: 100%; background: #fff; border-radius: 6px; cursor: zoom-in; }
+input:checked + img { max-width: none; cursor: zoom-out; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: 4px 14px 4px 0; text-align: right; white-space: nowrap; }
+th:first-child, td:first-child, .words td, .words th { text-align: left; }
+.words td { white-space: normal; overflow-wrap: anywhere; }
+th { border-bottom: 1px solid var(--rule); }
+.total { font-weight: 600; }
+.failed { color: var(--wrong); }
+pre { padding: 12px 16px; background: var(--box); border-radius: 6px;
+  white-space: pre-wrap; overflow-wrap: anywhere; }
+</style>
+<h1>$title</h1>
+<p class="headline">$headline</p>
+$body
+</html>
+""")
+CAPTIONS = {
+    "curves": "Over training. Dashed: failed seeds, a cross where they were last seen.",
+    "seeds": "At the end. Line and band: mean and one standard deviation. Crosses: "
+    "failed seeds, moved to the rim where they are out of range.",
+    "graphs": "Learned edge probabilities, in the order of the true latents. Rows are "
+    "children; outlined cells are on the wrong side of 0.5.",
+    "correlation": "True latents against the codes matched to them, on test rows; the "
+    "mean, and the first seeds.",
+}
+NAMED = ("name", "value")
+NOTE = (
+    '<p class="note">Mean and standard deviation (divided by n) are over the seeds '
+    "that did not fail.</p>"
+)
+
+
+def _section(name: str, content: str) -> str:
+    return f"<section>\n<h2>{html.escape(name)}</h2>\n{content}\n</section>"
+
+
+def _row(cells: Iterable[str], kind: str = "", tag: str = "td") -> str:
+    """A table row of cells that are HTML already; of a "total" or "failed" kind."""
+    inside = "".join(f"<{tag}>{cell}</{tag}>" for cell in cells)
+    return f'<tr class="{kind}">{inside}</tr>'
+
+
+def _table(kind: str, head: Sequence[str], rows: Iterable[str]) -> str:
+    """A table of "numbers" or "words"."""
+    top, body = _row(map(html.escape, head), tag="th"), "\n".join(rows)
+    inside = f"<thead>{top}</thead>\n<tbody>\n{body}\n</tbody>"
+    return f'<div class="scroll"><table class="{kind}">\n{inside}\n</table></div>'
+
+
+def _words(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return _table("words", head, (_row(map(html.escape, cells)) for cells in rows))
+
+
+def _cell(value: float, shown: str) -> str:
+    """A number that shows all its digits when pointed at."""
+    return f'<span title="{value!r}">{shown}</span>' if math.isfinite(value) else shown
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    pairs = (map(html.escape, pair) for pair in facts.items())
+    inside = "".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in pairs)
+    return f'<dl class="facts">{inside}</dl>'
+
+
+def _picture(name: str, png: bytes) -> str:
+    data = base64.b64encode(png).decode()
+    return _section(
+        name.capitalize(),
+        '<figure><label><input type="checkbox" hidden>'
+        f'<img alt="{name}" src="data:image/png;base64,{data}"></label>'
+        f"<figcaption>{html.escape(CAPTIONS[name])}</figcaption></figure>",
+    )
+
+
+def _seed_table(group: Group) -> str:
+    metrics = text.ordered(group.final)
+    rows = []
+    for i, (seed, failed) in enumerate(zip(group.seeds, group.failed, strict=True)):
+        values = [float(group.final[m][i]) for m in metrics]
+        name = f"{seed} failed" if failed else str(seed)
+        cells = [name, *(_cell(v, text.number(v)) for v in values)]
+        rows.append(_row(cells, "failed" if failed else ""))
+    for i, name in enumerate(("mean", "std")):
+        values = [mean_std(alive(group, m))[i] for m in metrics]
+        rows.append(_row([name, *(_cell(v, text.fixed(v)) for v in values)], "total"))
+    return _table("numbers", ["seed", *map(text.title, metrics)], rows)
+
+
+def _group_table(groups: list[Group], first: str) -> str:
+    """A row a group: mean and deviation of every metric, and who failed."""
+    metrics = text.ordered(m for g in groups for m in g.final)
+    rows = []
+    for group in groups:
+        lost, seeds = failed_seeds(group), len(group.seeds)
+        moments = [mean_std(alive(group, m)) for m in metrics]
+        cells = [_cell(pair[0], text.plus_minus(pair)) for pair in moments]
+        who = [f"{seeds - len(lost)} of {seeds}", ", ".join(map(str, lost)) or "–"]
+        kind = "failed" if len(lost) == seeds else ""
+        rows.append(_row([html.escape(group.label), *cells, *who], kind))
+    head = [first, *map(text.title, metrics), "seeds", "failed seeds"]
+    return _table("numbers", head, rows)
+
+
+def _tables(groups: list[Group]) -> str:
+    """Seeds of the only group; or a row a group and their seeds folded away."""
+    if len(groups) == 1:
+        return _seed_table(groups[0])
+    folded = (
+        f"<details><summary>{html.escape(g.label)}</summary>{_seed_table(g)}</details>"
+        for g in groups
+    )
+    return "\n".join([_group_table(groups, "point"), *folded])
+
+
+def _flat(settings: Any, name: str = "") -> list[tuple[str, str]]:
+    """Nested settings as dotted names and words."""
+    if not isinstance(settings, dict):
+        return [(name[1:], json.dumps(settings, ensure_ascii=False).strip('"'))]
+    return [row for k, v in settings.items() for row in _flat(v, f"{name}.{k}")]
+
+
+def _hyper_table(groups: list[Group]) -> str:
+    """Swept hyper-parameters first."""
+    hypers = [g.hyper for g in groups]
+    names = read.swept(hypers)
+    rows = []
+    for name in dict.fromkeys([*names, *hypers[0]]):
+        values = dict.fromkeys(text.setting(h.get(name)) for h in hypers)
+        rows.append([name, ", ".join(values), "swept" if name in names else ""])
+    return _words([*NAMED, ""], rows)
+
+
+def _score(group: Group) -> str:
+    """The first two of MCC, SHD and whatever else there is."""
+    names = text.ordered(group.final)
+    names = [n for n in ("mcc", "shd") if n in names] or names[:2]
+    means = [text.plus_minus(mean_std(alive(group, n))) for n in names]
+    titles = [text.title(n).rstrip(" ↑↓") for n in names]
+    return ", ".join(map(" ".join, zip(titles, means, strict=True)))
+
+
+def _headline(groups: list[Group]) -> str:
+    runs = sum(len(g.seeds) for g in groups)
+    lost = [seed for g in groups for seed in failed_seeds(g)]
+    if len(groups) == 1:
+        of = f"{runs - len(lost)} of " if lost else ""
+        line = f"{_score(groups[0])} over {of}{runs} seed{'s' * (runs > 1)}"
+        return f"{line}; {text.failure(lost)}" if lost else line
+    means = [mean_std(alive(g, "mcc"))[0] for g in groups]
+    line = f"{len(groups)} points, {runs} runs"
+    if np.isfinite(means).any():
+        best = groups[int(np.nanargmax(means))]
+        line = f"Best of {len(groups)} by mean MCC: {best.label} with {_score(best)}"
+    return f"{line}; {len(lost)} of {runs} runs failed" if lost else line
+
+
+def _run_facts(run: Run) -> dict[str, str]:
+    r, seeds = run.results, run.groups[0].seeds
+    facts = {
+        "seeds": f"{len(seeds)} ({seeds[0]}–{seeds[-1]})" if len(seeds) > 1 else "1",
+        "steps": f"{r['steps']:,}" if "steps" in r else "–",
+        "devices": str(r.get("devices", "–")),
+        "wall time": text.duration(r.get("wall_s")),
+        "compilation": text.duration(r.get("compile_s")),
+        "a step of all rows": text.duration(r.get("step_s")),
+    }
+    udr = np.ravel(np.array(r.get("udr"), float))
+    if np.isfinite(udr).any():
+        facts["agreement of seeds (UDR)"] = ", ".join(map(text.number, udr))
+    if skipped := np.sum(r.get("skipped_updates", 0)):
+        facts["skipped updates"] = text.number(float(skipped))
+    return facts | {k: str(v) for k, v in run.settings.get("versions", {}).items()}
+
+
+def _save_picture(path: Path, content: bytes) -> None:
+    """As `log.write_atomically`, but bytes; leaves nothing behind where it fails."""
+    part = path.with_name(f".{path.name}.tmp")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _save(path: Path, name: str, groups: list[Group], sections: list[str]) -> Path:
+    headline, body = html.escape(_headline(groups)), "\n".join(sections)
+    page = PAGE.substitute(title=html.escape(name), headline=headline, body=body)
+    log.write_atomically(path, page)
+    return path
+
+
+def build(directory: Path) -> Path:
+    """Draws a finished run and writes its page.
+
+    Args:
+      directory: of the run; curves.png, seeds.png, graphs.png, correlation.png (as far
+        as the run has the figures) and report.html are written into it.
+
+    Returns:
+      The path of report.html, which needs no other file.
+
+    Raises:
+      ValueError: config.json, metrics.jsonl, results.json or figures.npz is missing or
+        corrupt.
+    """
+    directory = Path(directory)
+    run = read.load(directory)
+    groups, settings = run.groups, run.settings
+    pictures = draw(groups, curve_metrics(groups), read.load_figures(directory, run))
+    sections = [
+        _facts(_run_facts(run)),
+        *(_picture(name, png) for name, png in pictures.items()),
+        _section("Results", _tables(groups) + NOTE),
+        _section("Hyper-parameters", _hyper_table(groups)),
+        _section("Configuration", _words(NAMED, _flat(settings.get("config", {})))),
+        _section("Data", _words(NAMED, _flat(settings.get("data", {})))),
+        _section("Command", f"<pre>{html.escape(str(settings['command']))}</pre>"),
+    ]
+    for name, png in pictures.items():
+        _save_picture(directory / f"{name}.png", png)
+    return _save(directory / "report.html", run.name, groups, sections)
+
+
+def _names(directories: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that tell them apart."""
+    parts = [path.resolve().parts for path in directories]
+    if len(set(parts)) < len(parts):
+        given = ", ".join(map(str, directories))
+        raise ValueError(f"directories must differ, one is given twice: {given}")
+    depth = 1
+    while len({p[-depth:] for p in parts}) < len(parts):
+        depth += 1
+    return ["/".join(p[-depth:]) for p in parts]
+
+
+def compare(directories: Sequence[Path], out: Path) -> Path:
+    """Draws several runs side by side, each of their grid points as a row.
+
+    Args:
+      directories: of finished runs.
+      out: the page to write, NAME.html; NAME-curves.png and NAME-seeds.png are written
+        beside it.
+
+    Returns:
+      out; the page needs no other file.
+
+    Raises:
+      ValueError: no directory or one of them twice, out is a directory, or a file of a
+        run is missing or corrupt.
+    """
+    directories, out = [Path(d) for d in directories], Path(out)
+    if not directories:
+        raise ValueError("directories must name at least one run, got none")
+    if out.is_dir():
+        raise ValueError(f"{out} is a directory; out must be a file, as compared.html")
+    loaded = [read.load(directory) for directory in directories]
+    runs = dict(zip(_names(directories), loaded, strict=True))
+    groups = [
+        group._replace(label=", ".join(filter(None, (name, group.label))))
+        for name, run in runs.items()
+        for group in run.groups
+    ]
+    pictures = draw(groups, curve_metrics(groups)[:1], {})
+    facts = [{"run": n, "preset": r.name} | _run_facts(r) for n, r in runs.items()]
+    head = list(dict.fromkeys(name for row in facts for name in row))
+    commands = "\n".join(str(run.settings["command"]) for run in runs.values())
+    sections = [
+        _section("Results", _group_table(groups, "run") + NOTE),
+        *(_picture(name, png) for name, png in pictures.items()),
+        _section("Runs", _words(head, ([f.get(h, "–") for h in head] for f in facts))),
+        _section("Commands", f"<pre>{html.escape(commands)}</pre>"),
+    ]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    name = f"{len(runs)} run{'s' * (len(runs) > 1)} compared"
+    for kind, png in pictures.items():
+        _save_picture(out.with_name(f"{out.stem}-{kind}.png"), png)
+    return _save(out, name, groups, sections)

@@ -1,0 +1,190 @@
+"""From run directories to arrays of their seeds."""
+
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from jaxdis.report.text import setting
+
+
+class Group(NamedTuple):
+    """One grid point of one run: what is averaged.
+
+    Attributes:
+      label: how pictures call it; empty where it is the run's only point.
+      hyper: its hyper-parameters.
+      seeds: their numbers.
+      failed: which of them diverged.
+      final: metrics at the end; NaN where there is none.
+      steps: when metrics were logged.
+      curves: logged metrics; NaN where there is none.
+    """
+
+    label: str
+    hyper: dict[str, Any]
+    seeds: list[int]
+    failed: Bool[np.ndarray, "s"]
+    final: dict[str, Float[np.ndarray, "s"]]
+    steps: Int[np.ndarray, "t"]
+    curves: dict[str, Float[np.ndarray, "s t"]]
+
+
+class Run(NamedTuple):
+    """One run directory: its system/preset, config.json, results.json, grid points."""
+
+    name: str
+    settings: dict[str, Any]
+    results: dict[str, Any]
+    groups: list[Group]
+
+
+def failed_seeds(group: Group) -> list[int]:
+    """Numbers of the seeds that failed."""
+    return np.array(group.seeds)[group.failed].tolist()
+
+
+def finite(arrays: Sequence[np.ndarray]) -> Float[np.ndarray, "n"]:
+    """All numbers of some arrays but NaN and infinity, in one row."""
+    values = np.concatenate([np.empty(0), *(a.ravel() for a in arrays)])
+    return values[np.isfinite(values)]
+
+
+def alive(group: Group, metric: str) -> Float[np.ndarray, "a"]:
+    """A metric at the end, of the seeds that did not fail and have it."""
+    return finite([group.final[metric][~group.failed]] if metric in group.final else [])
+
+
+def mean_std(values: Float[np.ndarray, "n"]) -> tuple[float, float]:
+    """NaN where there are no values; the spread of a single one is NaN, too."""
+    return (
+        float(values.mean()) if values.size else math.nan,
+        float(values.std()) if values.size > 1 else math.nan,
+    )
+
+
+def swept(hypers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the hyper-parameters that differ between grid points."""
+    return [n for n in hypers[0] if len({str(h.get(n)) for h in hypers}) > 1]
+
+
+@contextmanager
+def _reading(path: Path, problem: str) -> Iterator[None]:
+    """Where this fails, names the file, the problem and what to do."""
+    again = "train the run again"
+    try:
+        yield
+    except FileNotFoundError:
+        remedy = f"give the directory of a run that has finished, or {again}"
+        raise ValueError(f"{path} is missing; {remedy}") from None
+    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read ({error}); {again}") from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {problem} ({error}); {again}") from error
+
+
+def _read_object(path: Path, fields: Sequence[str]) -> dict[str, Any]:
+    with _reading(path, "this is not a JSON object"):
+        value = dict(json.loads(path.read_text(encoding="utf-8")))
+    if missing := [f for f in fields if f not in value]:
+        raise ValueError(f"{path} lacks {', '.join(missing)}; train the run again")
+    return value
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    with _reading(path, "a line is not valid JSON"):
+        *whole, last = path.read_text(encoding="utf-8").splitlines() or [""]
+        lines = [json.loads(line) for line in whole]
+    with suppress(json.JSONDecodeError):  # an interruption may have cut it off
+        lines.append(json.loads(last))
+    if not lines:
+        raise ValueError(f"{path} holds no line; train the run again for more steps")
+    return lines
+
+
+def _per_seed(
+    path: Path, values: dict[str, Any], shape: tuple[int, int]
+) -> dict[str, Float[np.ndarray, "g s"]]:
+    """Metrics of results.json with a leading axis of points; null becomes NaN."""
+    arrays = {}
+    for name, value in values.items():
+        wanted = f"metrics.{name} must hold {shape[0]} x {shape[1]} numbers"
+        with _reading(path, f"{wanted} (points x seeds) or nulls"):
+            arrays[name] = np.array(value, float).reshape(shape)
+    return arrays
+
+
+def _curves(
+    path: Path, points: int, seeds: list[int]
+) -> tuple[Int[np.ndarray, "t"], dict[str, Float[np.ndarray, "g s t"]]]:
+    """Logged metrics; of a step that was logged twice, by a resumed run, the last."""
+    lines = _read_lines(path)
+    rows = {(p, s): (p, i) for p in range(points) for i, s in enumerate(seeds)}
+    wanted = f"a point below {points} and a seed in {seeds[0]}..{seeds[-1]}"
+    curves = {}
+    with _reading(path, f"every line must hold numbers: a step, {wanted}"):
+        steps, t = np.unique([line["step"] for line in lines], return_inverse=True)
+        p, s = np.array([rows[line["point"], line["seed"]] for line in lines]).T
+        names = dict.fromkeys(name for line in lines for name in line)
+        for name in [n for n in names if n not in ("point", "seed", "step")]:
+            curves[name] = np.full((points, len(seeds), len(steps)), np.nan)
+            curves[name][p, s, t] = np.array([x.get(name) for x in lines], float)
+    return steps, curves
+
+
+def load(directory: Path) -> Run:
+    """Reads all of a run but its figures.
+
+    Raises:
+      ValueError: a file is missing or corrupt.
+    """
+    fields = ["system", "preset", "command", "seeds"]
+    settings = _read_object(directory / "config.json", fields)
+    path = directory / "results.json"
+    results = _read_object(path, ["hyper", "metrics", "failed_seeds"])
+    grid = isinstance(results["hyper"], list)
+    with _reading(path, "this and config.json do not describe one run"):
+        first = settings.get("first_seed", 0)
+        seeds = list(range(first, first + settings["seeds"]))
+        hypers = [dict(h) for h in (results["hyper"] if grid else [results["hyper"]])]
+        lost = results["failed_seeds"] if grid else [results["failed_seeds"]]
+        failed = [np.isin(seeds, lost[i]) for i in range(len(hypers))]
+        metrics, names = dict(results["metrics"]), swept(hypers)
+        labels = [", ".join(f"{n} {setting(h[n])}" for n in names) for h in hypers]
+    final = _per_seed(path, metrics, (len(hypers), len(seeds)))
+    steps, curves = _curves(directory / "metrics.jsonl", len(hypers), seeds)
+    groups = []
+    for i, hyper in enumerate(hypers):
+        label = labels[i] or f"point {i}" if grid else ""
+        ends = {name: values[i] for name, values in final.items()}
+        logged = {name: values[i] for name, values in curves.items()}
+        groups.append(Group(label, hyper, seeds, failed[i], ends, steps, logged))
+    name = f"{settings['system']}/{settings['preset']}"
+    return Run(name, settings, results, groups)
+
+
+def load_figures(directory: Path, run: Run) -> dict[str, np.ndarray]:
+    """Reads the matrices of figures.npz: one for each seed, and true ones.
+
+    Raises:
+      ValueError: the file is missing or corrupt, or belongs to another run.
+    """
+    path = directory / "figures.npz"
+    # Opened here: numpy leaves a file open that it finds to be no archive.
+    with _reading(path, "this is no archive of arrays"), path.open("rb") as file:
+        figures = dict(np.load(file))
+    rows = (len(run.groups), len(run.groups[0].seeds))
+    for name in figures.keys() & {"correlation", "graph_z", "graph_a"}:
+        truth = f"true_{name}" if f"true_{name}" in figures else name
+        if figures[name].shape != rows + figures[truth].shape[-2:]:
+            wanted = (
+                f"a matrix as large as the truth for each of {rows} (points, seeds)"
+            )
+            raise ValueError(f"{path}: {name} must hold {wanted}; train the run again")
+    return figures

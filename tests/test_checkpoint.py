@@ -1,0 +1,59 @@
+"""Checkpoints keep what they promise and come back exactly."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdis import checkpoint
+
+
+def tree(value: float) -> dict:
+    return {
+        "w": jnp.full((2, 3), value),
+        "count": (jnp.asarray(7, jnp.int32), None),
+    }
+
+
+@pytest.fixture
+def manager(tmp_path):
+    with checkpoint.open_manager(tmp_path / "checkpoints") as manager:
+        yield manager
+
+
+def test_last_two_and_best_are_kept(manager):
+    for step, score in ((10, 0.1), (20, 0.9), (30, 0.2), (40, 0.3)):
+        checkpoint.save(manager, step, tree(step), score)
+    assert sorted(manager.all_steps()) == [20, 30, 40]
+
+
+def test_round_trip_is_exact(manager):
+    saved = tree(1 / 3)
+    checkpoint.save(manager, 5, saved, 0.0)
+    like = jax.eval_shape(lambda: saved)
+    step, restored = checkpoint.restore(manager, like, pytest.fail)
+    assert step == 5
+    assert jax.tree.structure(restored) == jax.tree.structure(saved)
+    for a, b in zip(jax.tree.leaves(saved), jax.tree.leaves(restored), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.dtype == b.dtype
+
+
+def test_nothing_saved_is_none(manager):
+    assert checkpoint.restore(manager, tree(0.0), pytest.fail) is None
+
+
+@pytest.mark.parametrize("how", ["truncate", "delete"])
+def test_damaged_checkpoint_is_reported_and_the_one_before_used(manager, tmp_path, how):
+    checkpoint.save(manager, 1, tree(1.0), 0.0)
+    checkpoint.save(manager, 2, tree(2.0), 0.0)
+    for path in (tmp_path / "checkpoints" / "2").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"") if how == "truncate" else path.unlink()
+    warnings = []
+    with checkpoint.open_manager(tmp_path / "checkpoints") as again:
+        step, restored = checkpoint.restore(again, tree(0.0), warnings.append)
+    assert step == 1
+    np.testing.assert_array_equal(restored["w"], tree(1.0)["w"])
+    assert len(warnings) == 1
+    assert "checkpoint 2 cannot be read" in warnings[0]

@@ -1,0 +1,43 @@
+"""What an import costs, and that the notebook runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parent.parent
+HEAVY = (
+    "distrax", "tensorflow", "tensorflow_datasets", "tensorflow_probability",
+    "sklearn", "matplotlib", "orbax", "tyro", "rich", "pandas",
+)  # fmt: skip
+
+
+def test_import_stays_light():
+    modules = "jaxdis, jaxdis.systems.mechanism_sparsity, jaxdis.data.synthetic"
+    code = (
+        f"import sys, {modules}\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules])\n"
+        "print('flax' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split("\n")[:2] == ["[]", "True"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")))
+def test_notebook(path, tmp_path):
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        assert not cell.get("outputs"), "commit notebooks without outputs"
+    NotebookClient(
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": tmp_path}},
+    ).execute()
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", ())]
+    assert any("image/png" in o.get("data", {}) for o in outputs)
