@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
-Graph = Int[Array, "..."] | Bool[Array, "..."]
+Graph = Int[Array, "..."] | Bool[Array, "..."] | Int[np.ndarray, "..."]
 
 
 def as_graph(graph: Graph, name: str) -> Int[Array, "d p"]:

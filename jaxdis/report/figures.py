@@ -60,7 +60,8 @@ def _coloured(groups: list[Group]) -> list[tuple[Group, str]]:
     """With distinct colours, or shades in order where they are too many for that."""
     shades = matplotlib.colormaps["viridis"]
     many = [to_hex(shades(i)) for i in np.linspace(0, 0.88, len(groups))]
-    return list(zip(groups, COLOURS if len(groups) <= len(COLOURS) else many))
+    colours = COLOURS[: len(groups)] if len(groups) <= len(COLOURS) else many
+    return list(zip(groups, colours, strict=True))
 
 
 def _dress(ax: Axes, metric: str) -> None:
@@ -152,7 +153,7 @@ def _draw_curves(groups: list[Group], metrics: list[str]) -> Figure:
         _draw_curve(ax, groups, metric)
     lines, names = axes[0].get_legend_handles_labels()
     if names:
-        place = "outside right upper" if groups[0].label else "outside lower left"
+        place: Any = "outside right upper" if groups[0].label else "outside lower left"
         figure.legend(lines, names, loc=place)
     if any(len(g.seeds) > 1 for g in groups):
         note = "thin: seeds, bold: mean, band: ± 1 std"
