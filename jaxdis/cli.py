@@ -64,7 +64,7 @@ class ReportOptions:
 
     Attributes:
       runs: directories that `jaxdis train` wrote.
-      out: file of the comparison; default comparison.html beside the first run.
+      out: HTML file of the comparison of several runs; pictures go beside it.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]

@@ -1,5 +1,6 @@
 """What a run writes and shows: JSON, lines of metrics, a progress bar, a table."""
 
+import io
 import json
 import math
 import os
@@ -35,11 +36,15 @@ def jsonable(value: Any) -> Any:
     return value
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a text file that is either the old one or the new one, never a part."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a file that is either the old one or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -49,10 +54,9 @@ def write_json(path: Path, value: Any) -> None:
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Writes an npz file, atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-    os.replace(temporary, path)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_atomically(path, buffer.getvalue())
 
 
 def append_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:

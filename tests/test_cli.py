@@ -165,8 +165,9 @@ def test_grid_has_one_list_of_seeds_per_point(tmp_path, monkeypatch):
 
 
 def test_report_compares_runs(finished, tmp_path, monkeypatch):
-    out = tmp_path / "both.html"
-    assert jaxdis(monkeypatch, "report", finished, finished, "--out", out) == 0
+    out, other = tmp_path / "both.html", tmp_path / "other"
+    shutil.copytree(finished, other)
+    assert jaxdis(monkeypatch, "report", finished, other, "--out", out) == 0
     assert out.stat().st_size > 1_000
 
 

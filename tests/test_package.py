@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).parent.parent
 HEAVY = (
     "distrax", "tensorflow", "tensorflow_datasets", "tensorflow_probability",
-    "sklearn", "matplotlib", "orbax", "tyro", "rich", "pandas",
+    "sklearn", "matplotlib", "orbax", "tyro", "pandas",
 )  # fmt: skip
 
 

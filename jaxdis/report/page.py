@@ -4,7 +4,6 @@ import base64
 import html
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
@@ -210,16 +209,6 @@ def _run_facts(run: Run) -> dict[str, str]:
     return facts | {k: str(v) for k, v in run.settings.get("versions", {}).items()}
 
 
-def _save_picture(path: Path, content: bytes) -> None:
-    """As `log.write_atomically`, but bytes; leaves nothing behind where it fails."""
-    part = path.with_name(f".{path.name}.tmp")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _save(path: Path, name: str, groups: list[Group], sections: list[str]) -> Path:
     headline, body = html.escape(_headline(groups)), "\n".join(sections)
     page = PAGE.substitute(title=html.escape(name), headline=headline, body=body)
@@ -255,7 +244,7 @@ def build(directory: Path) -> Path:
         _section("Command", f"<pre>{html.escape(str(settings['command']))}</pre>"),
     ]
     for name, png in pictures.items():
-        _save_picture(directory / f"{name}.png", png)
+        log.write_atomically(directory / f"{name}.png", png)
     return _save(directory / "report.html", run.name, groups, sections)
 
 
@@ -311,5 +300,5 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     name = f"{len(runs)} run{'s' * (len(runs) > 1)} compared"
     for kind, png in pictures.items():
-        _save_picture(out.with_name(f"{out.stem}-{kind}.png"), png)
+        log.write_atomically(out.with_name(f"{out.stem}-{kind}.png"), png)
     return _save(out, name, groups, sections)
