@@ -698,7 +698,7 @@ PRESETS: dict[str, Preset] = {
     # Blocks of two latents that no graph can tell apart: R_con is the score, not MCC.
     "quickstart_time": _small(
         synthetic.Config("TimeBlockEasy", z_dim=6, x_dim=12, samples=100_000),
-        steps=30_000,
+        steps=20_000,
         learning_rate=4e-3,
     )._replace(scores=("r_con", "mcc", "r", "shd", "nll")),
     # Constraint with the true number of edges, mean +- std of the authors' five seeds.
