@@ -38,7 +38,9 @@ def save(manager: ocp.CheckpointManager, step: int, tree: Any, score: float) -> 
 def restore(
     manager: ocp.CheckpointManager, like: Any, warn: Callable[[str], None]
 ) -> tuple[int, Any] | None:
-    """Restores the latest checkpoint that can be read.
+    """Restores the latest readable checkpoint and deletes damaged ones after it.
+
+    The run will come to their steps again and must be able to save there.
 
     Args:
       manager: of the run.
@@ -52,13 +54,15 @@ def restore(
       ValueError: there are checkpoints, but none can be read.
     """
     steps = sorted(manager.all_steps(), reverse=True)
-    for step in steps:
+    for index, step in enumerate(steps):
         try:
             tree = manager.restore(step, args=ocp.args.StandardRestore(like))
         except Exception as error:  # orbax raises many kinds for damaged files
             reason = str(error).strip().splitlines()[0][:200]
             warn(f"checkpoint {step} cannot be read ({reason}); trying the one before")
         else:
+            for damaged in steps[:index]:
+                manager.delete(damaged)
             return step, tree
     if steps:
         raise ValueError(

@@ -53,7 +53,10 @@ def test_damaged_checkpoint_is_reported_and_the_one_before_used(manager, tmp_pat
     warnings = []
     with checkpoint.open_manager(tmp_path / "checkpoints") as again:
         step, restored = checkpoint.restore(again, tree(0.0), warnings.append)
-    assert step == 1
-    np.testing.assert_array_equal(restored["w"], tree(1.0)["w"])
+        assert step == 1
+        np.testing.assert_array_equal(restored["w"], tree(1.0)["w"])
+        checkpoint.save(again, 2, tree(3.0), 0.0)  # the way is free again
+        step, restored = checkpoint.restore(again, tree(0.0), pytest.fail)
+    assert (step, float(restored["w"][0, 0])) == (2, 3.0)
     assert len(warnings) == 1
     assert "checkpoint 2 cannot be read" in warnings[0]

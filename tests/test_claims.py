@@ -38,3 +38,16 @@ def test_sparse_actions_identify_the_latents(tmp_path):
     assert sparse - dense >= 0.1
     # Both see the latents; only sparsity tells them apart.
     assert metrics["r"].mean(1).min() >= 0.95
+
+
+@pytest.mark.slow
+def test_sparse_time_dependence_separates_the_blocks(tmp_path):
+    metrics = trained(
+        tmp_path / "run",
+        "mechanism_sparsity/quickstart_time",
+        *("--seeds", "4", "--hyper.bound-z", "12", "36"),
+    )
+    sparse, dense = metrics["r_con"].mean(1)
+    print("R_con with and without sparsity", sparse, dense, metrics["r_con"].std(1))
+    assert sparse - dense >= 0.04
+    assert metrics["shd"][0].mean() <= 12 < metrics["shd"][1].mean()
