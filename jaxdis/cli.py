@@ -536,7 +536,10 @@ def list_command(args: Sequence[str]) -> int:
     """`jaxdis list`; returns the exit code."""
     if args:
         raise UsageError(f"list takes no arguments, got {shlex.join(args)}")
-    table = Table("preset", "source", "cost", "expected")
+    table = Table()
+    table.add_column("preset", no_wrap=True)
+    for name in ("source", "cost", "expected"):
+        table.add_column(name)
     for system, module in _systems().items():
         for name, preset in module.PRESETS.items():
             row = (f"{system}/{name}", preset.source, preset.cost, preset.expects)
