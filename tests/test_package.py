@@ -41,3 +41,14 @@ def test_notebook(path, tmp_path):
     ).execute()
     outputs = [o for cell in notebook.cells for o in cell.get("outputs", ())]
     assert any("image/png" in o.get("data", {}) for o in outputs)
+
+
+def test_every_public_name_is_there():
+    import jaxdis
+
+    assert set(jaxdis.__all__) <= set(dir(jaxdis))
+    for name in jaxdis.__all__:
+        assert getattr(jaxdis, name) is not None
+    assert jaxdis.run is jaxdis.train.run
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        jaxdis.nothing  # noqa: B018
