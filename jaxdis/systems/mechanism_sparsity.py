@@ -60,11 +60,13 @@ class Config:
 
     Attributes:
       z_dim: latents of the model, at most the observed variables.
-      encoder, decoder: hidden widths.
+      encoder: hidden widths.
+      decoder: hidden widths.
       transition: hidden widths of each latent's transition network.
-      time_graph, action_graph: what G^z and G^a start from and whether they move:
-        "learned", "dense" (frozen at 1: no regularisation) or "true" (frozen at the
-        ground truth). Ignored where the data have no past or no actions.
+      time_graph: what G^z starts from and whether it moves: "learned", "dense" (frozen
+        at 1: no regularisation) or "true" (frozen at the ground truth). Ignored where
+        the data have no past.
+      action_graph: the same of G^a, ignored where the data have no actions.
       mask: relaxation of the edges, a key of `masks.RELAXATIONS`.
       mask_draws: one mask a step shared by the "batch", or one per "example".
       prior_variance: "independent" (one free variance a latent), "fixed" at its initial
