@@ -58,7 +58,7 @@ def restore(
         try:
             tree = manager.restore(step, args=ocp.args.StandardRestore(like))
         except Exception as error:  # orbax raises many kinds for damaged files
-            reason = str(error).strip().splitlines()[0][:200]
+            reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
             warn(f"checkpoint {step} cannot be read ({reason}); trying the one before")
         else:
             for damaged in steps[:index]:
