@@ -97,7 +97,7 @@ def _systems() -> dict[str, ModuleType]:
 
 
 def _nearest(name: str, names: Sequence[str]) -> str:
-    """The nearest name, by the last part alone if the first one is right."""
+    """The name that looks most like what was typed."""
     return difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
 
 

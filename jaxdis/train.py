@@ -171,11 +171,13 @@ def _shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
     return row, NamedSharding(mesh, PartitionSpec())
 
 
-def _pad(tree: Any, n: int) -> Any:
-    """Repeats rows until there are n, because devices want equal shares."""
-    return jax.tree.map(
-        lambda a: a if a.shape[0] == n else a[jnp.arange(n) % a.shape[0]], tree
-    )
+def _place(rows: Any, mesh: Mesh) -> Any:
+    """Lays rows out over the mesh, repeating some to give devices equal shares."""
+    n = jax.tree.leaves(rows)[0].shape[0]
+    padded = -(-n // mesh.size) * mesh.size
+    if padded != n:
+        rows = jax.tree.map(lambda a: a[jnp.arange(padded) % n], rows)
+    return jax.device_put(rows, _shardings(mesh)[0])
 
 
 def _take(tree: Any, n: int) -> Any:
@@ -337,9 +339,8 @@ def run(
     sample = sample if isinstance(sample, Partial) else Partial(sample)
 
     mesh = seed_mesh(n) if mesh is None else mesh
-    row_sharding, replicated = _shardings(mesh)
-    padded = -(-n // mesh.size) * mesh.size
-    keys, hyper = jax.device_put(_pad((keys, hyper), padded), row_sharding)
+    replicated = _shardings(mesh)[1]
+    keys, hyper = _place((keys, hyper), mesh)
     sample = jax.device_put(sample, replicated)
 
     began = time.perf_counter()
@@ -347,7 +348,7 @@ def run(
         step, rows = 0, init_rows(system, keys, hyper, mesh)
     else:
         step, rows = start
-        rows = jax.device_put(_pad(rows, padded), row_sharding)
+        rows = _place(rows, mesh)
     at = partial(jnp.asarray, dtype=jnp.int32)
     program = make_chunk(system, mesh)
     program = program.lower(rows, keys, hyper, sample, at(step), at(chunk)).compile()
@@ -392,10 +393,8 @@ def evaluator(
     """
     n = keys.shape[0]
     mesh = seed_mesh(n) if mesh is None else mesh
-    row_sharding, replicated = _shardings(mesh)
-    padded = -(-n // mesh.size) * mesh.size
-    keys = jax.device_put(_pad(keys, padded), row_sharding)
-    batch = jax.device_put(batch, replicated)
+    keys = _place(keys, mesh)
+    batch = jax.device_put(batch, _shardings(mesh)[1])
     row = PartitionSpec("seed")
     report = jax.jit(
         jax.shard_map(
@@ -408,8 +407,7 @@ def evaluator(
     )
 
     def evaluate(state: TrainState) -> dict[str, np.ndarray]:
-        state = jax.device_put(_pad(state, padded), row_sharding)
-        figures = report(state, batch, keys)
+        figures = report(_place(state, mesh), batch, keys)
         return {k: np.asarray(a)[:n] for k, a in figures.items()}
 
     return evaluate
