@@ -1,5 +1,6 @@
 """The terms of the objectives. Everything here is minimised."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -12,6 +13,13 @@ def gaussian_reconstruction(
 ) -> Float[Array, "*b"]:
     """Negative log-likelihood `-sum_D log N(x; mean, std^2)` in nats."""
     return -jnp.sum(gaussian.log_prob(x, mean, std**2), axis=-1)
+
+
+def bernoulli_reconstruction(
+    x: Float[Array, "*b h w c"], logits: Float[Array, "*b h w c"]
+) -> Float[Array, "*b"]:
+    """Cross entropy of pixels in [0, 1], `sum softplus(l) - x l`, in nats a frame."""
+    return jnp.sum(jax.nn.softplus(logits) - x * logits, axis=(-3, -2, -1))
 
 
 def negative_elbo(
@@ -61,3 +69,21 @@ def dual_ascent(multiplier: Scalar, defect: Scalar, rate: Scalar) -> Float[Array
     """
     ascended = jnp.maximum(0.0, multiplier + rate * defect)
     return jnp.where(defect < 0, 0.0, ascended)
+
+
+def hamilton_jacobi_residual(
+    time: Float[Array, "*s"], speed: Float[Array, "*s"], force: Float[Array, "*s"]
+) -> Float[Array, "*s"]:
+    """`du/dt + |grad u|^2 / 2 + f^2`, which optimal transport makes 0.
+
+    The square keeps the force term F = -f^2 from being positive.
+
+    Source: Song et al. 2023, the generalised Hamilton-Jacobi equation of section 3.
+    """
+    return time + 0.5 * speed + force**2
+
+
+def index_kl(logits: Float[Array, "*b k"]) -> Float[Array, "*b"]:
+    """KL of a softmax over k indices from the uniform law: `log K - H(q)`, in nats."""
+    log_q = jax.nn.log_softmax(logits)
+    return jnp.sum(jnp.exp(log_q) * log_q, -1) + jnp.log(logits.shape[-1])

@@ -1,15 +1,17 @@
 """Encoders and decoders. The only file that imports flax."""
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias, cast
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxdis.types import Params
 
 LEAKY_SLOPE = 0.2
+_Pairs: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 
 
 def uniform_fan_in(fan_in: int) -> nn.initializers.Initializer:
@@ -22,30 +24,310 @@ def uniform_fan_in(fan_in: int) -> nn.initializers.Initializer:
     return initialise
 
 
+def _dense(x: Array, out: int, precision: str) -> Array:
+    """A dense layer of the module that calls it."""
+    init = uniform_fan_in(x.shape[-1])
+    layer = nn.Dense(out, precision=precision, kernel_init=init, bias_init=init)
+    return cast(Array, layer(x))
+
+
 class MLP(nn.Module):
-    """Leaky-ReLU (slope .2) network with a linear output and biases everywhere.
+    """Leaky-ReLU network with a linear output and biases everywhere.
 
     Attributes:
       hidden: widths of the hidden layers.
       out: output size.
       precision: of the matrix products, a `jax.lax.Precision` name.
+      slope: of the leaky ReLU; 0 is the ReLU.
     """
 
     hidden: Sequence[int]
     out: int
     precision: str = "highest"
+    slope: float = LEAKY_SLOPE
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
-        for index, width in enumerate((*self.hidden, self.out)):
-            init = uniform_fan_in(x.shape[-1])
-            layer = nn.Dense(
-                width, precision=self.precision, kernel_init=init, bias_init=init
+        for width in self.hidden:
+            x = nn.leaky_relu(_dense(x, width, self.precision), self.slope)
+        return _dense(x, self.out, self.precision)
+
+
+def halve(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "4 4 c o"], precision: str
+) -> Float[Array, "b h/2 w/2 o"]:
+    """Convolution 4 x 4 with stride 2 and padding 1, as one matrix product.
+
+    Pixels of 2 x 2 blocks become channels, on which the kernel is 2 x 2 with stride 1.
+    `vmap` over kernels keeps it a matrix product, where `lax.conv` becomes a grouped
+    convolution, which crawls.
+    """
+    b, h, w, c = x.shape
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    blocks = padded.reshape(b, h // 2 + 1, 2, w // 2 + 1, 2, c).swapaxes(2, 3)
+    blocks = blocks.reshape(b, h // 2 + 1, w // 2 + 1, 4 * c)
+    shifts = [(i, j) for i in range(2) for j in range(2)]
+    seen = [blocks[:, i : i + h // 2, j : j + w // 2] for i, j in shifts]
+    taps = kernel.reshape(2, 2, 2, 2, c, -1).swapaxes(1, 2).reshape(16 * c, -1)
+    patches = jnp.concatenate(seen, -1)
+    return jnp.einsum("bhwc,co->bhwo", patches, taps, precision=precision)
+
+
+# Which (shift, tap) pairs make the even and the odd pixels of a doubled row.
+_PHASES = (((1, 1), (0, 3)), ((2, 0), (1, 2)))
+
+
+def double(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "4 4 c o"], precision: str
+) -> Float[Array, "b 2h 2w o"]:
+    """Transposed convolution 4 x 4 with stride 2 and padding 1, as matrix products.
+
+    `out[2h + r, 2w + q] = sum x[h + a - 1, w + c - 1] kernel[i, j]` over the pairs
+    (a, i) of phase r and (c, j) of phase q: each of the four phases is a convolution
+    2 x 2 of the small image. Nothing is dilated or scattered.
+    """
+    b, h, w, _ = x.shape
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+
+    def phase(row: _Pairs, column: _Pairs) -> Array:
+        products = (
+            jnp.einsum(
+                "bhwc,co->bhwo",
+                padded[:, a : a + h, c : c + w],
+                kernel[i, j],
+                precision=precision,
             )
-            x = layer(x)
-            if index < len(self.hidden):
-                x = nn.leaky_relu(x, LEAKY_SLOPE)
-        return x
+            for a, i in row
+            for c, j in column
+        )
+        return cast(Array, sum(products))
+
+    rows = [jnp.stack([phase(r, q) for q in _PHASES], 3) for r in _PHASES]
+    return jnp.stack(rows, 2).reshape(b, 2 * h, 2 * w, -1)
+
+
+def smooth(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c o"], precision: str
+) -> Float[Array, "b h w o"]:
+    """Convolution 3 x 3 with stride 1 and padding 1, as nine matrix products."""
+    _, h, w, _ = x.shape
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    products = (
+        jnp.einsum(
+            "bhwc,co->bhwo",
+            padded[:, i : i + h, j : j + w],
+            kernel[i, j],
+            precision=precision,
+        )
+        for i in range(3)
+        for j in range(3)
+    )
+    return cast(Array, sum(products))
+
+
+def _lax_halve(x: Array, kernel: Array, precision: str) -> Array:
+    return _lax_conv(x, kernel, precision, window_strides=(2, 2), padding=1)
+
+
+def _lax_double(x: Array, kernel: Array, precision: str) -> Array:
+    flipped = kernel[::-1, ::-1]
+    return _lax_conv(
+        x, flipped, precision, window_strides=(1, 1), padding=2, lhs_dilation=(2, 2)
+    )
+
+
+def _lax_smooth(x: Array, kernel: Array, precision: str) -> Array:
+    return _lax_conv(x, kernel, precision, window_strides=(1, 1), padding=1)
+
+
+def _lax_conv(
+    x: Array,
+    kernel: Array,
+    precision: str,
+    window_strides: tuple[int, int],
+    padding: int,
+    lhs_dilation: tuple[int, int] | None = None,
+) -> Array:
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides,
+        [(padding, padding)] * 2,
+        lhs_dilation=lhs_dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=precision,
+    )
+
+
+class Convolutions(NamedTuple):
+    """`(x, kernel, precision) -> y` of a layer that halves, doubles or keeps the size."""
+
+    halve: Callable[[Array, Array, str], Array]
+    double: Callable[[Array, Array, str], Array]
+    smooth: Callable[[Array, Array, str], Array]
+
+
+CONVOLUTIONS = {
+    "matmul": Convolutions(halve, double, smooth),
+    "lax": Convolutions(_lax_halve, _lax_double, _lax_smooth),
+}
+
+
+class _Conv(nn.Module):
+    """A convolution with bias, its weights U(+-1/sqrt(fan_in))."""
+
+    out: int
+    size: int
+    convolution: Callable[[Array, Array, str], Array]
+    precision: str
+    transposed: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 o"]:
+        c, area = x.shape[-1], self.size**2
+        init = uniform_fan_in(area * (self.out if self.transposed else c))
+        shape = (self.size, self.size, c, self.out)
+        kernel = self.param("kernel", init, shape)
+        bias = self.param("bias", init, (self.out,))
+        y = self.convolution(x, kernel, self.precision)
+        return y + bias[None, None, None]
+
+
+class ConvEncoder(nn.Module):
+    """Two halvings, one convolution over all that is left, two dense layers, a head.
+
+    conv 4/2/1 to w, to 2w, dense to 3w, to 2w (ReLU after each), to the neck, to `out`.
+
+    Attributes:
+      width: w.
+      out: output size.
+      neck: units before the head; 2w if 0.
+      convolutions: key of `CONVOLUTIONS`.
+      precision: of the matrix products.
+    """
+
+    width: int
+    out: int
+    neck: int = 0
+    convolutions: str = "matmul"
+    precision: str = "highest"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b h w c"]) -> Float[Array, "*b o"]:
+        batch, w = x.shape[:-3], self.width
+        halve = CONVOLUTIONS[self.convolutions].halve
+        x = x.reshape(-1, *x.shape[-3:])
+        for width in (w, 2 * w):
+            x = nn.relu(_Conv(width, 4, halve, self.precision)(x))
+        x = x.reshape(len(x), -1)
+        for width in (3 * w, 2 * w):
+            x = nn.relu(_dense(x, width, self.precision))
+        x = _dense(x, self.neck or 2 * w, self.precision)
+        x = _dense(x, self.out, self.precision)
+        return x.reshape(*batch, self.out)
+
+
+class ConvDecoder(nn.Module):
+    """The mirror image of `ConvEncoder`, without an activation at the end.
+
+    dense to n, 2w, 3w, transposed convolution over all of the h/4 x w/4 map to 2w,
+    transposed conv 4/2/1 to w and to the image's channels, ReLU in between.
+
+    Attributes:
+      width: w.
+      shape: `(height, width, channels)` of an image.
+      convolutions: key of `CONVOLUTIONS`.
+      precision: of the matrix products.
+    """
+
+    width: int
+    shape: tuple[int, int, int]
+    convolutions: str = "matmul"
+    precision: str = "highest"
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "*b n"]) -> Float[Array, "*b h w c"]:
+        batch, w = z.shape[:-1], self.width
+        height, width, channels = self.shape
+        double = CONVOLUTIONS[self.convolutions].double
+        x = z.reshape(-1, z.shape[-1])
+        for units in (z.shape[-1], 2 * w, 3 * w):
+            x = nn.relu(_dense(x, units, self.precision))
+        x = nn.relu(_spread(x, (height // 4, width // 4, 2 * w), self.precision))
+        x = _Conv(w, 4, double, self.precision, transposed=True)(x)
+        x = _Conv(channels, 4, double, self.precision, transposed=True)(nn.relu(x))
+        return x.reshape(*batch, *self.shape)
+
+
+def _spread(x: Array, shape: tuple[int, int, int], precision: str) -> Array:
+    """Transposed convolution of a single pixel: a dense layer with one bias a channel."""
+    layer = _Spread(shape, precision)
+    return cast(Array, layer(x))
+
+
+class _Spread(nn.Module):
+    shape: tuple[int, int, int]
+    precision: str
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b c"]) -> Float[Array, "b h w o"]:
+        height, width, out = self.shape
+        init = uniform_fan_in(height * width * out)
+        kernel = self.param("kernel", init, (x.shape[-1], height, width, out))
+        bias = self.param("bias", init, (out,))
+        y = jnp.einsum("bc,chwo->bhwo", x, kernel, precision=self.precision)
+        return y + bias[None, None, None]
+
+
+class DeepConvEncoder(nn.Module):
+    """Four halvings with a 3 x 3 convolution after each, for 128 x 128 images.
+
+    All widths are w: 4 x [conv 4/2/1, conv 3/1/1], dense, dense (ReLU after each),
+    dense, a head to `out`. Attributes as of `ConvEncoder`.
+    """
+
+    width: int
+    out: int
+    convolutions: str = "matmul"
+    precision: str = "highest"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b h w c"]) -> Float[Array, "*b o"]:
+        batch, w = x.shape[:-3], self.width
+        forms = CONVOLUTIONS[self.convolutions]
+        x = x.reshape(-1, *x.shape[-3:])
+        for _ in range(4):
+            x = nn.relu(_Conv(w, 4, forms.halve, self.precision)(x))
+            x = nn.relu(_Conv(w, 3, forms.smooth, self.precision)(x))
+        x = x.reshape(len(x), -1)
+        for _ in range(2):
+            x = nn.relu(_dense(x, w, self.precision))
+        x = _dense(_dense(x, w, self.precision), self.out, self.precision)
+        return x.reshape(*batch, self.out)
+
+
+class DeepConvDecoder(nn.Module):
+    """The mirror image of `DeepConvEncoder`; attributes as of `ConvDecoder`."""
+
+    width: int
+    shape: tuple[int, int, int]
+    convolutions: str = "matmul"
+    precision: str = "highest"
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "*b n"]) -> Float[Array, "*b h w c"]:
+        batch, w = z.shape[:-1], self.width
+        height, width, channels = self.shape
+        forms, precision = CONVOLUTIONS[self.convolutions], self.precision
+        x = z.reshape(-1, z.shape[-1])
+        for _ in range(3):
+            x = nn.relu(_dense(x, w, precision))
+        x = nn.relu(_spread(x, (height // 16, width // 16, w), precision))
+        for units in (w, w, w, channels):
+            x = nn.relu(_Conv(w, 4, forms.double, precision, transposed=True)(x))
+            x = _Conv(units, 3, forms.smooth, precision, transposed=True)(x)
+            x = nn.relu(x) if units == w else x
+        return x.reshape(*batch, *self.shape)
 
 
 def apply(network: nn.Module, params: Params, x: Float[Array, "..."]) -> Array:

@@ -1,0 +1,1 @@
+"""Operations that dominate a training step, one folder each."""

@@ -1,0 +1,294 @@
+"""The definition of the potential-flow operations, in plain XLA.
+
+One potential with hidden width h (products act on rows, o elementwise):
+
+    tau(t) = GELU(e(t) Wt + bt) Vt + ct,  beta(t) = tau(t) W2 + b2
+    a1 = tanh(z W1 + b1),  a2 = tanh(a1 W2 + beta),  o = a2 . w3 + b3
+
+with e(t) the sinusoidal embedding of t, and u = o (head "linear") or tanh(o)
+("tanh"). With d = 1 - a^2 and e = -2 a d the derivatives of a tanh layer, c = w3 o d2
+and s = c W2', the derivatives of o are
+
+    grad o = (d1 o s) W1'                     d o / d t = c . beta'(t)
+    H v    = (e1 o p o s + d1 o ((w3 o e2 o q) W2')) W1',  p = v W1, q = (d1 o p) W2
+    H      = A' diag(w3 o e2) A + W1 diag(e1 o s) W1',     A = W2' diag(d1) W1'
+"""
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.stats import norm
+from jaxtyping import Array, Float
+
+from jaxdis.types import PRNGKey
+
+Head: TypeAlias = Literal["linear", "tanh"]
+
+LONGEST_PERIOD = 1e4
+# Second derivatives are sums that cancel: anything below float32 shows.
+PRECISION = jax.lax.Precision.HIGHEST
+
+
+class Potentials(NamedTuple):
+    """Parameters of k stacked networks of z `[n]` and t, with hidden width h.
+
+    Attributes:
+      w1, b1: first layer, `[k, n, h]` and `[k, h]`.
+      wt, bt, vt, ct: the time embedding's two layers, `[k, n, h]`, `[k, h]`,
+        `[k, h, h]`, `[k, h]`.
+      w2, b2: second layer, `[k, h, h]` and `[k, h]`.
+      w3, b3: output, `[k, h]` and `[k]`.
+    """
+
+    w1: Float[Array, "k n h"]
+    b1: Float[Array, "k h"]
+    wt: Float[Array, "k n h"]
+    bt: Float[Array, "k h"]
+    vt: Float[Array, "k h h"]
+    ct: Float[Array, "k h"]
+    w2: Float[Array, "k h h"]
+    b2: Float[Array, "k h"]
+    w3: Float[Array, "k h"]
+    b3: Float[Array, "k"]
+
+
+class Clock(NamedTuple):
+    """What the networks make of time: beta(t) and its derivative."""
+
+    beta: Float[Array, "*t k h"]
+    rate: Float[Array, "*t k h"]
+
+
+class Derivatives(NamedTuple):
+    """Potentials at a batch of points, and their derivatives.
+
+    Attributes:
+      value: u.
+      time: the partial derivative of u in t.
+      gradient: of u in z.
+      product: the Hessian of u in z times v; None if no v was given.
+    """
+
+    value: Float[Array, "k b"]
+    time: Float[Array, "k b"]
+    gradient: Float[Array, "k b n"]
+    product: Float[Array, "k b n"] | None
+
+
+class _Layers(NamedTuple):
+    """Activations a and the derivatives d, e of both layers; c, s as above; and o."""
+
+    a1: Array
+    d1: Array
+    a2: Array
+    d2: Array
+    c: Array
+    s: Array
+    o: Array
+
+    @property
+    def e1(self) -> Array:
+        return -2.0 * self.a1 * self.d1
+
+    @property
+    def e2(self) -> Array:
+        return -2.0 * self.a2 * self.d2
+
+
+def check_sizes(potentials: int, n: int, hidden: int) -> None:
+    """Raises ValueError unless the sizes make networks."""
+    if potentials < 1:
+        raise ValueError(f"potentials must be at least 1, got {potentials}")
+    if n < 4 or n % 2:
+        raise ValueError(
+            "the latent size must be even and at least 4, since the time embedding has "
+            f"a sine and a cosine for each of two or more frequencies; got {n}"
+        )
+    if hidden < 1:
+        raise ValueError(f"hidden must be at least 1, got {hidden}")
+
+
+def init(key: PRNGKey, potentials: int, n: int, hidden: int) -> Potentials:
+    """Weights and biases U(+-1/sqrt(fan_in)) of k networks.
+
+    Args:
+      key: random key.
+      potentials: k.
+      n: latent size, even and at least 4.
+      hidden: width h of every hidden layer.
+    """
+    check_sizes(potentials, n, hidden)
+    keys = iter(jax.random.split(key, 10))
+
+    def draw(fan_in: int, *shape: int) -> Array:
+        bound = fan_in**-0.5
+        shape = (potentials, *shape)
+        return jax.random.uniform(next(keys), shape, minval=-bound, maxval=bound)
+
+    h = hidden
+    return Potentials(
+        w1=draw(n, n, h), b1=draw(n, h),
+        wt=draw(n, n, h), bt=draw(n, h), vt=draw(h, h, h), ct=draw(h, h),
+        w2=draw(h, h, h), b2=draw(h, h),
+        w3=draw(h, h), b3=draw(h),
+    )  # fmt: skip
+
+
+def _dot(x: Array, w: Array) -> Array:
+    """`[k, b, i]` times `[k, i, j]`."""
+    return jnp.einsum("kbi,kij->kbj", x, w, precision=PRECISION)
+
+
+def _dot_transposed(x: Array, w: Array) -> Array:
+    return jnp.einsum("kbj,kij->kbi", x, w, precision=PRECISION)
+
+
+def _slope(x: Array) -> Array:
+    """1 - tanh(x)^2 without the cancellation of large |x|."""
+    e = jnp.exp(-2.0 * jnp.abs(x))
+    return 4.0 * e / (1.0 + e) ** 2
+
+
+def clock(params: Potentials, times: Float[Array, "t"]) -> Clock:
+    """beta(t) and beta'(t) of all networks at all times.
+
+    `e(t) = [sin(w t), cos(w t)]`, `w_j = 1e4^(-j / (n/2 - 1))`, j = 0 .. n/2 - 1;
+    `tau' = ((Phi(q) + q phi(q)) o (e' Wt)) Vt` with q = e Wt + bt and Phi, phi the
+    standard normal distribution function and density.
+
+    Args:
+      params: k networks.
+      times: when to evaluate, in steps.
+
+    Returns:
+      Arrays `[t, k, h]`.
+    """
+    half = params.w1.shape[1] // 2
+    rates = LONGEST_PERIOD ** (-jnp.arange(half) / (half - 1))
+    angles = times[:, None] * rates[None]
+    sine, cosine = jnp.sin(angles), jnp.cos(angles)
+    embedded = jnp.concatenate([sine, cosine], -1)
+    moving = jnp.concatenate([rates[None] * cosine, -rates[None] * sine], -1)
+
+    def layer(x: Array, w: Array) -> Array:
+        return jnp.einsum("tni,nij->tnj", x, w, precision=PRECISION)
+
+    stacked = (len(times), params.w1.shape[0], 2 * half)
+    q = layer(jnp.broadcast_to(embedded[:, None], stacked), params.wt) + params.bt[None]
+    dq = layer(jnp.broadcast_to(moving[:, None], stacked), params.wt)
+    gelu_slope = norm.cdf(q) + q * norm.pdf(q)
+    tau = layer(q * norm.cdf(q), params.vt) + params.ct[None]
+    beta = layer(tau, params.w2) + params.b2[None]
+    return Clock(beta, layer(layer(gelu_slope * dq, params.vt), params.w2))
+
+
+def _layers(params: Potentials, beta: Float[Array, "k h"], z: Array) -> _Layers:
+    first = jnp.einsum("bn,knh->kbh", z, params.w1, precision=PRECISION)
+    first = first + params.b1[:, None]
+    a1, d1 = jnp.tanh(first), _slope(first)
+    second = _dot(a1, params.w2) + beta[:, None]
+    a2, d2 = jnp.tanh(second), _slope(second)
+    c = params.w3[:, None] * d2
+    o = jnp.einsum("kbh,kh->kb", a2, params.w3, precision=PRECISION)
+    s = _dot_transposed(c, params.w2)
+    return _Layers(a1, d1, a2, d2, c, s, o + params.b3[:, None])
+
+
+def value(
+    params: Potentials, beta: Float[Array, "k h"], z: Float[Array, "b n"], head: Head
+) -> Float[Array, "k b"]:
+    """u^k(z, t) alone, with beta = beta(t) of `clock`."""
+    o = _layers(params, beta, z).o
+    return o if head == "linear" else jnp.tanh(o)
+
+
+def derivatives(
+    params: Potentials,
+    at: Clock,
+    z: Float[Array, "b n"],
+    v: Float[Array, "b n"] | None,
+    head: Head,
+) -> Derivatives:
+    """Value, time derivative, gradient and Hessian-vector product of all potentials.
+
+    With the head "tanh", y = tanh(o), k1 = 1 - y^2 and k2 = -2 y k1: the time
+    derivative and gradient gain the factor k1, and
+    `H v = k1 H_o v + k2 (grad o . v) grad o`.
+
+    Args:
+      params: k networks.
+      at: `clock` of one time, `[k, h]`.
+      z: points.
+      v: a direction for every point, or None for no product.
+      head: "linear" or "tanh".
+
+    Returns:
+      Arrays `[k, b]` and `[k, b, n]`.
+    """
+    layers = _layers(params, at.beta, z)
+    time = jnp.einsum("kbh,kh->kb", layers.c, at.rate, precision=PRECISION)
+    gradient = _dot_transposed(layers.d1 * layers.s, params.w1)
+    product = None
+    if v is not None:
+        p = jnp.einsum("bn,knh->kbh", v, params.w1, precision=PRECISION)
+        q = _dot(layers.d1 * p, params.w2)
+        bent = _dot_transposed(params.w3[:, None] * layers.e2 * q, params.w2)
+        product = layers.e1 * p * layers.s + layers.d1 * bent
+        product = _dot_transposed(product, params.w1)
+    if head == "linear":
+        return Derivatives(layers.o, time, gradient, product)
+    y, k1 = jnp.tanh(layers.o), _slope(layers.o)
+    k2 = -2.0 * y * k1
+    if v is not None:
+        along = jnp.einsum("kbn,bn->kb", gradient, v, precision=PRECISION)
+        product = k1[..., None] * product + (k2 * along)[..., None] * gradient
+    return Derivatives(y, k1 * time, k1[..., None] * gradient, product)
+
+
+class _Factors(NamedTuple):
+    """H = A' diag(first) A + W1 diag(second) W1' + left right'.
+
+    The last term is the tanh head's, None for the linear one.
+    """
+
+    a: Float[Array, "k b h n"]
+    first: Float[Array, "k b h"]
+    second: Float[Array, "k b h"]
+    outer: tuple[Float[Array, "k b n"], Float[Array, "k b n"]] | None
+
+
+def _factors(
+    params: Potentials, beta: Float[Array, "k h"], z: Array, head: Head
+) -> _Factors:
+    layers = _layers(params, beta, z)
+    inner = layers.d1[..., None, :] * params.w1[:, None]  # [k, b, n, h]
+    a = jnp.einsum("kbni,kij->kbjn", inner, params.w2, precision=PRECISION)
+    first, second = params.w3[:, None] * layers.e2, layers.e1 * layers.s
+    if head == "linear":
+        return _Factors(a, first, second, None)
+    gradient = _dot_transposed(layers.d1 * layers.s, params.w1)
+    y, k1 = jnp.tanh(layers.o)[..., None], _slope(layers.o)[..., None]
+    return _Factors(a, k1 * first, k1 * second, (-2.0 * y * k1 * gradient, gradient))
+
+
+def hessian(
+    params: Potentials, beta: Float[Array, "k h"], z: Float[Array, "b n"], head: Head
+) -> Float[Array, "k b n n"]:
+    """The Hessian of all potentials in z; symmetric."""
+    a, first, second, outer = _factors(params, beta, z, head)
+    w1 = params.w1
+    h = jnp.einsum("kbhi,kbh,kbhj->kbij", a, first, a, precision=PRECISION)
+    h += jnp.einsum("kih,kbh,kjh->kbij", w1, second, w1, precision=PRECISION)
+    return h if outer is None else h + outer[0][..., :, None] * outer[1][..., None, :]
+
+
+def hessian_diagonal(
+    params: Potentials, beta: Float[Array, "k h"], z: Float[Array, "b n"], head: Head
+) -> Float[Array, "k b n"]:
+    """The diagonal of the Hessian of all potentials, without the Hessian."""
+    a, first, second, outer = _factors(params, beta, z, head)
+    w1 = params.w1
+    diagonal = jnp.einsum("kbhi,kbh->kbi", a * a, first, precision=PRECISION)
+    diagonal += jnp.einsum("kih,kbh->kbi", w1 * w1, second, precision=PRECISION)
+    return diagonal if outer is None else diagonal + outer[0] * outer[1]

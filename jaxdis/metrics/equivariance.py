@@ -1,0 +1,62 @@
+"""How well moves in latent space match the transformations of images."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxdis.types import Scalar
+
+
+def frame_error(
+    predicted: Float[Array, "*b h w c"], x: Float[Array, "*b h w c"]
+) -> Float[Array, "*b"]:
+    """`sum |x_hat - x|` over the pixels and channels of a frame.
+
+    The equivariance error of a sequence is its sum over the frames 1 .. T, where frame
+    t is decoded from the latent of frame 0 after t steps; the released figure stops at
+    T - 1. It is unbounded: read it beside that of a latent that does not move.
+
+    Source: Song et al. 2023 (arXiv 2309.13167), section 4, after Keller and Welling
+    2021.
+    """
+    return jnp.sum(jnp.abs(predicted - x), axis=(-3, -2, -1))
+
+
+def fit_linear_steps(
+    z: Float[Array, "n t d"], weights: Float[Array, "n"], ridge: Scalar = 1e-3
+) -> Float[Array, "t2 e d"]:
+    """Least-squares affine maps from each latent of a sequence to the next.
+
+    `z_t ~ [z_{t-1}, 1] A_t`, a map for every t = 1 .. T: the best that a linear step
+    can do for latents that were learned without one.
+
+    Args:
+      z: latents of n sequences of T + 1 frames.
+      weights: of the sequences, 0 to leave one out.
+      ridge: added to the diagonal of the normal equations, relative to its mean.
+
+    Returns:
+      A `[T, d + 1, d]`.
+    """
+    ones = jnp.ones((*z.shape[:-1], 1))
+    known = jnp.concatenate([z, ones], -1)[:, :-1]
+
+    def fit(known: Float[Array, "n e"], target: Float[Array, "n d"]) -> Array:
+        gram = jnp.einsum("ne,n,nf->ef", known, weights, known)
+        cross = jnp.einsum("ne,n,nd->ed", known, weights, target)
+        scale = ridge * jnp.trace(gram) / len(gram)
+        return jnp.linalg.solve(gram + scale * jnp.eye(len(gram)), cross)
+
+    return jax.vmap(fit, (1, 1))(known, z[:, 1:])
+
+
+def linear_steps(
+    z: Float[Array, "d"], steps: Float[Array, "t e d"]
+) -> Float[Array, "t d"]:
+    """The latents that `fit_linear_steps` predicts, one after the other."""
+
+    def step(z: Array, a: Array) -> tuple[Array, Array]:
+        moved = jnp.append(z, 1.0) @ a
+        return moved, moved
+
+    return jax.lax.scan(step, z, steps)[1]
