@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -287,6 +288,7 @@ class Experiment(NamedTuple):
     Attributes:
       job: the command.
       system: the method.
+      spec: what it knows of its data.
       data: splits with `valid` and `test`.
       sample: `key -> batch`.
       keys, hyper: one row per grid point and seed.
@@ -295,6 +297,7 @@ class Experiment(NamedTuple):
 
     job: Job
     system: System
+    spec: Any
     data: Any
     sample: Any
     keys: Any
@@ -311,6 +314,7 @@ def prepare(job: Job) -> Experiment:
     return Experiment(
         job=job,
         system=module.make(options.config, spec),
+        spec=spec,
         data=data,
         sample=module.sampler(data.train, options.config.batch),
         keys=keys,
@@ -412,6 +416,14 @@ def _per_point(values: np.ndarray, points: int) -> list[Any]:
     return split[0].tolist() if points == 1 else split.tolist()
 
 
+def _moment(statistic: Callable[..., Any], values: np.ndarray) -> Any:
+    """A statistic over the seeds that did not fail, one number a grid point."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # where no seed is left
+        moments = statistic(values, axis=1)
+    return moments[0] if len(moments) == 1 else moments
+
+
 def _udr(experiment: Experiment, rows: train.Rows) -> float | list[float] | None:
     """Agreement of the seeds of each grid point; undefined for one seed."""
     seeds, points = len(_seeds(experiment)), len(experiment.points)
@@ -442,6 +454,10 @@ def write_results(experiment: Experiment, result: train.Result, wall_s: float) -
         [seed for seed, bad in zip(_seeds(experiment), point, strict=True) if bad]
         for point in failed.reshape(points, -1)
     ]
+    columns = _columns(job.preset, figures)
+    alive = {
+        n: np.where(failed, np.nan, figures[n]).reshape(points, -1) for n in columns
+    }
     results = {
         "system": job.identity["system"],
         "preset": job.identity["preset"],
@@ -452,10 +468,10 @@ def write_results(experiment: Experiment, result: train.Result, wall_s: float) -
         "compile_s": result.compile_s,
         "step_s": result.step_s,
         "hyper": experiment.points[0] if points == 1 else experiment.points,
-        "metrics": {
-            name: _per_point(figures[name], points)
-            for name in _columns(job.preset, figures)
-        },
+        "spec": experiment.spec._asdict(),
+        "metrics": {name: _per_point(figures[name], points) for name in columns},
+        "mean": {name: _moment(np.nanmean, alive[name]) for name in columns},
+        "std": {name: _moment(np.nanstd, alive[name]) for name in columns},
         "udr": _udr(experiment, result.rows),
         "skipped_updates": _per_point(np.asarray(result.rows.skipped), points),
         "failed_seeds": failed_seeds[0] if points == 1 else failed_seeds,

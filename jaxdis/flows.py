@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxdis import linalg
 from jaxdis.kernels import potential_flow
 from jaxdis.kernels.potential_flow import Clock, Head, Potentials
 from jaxdis.types import PRNGKey
@@ -69,8 +70,12 @@ def probe(
 
 
 def exact_log_det(hessian: Float[Array, "*b n n"]) -> Float[Array, "*b"]:
-    """log |det(I + H)| by LU."""
-    return jnp.linalg.slogdet(hessian + jnp.eye(hessian.shape[-1]))[1]
+    """log |det(I + H)| by elimination."""
+
+    def one(h: Float[Array, "n n"]) -> Float[Array, ""]:
+        return linalg.log_abs_det(h + jnp.eye(len(h)))
+
+    return jnp.vectorize(one, signature="(n,n)->()")(hessian)
 
 
 def estimated_log_det(
@@ -94,6 +99,35 @@ def estimated_log_det(
 def mix(y: Float[Array, "b k"], per_potential: Float[Array, "k b *n"]) -> Array:
     """`sum_k y_bk a_kb`."""
     return jnp.einsum("bk,kb...->b...", y, per_potential)
+
+
+def hessian(
+    flow: Flow, z: Float[Array, "b n"], y: Float[Array, "b k"], beta: Array
+) -> Float[Array, "b n n"]:
+    """Hessian of `sum_k y_k u^k`, with beta of `potential_flow.clock`."""
+    return mix(y, potential_flow.hessian(flow.potentials, beta, z, flow.head))
+
+
+def is_invertible(
+    flow: Flow,
+    z: Float[Array, "t b n"],
+    y: Float[Array, "b k"],
+    times: Float[Array, "t"],
+) -> Float[Array, "t b"]:
+    """1 where I + H is positive definite at the start of a step, else 0.
+
+    Where it is everywhere, a step is one to one and its density exact; where it is not,
+    images of other points may be missing from the density, which is then too low.
+    """
+    beta = potential_flow.clock(flow.potentials, times).beta
+
+    def one(at: tuple[Array, Array]) -> Float[Array, "b"]:
+        z, beta = at
+        h = hessian(flow, z, y, beta)
+        moved = h + jnp.broadcast_to(jnp.eye(z.shape[-1]), h.shape)
+        return jax.vmap(linalg.is_positive_definite)(moved).astype(float)
+
+    return jax.lax.map(one, (z, beta))
 
 
 def walk(
@@ -128,10 +162,10 @@ def walk(
         if log_det is None:
             change = jnp.zeros(len(z))
         elif log_det == "exact":
-            hessian = potential_flow.hessian(flow.potentials, clock.beta, z, flow.head)
-            change = exact_log_det(mix(y, hessian))
+            change = exact_log_det(hessian(flow, z, y, clock.beta))
         else:
-            assert v is not None and d.product is not None
+            assert v is not None
+            assert d.product is not None
             change = estimated_log_det(log_det, v, mix(y, d.product))
         speed = jnp.sum(d.gradient**2, -1)
         moved = z + mix(y, d.gradient)

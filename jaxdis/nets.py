@@ -160,7 +160,7 @@ def _lax_conv(
 
 
 class Convolutions(NamedTuple):
-    """`(x, kernel, precision) -> y` of a layer that halves, doubles or keeps the size."""
+    """Layers `(x, kernel, precision) -> y` that halve, double or keep the size."""
 
     halve: Callable[[Array, Array, str], Array]
     double: Callable[[Array, Array, str], Array]
@@ -253,19 +253,15 @@ class ConvDecoder(nn.Module):
         x = z.reshape(-1, z.shape[-1])
         for units in (z.shape[-1], 2 * w, 3 * w):
             x = nn.relu(_dense(x, units, self.precision))
-        x = nn.relu(_spread(x, (height // 4, width // 4, 2 * w), self.precision))
+        x = nn.relu(_Spread((height // 4, width // 4, 2 * w), self.precision)(x))
         x = _Conv(w, 4, double, self.precision, transposed=True)(x)
         x = _Conv(channels, 4, double, self.precision, transposed=True)(nn.relu(x))
         return x.reshape(*batch, *self.shape)
 
 
-def _spread(x: Array, shape: tuple[int, int, int], precision: str) -> Array:
-    """Transposed convolution of a single pixel: a dense layer with one bias a channel."""
-    layer = _Spread(shape, precision)
-    return cast(Array, layer(x))
-
-
 class _Spread(nn.Module):
+    """Transposed convolution of a single pixel: dense, with one bias a channel."""
+
     shape: tuple[int, int, int]
     precision: str
 
@@ -322,7 +318,7 @@ class DeepConvDecoder(nn.Module):
         x = z.reshape(-1, z.shape[-1])
         for _ in range(3):
             x = nn.relu(_dense(x, w, precision))
-        x = nn.relu(_spread(x, (height // 16, width // 16, w), precision))
+        x = nn.relu(_Spread((height // 16, width // 16, w), precision)(x))
         for units in (w, w, w, channels):
             x = nn.relu(_Conv(w, 4, forms.double, precision, transposed=True)(x))
             x = _Conv(units, 3, forms.smooth, precision, transposed=True)(x)

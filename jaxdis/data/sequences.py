@@ -56,6 +56,7 @@ class HeldOut(NamedTuple):
         sequences were given as they are.
       superposed: frames of both transformations at once.
       switched: k for t <= T // 2, then the other.
+      fitting: training sequences, for what is fitted after training; None elsewhere.
     """
 
     x: Float[Array, "r t h w c"]
@@ -65,6 +66,7 @@ class HeldOut(NamedTuple):
     other: Int[Array, "r"] | None
     superposed: Float[Array, "r t h w c"] | None
     switched: Float[Array, "r t h w c"] | None
+    fitting: Sequences | None
 
 
 class Spec(NamedTuple):
@@ -127,6 +129,7 @@ class Config:
       held_out_classes: classes that training never sees; test rows have them as well.
       valid_rows: sequences that are scored between chunks.
       test_rows: sequences that are scored at the end.
+      fit_rows: training sequences for what is fitted after training.
       seed: of the splits and of drawn data.
     """
 
@@ -143,6 +146,7 @@ class Config:
     held_out_classes: tuple[int, ...] = ()
     valid_rows: int = 96
     test_rows: int = 540
+    fit_rows: int = 960
     seed: int = 0
 
 
@@ -180,7 +184,7 @@ def _check_numbers(config: Config) -> None:
             "data.held_out is the share of each of two held-out splits, in (0, .5); "
             f"got {config.held_out}"
         )
-    for field in ("valid_rows", "test_rows", "size"):
+    for field in ("valid_rows", "test_rows", "fit_rows", "size"):
         if getattr(config, field) < 1:
             raise ValueError(
                 f"data.{field} must be at least 1, got {getattr(config, field)}"
@@ -346,8 +350,16 @@ def _dataset(
     radix: Sequence[tuple[int, int]] | None,
 ) -> Dataset:
     rows = (config.valid_rows, config.test_rows)
+    if min(rows) < len(spec.names):
+        raise ValueError(
+            "data.valid_rows and data.test_rows must hold a sequence of each of the "
+            f"{len(spec.names)} transformations, got {rows[0]} and {rows[1]}"
+        )
+    k, first, _ = _in_turn(train, config.fit_rows)
+    amounts = _along(k, jnp.arange(spec.steps + 1.0), len(spec.names))
+    fitting = Sequences(_frames(render, jnp.asarray(first), amounts), k)
     valid, test = (
-        _held_out(spec, render, starts, new, longer, radix, n)
+        _held_out(spec, render, starts, new, longer, radix, n, fitting)
         for starts, n in zip(held_out, rows, strict=True)
     )
     counts = np.array([len(s) for s in train])
@@ -362,10 +374,21 @@ def _along(k: Int[Array, "*b"], amounts: Float[Array, "t"], names: int) -> Array
     return amounts[:, None] * jax.nn.one_hot(k, names)[..., None, :]
 
 
+@jax.jit
 def _frames(render: Partial, starts: Array, amounts: Array) -> Array:
     """Frames of many sequences: starts `[b]`, amounts `[b, t, K]`."""
     one_sequence = jax.vmap(render, (None, 0))
     return jax.vmap(one_sequence)(starts, amounts)
+
+
+def _in_turn(
+    starts: Sequence[np.ndarray], rows: int
+) -> tuple[Int[Array, "r"], Int[np.ndarray, "r"], Int[np.ndarray, "r"]]:
+    """For each row a transformation in turn, where it starts, and the turn's number."""
+    turn, k = np.divmod(np.arange(rows), len(starts))
+    pairs = zip(k, turn, strict=True)
+    first = np.array([starts[i][j % len(starts[i])] for i, j in pairs])
+    return jnp.asarray(k), first, turn
 
 
 def _held_out(
@@ -376,38 +399,29 @@ def _held_out(
     longer: int,
     radix: Sequence[tuple[int, int]] | None,
     rows: int,
+    fitting: Sequences,
 ) -> HeldOut:
     """Rows in turn of every transformation, and of every pair of them."""
     names, steps = len(spec.names), spec.steps
-    row = np.arange(rows)
-    k, turn = row % names, row // names
-    first = np.array([starts[i][j % len(starts[i])] for i, j in zip(k, turn, strict=True)])
-    times = jnp.arange(steps + 1.0)
-
-    @jax.jit
-    def frames(render: Partial, first: Array, amounts: Array) -> Array:
-        return _frames(render, first, amounts)
-
-    at = jnp.asarray(first)
-    x = frames(render, at, _along(jnp.asarray(k), times, names))
-    beyond = superposed = switched = second = None
+    k, first, turn = _in_turn(starts, rows)
+    times, at = jnp.arange(steps + 1.0), jnp.asarray(first)
+    x = _frames(render, at, _along(k, times, names))
+    beyond = other = superposed = switched = None
     if longer:
         more = jnp.arange(steps + 1.0, steps + 1.0 + longer)
-        beyond = frames(render, at, _along(jnp.asarray(k), more, names))
+        beyond = _frames(render, at, _along(k, more, names))
     if names > 1:
-        other = (k + 1 + turn % (names - 1)) % names
+        other = (k + 1 + jnp.asarray(turn % (names - 1))) % names
         if radix is not None:  # the second factor, too, starts at its first value
-            base, size = np.array(radix)[other].T
+            base, size = np.array(radix)[np.asarray(other)].T
             at = jnp.asarray(first - (first // base % size) * base)
-        second = jnp.asarray(other)
         half = steps // 2
-        both = _along(jnp.asarray(k), times, names) + _along(second, times, names)
+        both = _along(k, times, names) + _along(other, times, names)
         before, after = jnp.minimum(times, half), jnp.maximum(times - half, 0)
-        turns = _along(jnp.asarray(k), before, names) + _along(second, after, names)
-        superposed, switched = frames(render, at, both), frames(render, at, turns)
-    return HeldOut(
-        x, jnp.asarray(k), jnp.asarray(new[first]), beyond, second, superposed, switched
-    )
+        turns = _along(k, before, names) + _along(other, after, names)
+        superposed, switched = _frames(render, at, both), _frames(render, at, turns)
+    unseen = jnp.asarray(new[first])
+    return HeldOut(x, k, unseen, beyond, other, superposed, switched, fitting)
 
 
 def _draw(
@@ -468,8 +482,8 @@ def from_frames(
     lengths = sorted({np.shape(f)[0] for f in frames if np.ndim(f)})
     if len(lengths) > 1:
         raise ValueError(
-            f"frames must all be of one length, got lengths {lengths}: cut the sequences "
-            f"to {lengths[0]} frames, or train one data set per length"
+            f"frames must all be of one length, got lengths {lengths}: cut them to "
+            f"{lengths[0]} frames, or make one data set for each length"
         )
     shapes = {np.shape(f) for f in frames}
     if len(shapes) != 1 or len(next(iter(shapes))) != 4 or lengths[0] < 2:
@@ -488,7 +502,9 @@ def from_frames(
         )
     few = [n for i, n in enumerate(names) if (index == i).sum() < 3]
     if few:
-        raise ValueError(f"k must name every transformation at least 3 times, not {few}")
+        raise ValueError(
+            f"k must name every transformation at least 3 times, not {few}"
+        )
     if stacked.dtype != np.uint8:
         stacked = stacked.astype(np.float32)
     rng = np.random.default_rng(seed)
@@ -508,11 +524,12 @@ def from_frames(
     data = _dataset(
         config, spec, render, train, rest, np.zeros(len(stacked), bool), 0, None
     )
-    # Nobody knows what two of these transformations do together.
-    alone = {"other": None, "superposed": None, "switched": None}
-    return spec, Dataset(
-        data.train, data.valid._replace(**alone), data.test._replace(**alone)
-    )
+    return spec, Dataset(data.train, _alone(data.valid), _alone(data.test))
+
+
+def _alone(data: HeldOut) -> HeldOut:
+    """Without pairs: nobody knows what two given transformations do together."""
+    return data._replace(other=None, superposed=None, switched=None)
 
 
 def check_frames(frames: np.ndarray) -> None:

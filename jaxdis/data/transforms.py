@@ -46,8 +46,9 @@ def warp(
 def shift_hue(rgb: Float[Array, "*b 3"], degrees: Scalar) -> Float[Array, "*b 3"]:
     """Turns the hue of colours in [0, 1], keeping saturation and value.
 
-    In HSV, the colour of hue H is `V (1 - S + S clip(|(H/60 + (0, 4, 2)) mod 6 - 3| - 1,
-    0, 1))`. A grey, of saturation 0, stays what it is.
+    In HSV, the colour of hue H is
+    `V (1 - S + S clip(|(H/60 + (0, 4, 2)) mod 6 - 3| - 1, 0, 1))`. A grey, of
+    saturation 0, stays what it is.
     """
     value, low = rgb.max(-1), rgb.min(-1)
     chroma = value - low

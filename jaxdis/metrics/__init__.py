@@ -8,14 +8,22 @@ from jaxdis.metrics.correlation import (
     standardise,
     udr,
 )
+from jaxdis.metrics.equivariance import fit_linear_steps, frame_error, linear_steps
 from jaxdis.metrics.graph import edge_errors, permute_graphs, shd
+from jaxdis.metrics.likelihood import compat_loglik, elbo, iwae, unit_gaussian
 from jaxdis.metrics.regression import r, r2, r_con
 
 __all__ = [
     "assign",
+    "compat_loglik",
     "correlation_matrix",
     "dead",
     "edge_errors",
+    "elbo",
+    "fit_linear_steps",
+    "frame_error",
+    "iwae",
+    "linear_steps",
     "mcc",
     "permute_graphs",
     "r",
@@ -24,4 +32,5 @@ __all__ = [
     "shd",
     "standardise",
     "udr",
+    "unit_gaussian",
 ]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxdis import linalg
 from jaxdis.types import Scalar
 
 
@@ -45,7 +46,7 @@ def fit_linear_steps(
         gram = jnp.einsum("ne,n,nf->ef", known, weights, known)
         cross = jnp.einsum("ne,n,nd->ed", known, weights, target)
         scale = ridge * jnp.trace(gram) / len(gram)
-        return jnp.linalg.solve(gram + scale * jnp.eye(len(gram)), cross)
+        return linalg.solve(gram + scale * jnp.eye(len(gram)), cross)
 
     return jax.vmap(fit, (1, 1))(known, z[:, 1:])
 

@@ -19,14 +19,18 @@ def unit_gaussian(
 
 
 def elbo(
-    log_x: Float[Array, "s *b"], log_p: Float[Array, "s *b"], log_q: Float[Array, "s *b"]
+    log_x: Float[Array, "s *b"],
+    log_p: Float[Array, "s *b"],
+    log_q: Float[Array, "s *b"],
 ) -> Float[Array, "*b"]:
     """`mean_s (log_x + log_p - log_q)`, a lower bound on log p(x) in expectation."""
     return jnp.mean(log_x + log_p - log_q, 0)
 
 
 def iwae(
-    log_x: Float[Array, "s *b"], log_p: Float[Array, "s *b"], log_q: Float[Array, "s *b"]
+    log_x: Float[Array, "s *b"],
+    log_p: Float[Array, "s *b"],
+    log_q: Float[Array, "s *b"],
 ) -> Float[Array, "*b"]:
     """`log mean_s exp(log_x + log_p - log_q)`, between the ELBO and log p(x).
 
@@ -36,7 +40,9 @@ def iwae(
 
 
 def compat_loglik(
-    log_x: Float[Array, "s *b"], log_p: Float[Array, "s *b"], log_q: Float[Array, "s *b"]
+    log_x: Float[Array, "s *b"],
+    log_p: Float[Array, "s *b"],
+    log_q: Float[Array, "s *b"],
 ) -> Float[Array, "*b"]:
     """`mean_s (log_x - log_p + log_q)`, to compare with published figures alone.
 

@@ -56,7 +56,7 @@ Span: TypeAlias = tuple[float, float]
 Points: TypeAlias = Float[np.ndarray, "g s m n"]
 
 
-def _coloured(groups: list[Group]) -> list[tuple[Group, str]]:
+def coloured(groups: list[Group]) -> list[tuple[Group, str]]:
     """With distinct colours, or shades in order where they are too many for that."""
     shades = matplotlib.colormaps["viridis"]
     many = [to_hex(shades(i)) for i in np.linspace(0, 0.88, len(groups))]
@@ -64,7 +64,8 @@ def _coloured(groups: list[Group]) -> list[tuple[Group, str]]:
     return list(zip(groups, colours, strict=True))
 
 
-def _dress(ax: Axes, metric: str) -> None:
+def dress(ax: Axes, metric: str) -> None:
+    """Title, grid and short numbers below."""
     ax.set_title(title(metric), fontweight="bold")
     ax.xaxis.set_major_formatter(FuncFormatter(tick))
     ax.grid(axis="y")
@@ -79,7 +80,7 @@ def _mean_curve(curves: Float[np.ndarray, "s t"]) -> Float[np.ndarray, "3 t"]:
     return np.ma.stack([mean, low, high]).filled(np.nan)
 
 
-def _draw_alive(ax: Axes, group: Group, metric: str, colour: str, alpha: float) -> None:
+def draw_alive(ax: Axes, group: Group, metric: str, colour: str, alpha: float) -> None:
     """Every seed, their mean and its band; a lone group's last mean in words."""
     curves = group.curves[metric][~group.failed]
     seen = np.flatnonzero(np.isfinite(curves).any(0))
@@ -100,7 +101,7 @@ def _draw_alive(ax: Axes, group: Group, metric: str, colour: str, alpha: float) 
         ax.annotate(last, place, (8, 0), color=colour, **style)
 
 
-def _draw_failed(ax: Axes, group: Group, metric: str, colour: str) -> None:
+def draw_failed(ax: Axes, group: Group, metric: str, colour: str) -> None:
     """A cross where a failed seed was last seen, at the rim if it left the picture."""
     curves = group.curves[metric][group.failed]
     curves = curves[np.isfinite(curves).any(1)]
@@ -121,7 +122,9 @@ def _limit(ax: Axes, groups: list[Group], metric: str) -> None:
         ax.set_ylim(values.min(initial=0.9) - 0.02, 1.01)
         return
     sizes = np.abs(finite([g.curves[metric][~g.failed] for g in groups]))
-    if sizes.size and sizes.max() > 20 * np.median(sizes):
+    if metric == "hj_residual" and sizes.size and sizes.max() > 100 * sizes.min() > 0:
+        ax.set_yscale("log")
+    elif sizes.size and sizes.max() > 20 * np.median(sizes):
         unit = max(np.median(sizes), 1e-8 * sizes.max())
         unit = 10.0 ** math.ceil(math.log10(unit) - 0.3)
         ax.set_yscale("symlog", linthresh=unit)
@@ -132,32 +135,35 @@ def _limit(ax: Axes, groups: list[Group], metric: str) -> None:
 
 
 def _draw_curve(ax: Axes, groups: list[Group], metric: str) -> None:
-    drawn = [(g, c) for g, c in _coloured(groups) if metric in g.curves]
+    drawn = [(g, c) for g, c in coloured(groups) if metric in g.curves]
     for group, colour in drawn:
-        _draw_alive(ax, group, metric, colour, max(0.15, 0.5 / math.sqrt(len(groups))))
+        draw_alive(ax, group, metric, colour, max(0.15, 0.5 / math.sqrt(len(groups))))
     # Failed seeds come after the limits, so that what exploded hides nothing.
     _limit(ax, [g for g, _ in drawn], metric)
     for group, colour in drawn:
-        _draw_failed(ax, group, metric, colour)
+        draw_failed(ax, group, metric, colour)
     ax.set(xlabel="step", xlim=(0, max(g.steps[-1] for g in groups)))
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     ax.yaxis.set_major_formatter(FuncFormatter(tick))
-    _dress(ax, metric)
+    dress(ax, metric)
 
 
 def _draw_curves(groups: list[Group], metrics: list[str]) -> Figure:
     """Every seed thin, their mean bold, one standard deviation as a band."""
-    figure = Figure(figsize=(6.6 * len(metrics), 4.4))
+    # Three get little more room than two, or their labels were small on the page.
+    figure = Figure(figsize=(min(6.6 * len(metrics), 14.4), 4.4))
     axes = figure.subplots(1, len(metrics), squeeze=False)[0]
     for ax, metric in zip(axes, metrics, strict=True):
         _draw_curve(ax, groups, metric)
     lines, names = axes[0].get_legend_handles_labels()
+    place: Any = "outside right upper" if groups[0].label else "outside lower left"
     if names:
-        place: Any = "outside right upper" if groups[0].label else "outside lower left"
         figure.legend(lines, names, loc=place)
     if any(len(g.seeds) > 1 for g in groups):
+        # Where the legend is not.
+        write = figure.supxlabel if groups[0].label else figure.suptitle
         note = "thin: seeds, bold: mean, band: ± 1 std"
-        axes[0].set_title(note, loc="right", fontsize=9, color=FAINT)
+        write(note, x=0.995, ha="right", fontsize=9, color=FAINT)
     return figure
 
 
@@ -185,14 +191,14 @@ def _draw_column(ax: Axes, groups: list[Group], metric: str, spans: list[Span]) 
         low, high = values.min(), values.max()
         margin = 0.12 * (high - low) or 0.05 * abs(high) or 0.05
         ax.set_xlim(low - margin, high + margin)
-    for (group, colour), span in zip(_coloured(groups), spans, strict=True):
+    for (group, colour), span in zip(coloured(groups), spans, strict=True):
         if metric in group.final:
             _draw_dots(ax, group, metric, span, colour)
     if len(groups) == 1:
         ax.set_xlabel(plus_minus(mean_std(alive(groups[0], metric))), color=COLOURS[0])
     whole = bool((values == np.round(values)).all())
     ax.xaxis.set_major_locator(MaxNLocator(3, integer=whole, min_n_ticks=1))
-    _dress(ax, metric)
+    dress(ax, metric)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0, pad=9)
 
@@ -222,22 +228,27 @@ def _parts(
     """A figure and its parts, one below the other, with the names of the groups."""
     figure = Figure(figsize=(width, height * len(groups)))
     parts = figure.subfigures(len(groups), 1, squeeze=False)[:, 0].tolist()
-    for part, (group, colour) in zip(parts, _coloured(groups), strict=True):
+    for part, (group, colour) in zip(parts, coloured(groups), strict=True):
         if group.label:
             name = part.suptitle(group.label, x=0, ha="left", color=colour)
             name.set(fontsize=13, fontweight="bold")
     return figure, parts
 
 
-def _heat(ax: Axes, matrix: Float[np.ndarray, "m n"], highest: float = 0.0) -> None:
-    """Numbers in [0, 1], first row on top; those from .1 to the highest in words."""
+def heat(
+    ax: Axes,
+    matrix: Float[np.ndarray, "m n"],
+    highest: float = 0.0,
+    lowest: float = 0.1,
+) -> None:
+    """Numbers in [0, 1], first row on top; those from lowest to highest in words."""
     ax.pcolormesh(matrix, cmap=SHADES, vmin=0, vmax=1, edgecolors=RULE, lw=0.4)
     ax.set(aspect="equal", anchor="NW", xticks=[], yticks=[])
     ax.invert_yaxis()
     ax.spines[:].set_visible(True)
     largest = max(matrix.shape)
     for (i, j), value in np.ndenumerate(matrix) if largest <= 12 else ():
-        if 0.1 <= value <= highest:
+        if lowest <= value <= highest:
             cell = ax.text(j + 0.5, i + 0.5, f"{value:.2f}".removeprefix("0"))
             cell.set(ha="center", va="center", fontsize=8 if largest <= 6 else 6.5)
             cell.set_color("white" if value > 0.45 else INK)
@@ -279,7 +290,7 @@ def _ranked(group: Group, matrices: Seeds) -> list[int]:
 
 def _draw_edges(ax: Axes, name: str, matrix: np.ndarray, true: np.ndarray) -> None:
     """Edge probabilities; cells on the wrong side of the threshold outlined."""
-    _heat(ax, matrix, highest=0.9)
+    heat(ax, matrix, highest=0.9)
     missing, extra = (matrix <= 0.5) & (true > 0.5), (matrix > 0.5) & (true <= 0.5)
     for i, j in np.argwhere(missing | extra):
         cell = Rectangle((j, i), 1, 1, fill=False, ec=WRONG, lw=2, zorder=4)
@@ -293,7 +304,7 @@ def _draw_graph(
     axes: np.ndarray, group: Group, learned: Seeds, true: np.ndarray, parents: str
 ) -> None:
     """The truth, then mean, best and worst seed, or the only one."""
-    _heat(axes[0], true)
+    heat(axes[0], true)
     _number_axes(axes[0], "latent", parents)
     rows = _ranked(group, learned)
     note = f"{int((true > 0.5).sum())} edges" if rows else "every seed failed"
@@ -334,14 +345,14 @@ def _draw_mean_correlation(ax: Axes, group: Group, matrices: Seeds) -> None:
     if not rows:
         ax.set_axis_off()
         return _name(ax, "correlation of latents", "every seed failed", bad=True)
-    _heat(ax, matrices[rows].mean(0), highest=1.0)
+    heat(ax, matrices[rows].mean(0), highest=1.0)
     _number_axes(ax, "true latent", "matched code")
     name = f"mean of {len(rows)} seeds" if len(rows) > 1 else "correlation of latents"
     _name(ax, name, f"MCC {plus_minus(mean_std(alive(group, 'mcc')))}")
 
 
 def _draw_seed_correlation(ax: Axes, group: Group, matrices: Seeds, row: int) -> None:
-    _heat(ax, matrices[row])
+    heat(ax, matrices[row])
     bad = bool(group.failed[row])
     mcc = f"  {fixed(float(group.final['mcc'][row]))}" if "mcc" in group.final else ""
     name = f"seed {group.seeds[row]}{' failed' if bad else mcc}"
@@ -367,12 +378,14 @@ def _draw_correlation(groups: list[Group], correlation: Points) -> Figure:
 
 
 def curve_metrics(groups: list[Group]) -> list[str]:
-    """MCC and loss, or what a system without them logs first."""
+    """MCC, equivariance and loss, or what a system without them logs first."""
     logged = ordered(name for g in groups for name in g.curves)
-    return [n for n in ("mcc", "loss") if n in logged] or logged[:2]
+    wanted = ("mcc", "equivariance_error", "hj_residual", "loss")
+    return [n for n in wanted if n in logged] or logged[:2]
 
 
-def _png(draw: Callable[..., Figure], *args: Any) -> bytes:
+def png(draw: Callable[..., Figure], *args: Any) -> bytes:
+    """What a function draws, in the house style and without its empty margins."""
     buffer = io.BytesIO()
     with matplotlib.style.context(["default", STYLE]):
         options: Any = {"bbox_inches": "tight", "pad_inches": 0.15, "dpi": DPI}
@@ -386,6 +399,9 @@ def draw(
     """PNGs of the named curves, the metrics at the end, graphs and correlations.
 
     Those of which there is nothing to draw are left out.
+
+    Returns:
+      Their contents by the names of their files.
     """
     names = ordered(name for g in groups for name in g.final)
     final = [n for n in names if finite([g.final.get(n, NONE) for g in groups]).size]
@@ -401,7 +417,7 @@ def draw(
         "correlation": (_draw_correlation, figures.get("correlation", NONE)),
     }
     return {
-        name: _png(function, groups, what)
+        f"{name}.png": png(function, groups, what)
         for name, (function, what) in pictures.items()
         if len(what)
     }

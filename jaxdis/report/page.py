@@ -2,9 +2,10 @@
 
 import base64
 import html
+import itertools
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxdis import log
-from jaxdis.report import read, text
+from jaxdis.report import read, sequences, text
 from jaxdis.report.figures import curve_metrics, draw
 from jaxdis.report.read import Group, Run, alive, failed_seeds, mean_std
 
@@ -34,6 +35,7 @@ h2 { margin: 44px 0 10px; font-size: 19px; }
 .facts { display: flex; flex-wrap: wrap; gap: 10px 36px; }
 dt, figcaption, .note { color: var(--faint); font-size: 14px; }
 figure, .scroll { overflow-x: auto; }
+figure + figure { margin-top: 20px; }
 img { max-width: 100%; background: #fff; border-radius: 6px; cursor: zoom-in; }
 input:checked + img { max-width: none; cursor: zoom-out; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -52,14 +54,29 @@ $body
 </html>
 """)
 CAPTIONS = {
-    "curves": "Over training. Dashed: failed seeds, a cross where they were last seen.",
-    "seeds": "At the end. Line and band: mean and one standard deviation. Crosses: "
+    "curves.png": "Over training. Dashed: failed seeds, a cross where they were last "
+    "seen.",
+    "seeds.png": "At the end. Line and band: mean and one standard deviation. Crosses: "
     "failed seeds, moved to the rim where they are out of range.",
-    "graphs": "Learned edge probabilities, in the order of the true latents. Rows are "
-    "children; outlined cells are on the wrong side of 0.5.",
-    "correlation": "True latents against the codes matched to them, on test rows; the "
-    "mean, and the first seeds.",
+    "graphs.png": "Learned edge probabilities, in the order of the true latents. Rows "
+    "are children; outlined cells are on the wrong side of 0.5.",
+    "correlation.png": "True latents against the codes matched to them, on test rows; "
+    "the mean, and the first seeds.",
+    "steps.png": "L1 distance between decoded and true frames, by step. Thin: seeds, "
+    "band: one standard deviation. Dashed: the latent stays where it was, mean over "
+    "seeds. Shaded: longer than trained.",
+    "traversals.png": "Held-out images (of a sweep, the first) under every "
+    "transformation: true frames above the model's, of the first seed that did not "
+    "fail.",
+    "traversals.gif": "The same in motion, there and back; of a sweep, the first "
+    "point.",
+    "superposed.png": "Two transformations at once.",
+    "switched.png": "One transformation, then another.",
+    "confusion.png": "Fractions of the sequences under a true transformation (row) by "
+    "the inferred one (column, matched); mean over seeds.",
 }
+# What a run is judged by, and whether more of it is better.
+JUDGES = {"mcc": True, "equivariance_error": False}
 NAMED = ("name", "value")
 NOTE = (
     '<p class="note">Mean and standard deviation (divided by n) are over the seeds '
@@ -99,14 +116,20 @@ def _facts(facts: Mapping[str, str]) -> str:
     return f'<dl class="facts">{inside}</dl>'
 
 
-def _picture(name: str, png: bytes) -> str:
-    data = base64.b64encode(png).decode()
-    return _section(
-        name.capitalize(),
+def _picture(file: str, content: bytes) -> str:
+    data, (name, kind) = base64.b64encode(content).decode(), file.split(".")
+    return (
         '<figure><label><input type="checkbox" hidden>'
-        f'<img alt="{name}" src="data:image/png;base64,{data}"></label>'
-        f"<figcaption>{html.escape(CAPTIONS[name])}</figcaption></figure>",
+        f'<img alt="{name}" src="data:image/{kind};base64,{data}"></label>'
+        f"<figcaption>{html.escape(CAPTIONS[file])}</figcaption></figure>"
     )
+
+
+def _pictures(pictures: Mapping[str, bytes]) -> Iterator[str]:
+    """A section a name: a picture and its animation stand together."""
+    for name, files in itertools.groupby(pictures, lambda file: file.split(".")[0]):
+        inside = "\n".join(_picture(file, pictures[file]) for file in files)
+        yield _section(name.capitalize(), inside)
 
 
 def _seed_table(group: Group) -> str:
@@ -168,12 +191,27 @@ def _hyper_table(groups: list[Group]) -> str:
 
 
 def _score(group: Group) -> str:
-    """The first two of MCC, SHD and whatever else there is."""
+    """MCC and SHD, or equivariance error and ELBO, or the first two there are."""
     names = text.ordered(group.final)
-    names = [n for n in ("mcc", "shd") if n in names] or names[:2]
-    means = [text.plus_minus(mean_std(alive(group, n))) for n in names]
-    titles = [text.title(n).rstrip(" ↑↓") for n in names]
+    for pair in (("mcc", "shd"), ("equivariance_error", "elbo"), names[:2]):
+        if chosen := [n for n in pair if n in names]:
+            break
+    means = [text.plus_minus(mean_std(alive(group, n))) for n in chosen]
+    titles = [text.title(n).rstrip(" ↑↓") for n in chosen]
     return ", ".join(map(" ".join, zip(titles, means, strict=True)))
+
+
+def _best(groups: list[Group]) -> str:
+    """Names the point with the best mean, if there is anything to judge it by."""
+    for metric, more in JUDGES.items():
+        means = np.array([mean_std(alive(g, metric))[0] for g in groups])
+        if np.isfinite(means).any():
+            best = groups[int(np.nanargmax(means if more else -means))]
+            what = text.title(metric).rstrip(" ↑↓")
+            what = what if what.isupper() else what.lower()
+            count = f"Best of {len(groups)} by mean {what}"
+            return f"{count}: {best.label} with {_score(best)}"
+    return f"{len(groups)} points, {sum(len(g.seeds) for g in groups)} runs"
 
 
 def _headline(groups: list[Group]) -> str:
@@ -183,11 +221,7 @@ def _headline(groups: list[Group]) -> str:
         of = f"{runs - len(lost)} of " if lost else ""
         line = f"{_score(groups[0])} over {of}{runs} seed{'s' * (runs > 1)}"
         return f"{line}; {text.failure(lost)}" if lost else line
-    means = [mean_std(alive(g, "mcc"))[0] for g in groups]
-    line = f"{len(groups)} points, {runs} runs"
-    if np.isfinite(means).any():
-        best = groups[int(np.nanargmax(means))]
-        line = f"Best of {len(groups)} by mean MCC: {best.label} with {_score(best)}"
+    line = _best(groups)
     return f"{line}; {len(lost)} of {runs} runs failed" if lost else line
 
 
@@ -220,8 +254,10 @@ def build(directory: Path) -> Path:
     """Draws a finished run and writes its page.
 
     Args:
-      directory: of the run; curves.png, seeds.png, graphs.png, correlation.png (as far
-        as the run has the figures) and report.html are written into it.
+      directory: of the run; curves.png, seeds.png and report.html are written into
+        it, and as far as the run has the figures graphs.png, correlation.png, and
+        steps.png, traversals.png, traversals.gif, superposed.png, switched.png and
+        confusion.png.
 
     Returns:
       The path of report.html, which needs no other file.
@@ -233,18 +269,21 @@ def build(directory: Path) -> Path:
     directory = Path(directory)
     run = read.load(directory)
     groups, settings = run.groups, run.settings
-    pictures = draw(groups, curve_metrics(groups), read.load_figures(directory, run))
+    figures = read.load_figures(directory, run)
+    pictures = draw(groups, curve_metrics(groups), figures)
+    if run.transformations:
+        pictures |= sequences.draw(groups, run.transformations, run.horizon, figures)
     sections = [
         _facts(_run_facts(run)),
-        *(_picture(name, png) for name, png in pictures.items()),
+        *_pictures(pictures),
         _section("Results", _tables(groups) + NOTE),
         _section("Hyper-parameters", _hyper_table(groups)),
         _section("Configuration", _words(NAMED, _flat(settings.get("config", {})))),
         _section("Data", _words(NAMED, _flat(settings.get("data", {})))),
         _section("Command", f"<pre>{html.escape(str(settings['command']))}</pre>"),
     ]
-    for name, png in pictures.items():
-        log.write_atomically(directory / f"{name}.png", png)
+    for file, content in pictures.items():
+        log.write_atomically(directory / file, content)
     return _save(directory / "report.html", run.name, groups, sections)
 
 
@@ -293,12 +332,12 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
     commands = "\n".join(str(run.settings["command"]) for run in runs.values())
     sections = [
         _section("Results", _group_table(groups, "run") + NOTE),
-        *(_picture(name, png) for name, png in pictures.items()),
+        *_pictures(pictures),
         _section("Runs", _words(head, ([f.get(h, "–") for h in head] for f in facts))),
         _section("Commands", f"<pre>{html.escape(commands)}</pre>"),
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     name = f"{len(runs)} run{'s' * (len(runs) > 1)} compared"
-    for kind, png in pictures.items():
-        log.write_atomically(out.with_name(f"{out.stem}-{kind}.png"), png)
+    for file, content in pictures.items():
+        log.write_atomically(out.with_name(f"{out.stem}-{file}"), content)
     return _save(out, name, groups, sections)

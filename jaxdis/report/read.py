@@ -13,6 +13,21 @@ from jaxtyping import Bool, Float, Int
 
 from jaxdis.report.text import setting
 
+FRAMES = "frames height width channels"
+# Arrays of image sequences, by the lengths of their axes.
+SHAPES = {
+    "error_by_step": "points seeds transformations times",
+    "static_by_step": "points seeds transformations times",
+    "true_frames": f"images transformations {FRAMES}",
+    "flow_frames": f"points seeds images transformations {FRAMES}",
+    "true_pairs": "pairs indices",
+    "true_superposed": f"pairs {FRAMES}",
+    "superposed": f"points seeds pairs {FRAMES}",
+    "true_switched": f"pairs {FRAMES}",
+    "switched": f"points seeds pairs {FRAMES}",
+    "confusion": "points seeds transformations transformations",
+}
+
 
 class Group(NamedTuple):
     """One grid point of one run: what is averaged.
@@ -37,12 +52,23 @@ class Group(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One run directory: its system/preset, config.json, results.json, grid points."""
+    """One run directory.
+
+    Attributes:
+      name: its system/preset.
+      settings: its config.json.
+      results: its results.json.
+      groups: its grid points.
+      transformations: names of those that move its images; empty where none do.
+      horizon: the steps for which these were trained.
+    """
 
     name: str
     settings: dict[str, Any]
     results: dict[str, Any]
     groups: list[Group]
+    transformations: list[str]
+    horizon: int
 
 
 def failed_seeds(group: Group) -> list[int]:
@@ -157,6 +183,10 @@ def load(directory: Path) -> Run:
         failed = [np.isin(seeds, lost[i]) for i in range(len(hypers))]
         metrics, names = dict(results["metrics"]), swept(hypers)
         labels = [", ".join(f"{n} {setting(h[n])}" for n in names) for h in hypers]
+    with _reading(path, "spec must hold names of transformations and their steps"):
+        spec = dict(results.get("spec") or {})
+        transformations = [str(name) for name in spec.get("names") or []]
+        horizon = int(spec["steps"]) if transformations else 0
     final = _per_seed(path, metrics, (len(hypers), len(seeds)))
     steps, curves = _curves(directory / "metrics.jsonl", len(hypers), seeds)
     groups = []
@@ -166,11 +196,37 @@ def load(directory: Path) -> Run:
         logged = {name: values[i] for name, values in curves.items()}
         groups.append(Group(label, hyper, seeds, failed[i], ends, steps, logged))
     name = f"{settings['system']}/{settings['preset']}"
-    return Run(name, settings, results, groups)
+    return Run(name, settings, results, groups, transformations, horizon)
+
+
+def _check_sequences(
+    path: Path, run: Run, rows: tuple[int, int], figures: dict[str, np.ndarray]
+) -> None:
+    """Raises where arrays of sequences do not fit the run, or one another."""
+    count, frames = len(run.transformations), run.horizon + 1
+    sizes = {"points": rows[0], "seeds": rows[1], "indices": 2}
+    sizes |= {"transformations": count, "frames": frames}
+    problems = []
+    for name in [n for n in SHAPES if n in figures]:
+        axes, shape = SHAPES[name].split(), figures[name].shape
+        wanted = " x ".join(f"{sizes[a]} {a}" if a in sizes else a for a in axes)
+        # Arrays that come first decide how many images, pairs, and pixels there are.
+        known = [sizes.setdefault(a, n) for a, n in zip(axes, shape, strict=False)]
+        if len(axes) != len(shape) or known != list(shape):
+            got = " x ".join(map(str, shape))
+            problems.append(f"{name} must hold {wanted}, got {got}")
+    if sizes.get("times", frames) < frames:
+        problems.append(f"error_by_step must hold at least {frames} steps")
+    if sizes.get("channels", 3) not in (1, 3):
+        problems.append("true_frames must hold 1 or 3 channels, grey or RGB")
+    if not np.isin(figures.get("true_pairs", 0), range(count)).all():
+        problems.append(f"true_pairs must hold indices below {count}")
+    for problem in problems[:1]:
+        raise ValueError(f"{path}: {problem}; train the run again")
 
 
 def load_figures(directory: Path, run: Run) -> dict[str, np.ndarray]:
-    """Reads the matrices of figures.npz: one for each seed, and true ones.
+    """Reads the arrays of figures.npz: one for each seed, and true ones.
 
     Raises:
       ValueError: the file is missing or corrupt, or belongs to another run.
@@ -187,4 +243,6 @@ def load_figures(directory: Path, run: Run) -> dict[str, np.ndarray]:
                 f"a matrix as large as the truth for each of {rows} (points, seeds)"
             )
             raise ValueError(f"{path}: {name} must hold {wanted}; train the run again")
+    if run.transformations:
+        _check_sequences(path, run, rows, figures)
     return figures

@@ -11,21 +11,36 @@ TITLES = {
     "r_con": "R_con ↑",
     "shd": "SHD ↓",
     "nll": "NLL ↓",
+    "equivariance_error": "Equivariance error ↓",
+    "elbo": "ELBO ↑",
+    "iwae": "IWAE ↑",
+    "hj_residual": "HJ residual ↓",
+    "index_accuracy": "Index accuracy ↑",
+    "compat_loglik": "Released likelihood figure",
     "loss": "Training loss ↓",
     "r_con_t": "R_con, transposed",
+}
+# Metrics that come once for every transformation, as equivariance_error_scale.
+FAMILIES = {
+    "equivariance_error_": "Equivariance error, {} ↓",
+    "static_error_": "Static error, {}",
 }
 
 
 def title(metric: str) -> str:
     """How a column or a picture is called."""
+    for prefix, family in FAMILIES.items():
+        if metric.startswith(prefix):
+            return family.format(metric.removeprefix(prefix).replace("_", " "))
     words = metric.replace("_", " ")
     return TITLES.get(metric, words[:1].upper() + words[1:])
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Well-known metrics first; each name once."""
+    """Well-known metrics first, then those of transformations; each name once."""
     names = dict.fromkeys(names)
-    return [n for n in TITLES if n in names] + [n for n in names if n not in TITLES]
+    members = [n for prefix in FAMILIES for n in names if n.startswith(prefix)]
+    return list(dict.fromkeys([*(n for n in TITLES if n in names), *members, *names]))
 
 
 def setting(value: Any) -> str:

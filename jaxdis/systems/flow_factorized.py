@@ -1,11 +1,11 @@
 """Flow-factorized representations: transformations as flows of a latent.
 
-A VAE of image sequences, each under one of K transformations. The first frame gives the
-latent; transformation k then moves it along the gradient of its own potential u^k(z, t),
-which obeys a Hamilton-Jacobi equation (dynamic optimal transport), and every latent on
-the way is decoded to a frame. The density of the posterior is carried along the flow and
-compared with a prior that diffuses. Which transformation a sequence shows is known, or
-inferred from its frames.
+A VAE of image sequences, each under one of K transformations. The first frame gives
+the latent; transformation k then moves it along the gradient of its own potential
+u^k(z, t), which obeys a Hamilton-Jacobi equation (dynamic optimal transport), and every
+latent on the way is decoded to a frame. The density of the posterior is carried along
+the flow and compared with a prior that diffuses. Which transformation a sequence shows
+is known, or inferred from its frames.
 
 Every term exists as the mathematics has it and as the authors' program computes it; a
 field of the config chooses. `EXACT` and `FAITHFUL` are the two columns.
@@ -64,7 +64,7 @@ SHOWN_PAIRS = 6
 
 @dataclass(frozen=True)
 class Config:
-    """What is compiled in; the defaults are the exact forms at the published MNIST size.
+    """What is compiled in; by default the exact forms at the published MNIST size.
 
     Attributes:
       supervision: the transformation is "known" or "inferred" from the sequence;
@@ -159,7 +159,7 @@ class ModelParams(NamedTuple):
       encoder, decoder: of the VAE.
       potentials, forces: u^k and f^k; None in a plain VAE.
       prior: d `[k]` in D_k = softplus(d_k), or the released scales s `[k, t]`.
-      index: of the network that infers the transformation; None if it is known.
+      index_encoder: infers the transformation; None if it is known.
     """
 
     encoder: Params
@@ -167,7 +167,7 @@ class ModelParams(NamedTuple):
     potentials: Potentials | None
     forces: Potentials | None
     prior: Float[Array, "k"] | Float[Array, "k t"] | None
-    index: Params | None
+    index_encoder: Params | None
 
 
 class Noise(NamedTuple):
@@ -320,12 +320,13 @@ def init_params(key: PRNGKey, config: Config, spec: Spec) -> ModelParams:
 
 
 def _flow(params: ModelParams, config: Config) -> flows.Flow:
-    assert params.potentials is not None and params.forces is not None
+    assert params.potentials is not None
+    assert params.forces is not None
     return flows.Flow(params.potentials, params.forces, config.head)
 
 
 def _times(config: Config, steps: int, first: int = 1) -> Float[Array, "t"]:
-    """What the networks are told in steps `first`, ..., by the end or the start clock."""
+    """What the networks are told in steps `first`, ..., by the config's clock."""
     offset = first - (config.clock == "start")
     return jnp.arange(steps) + float(offset)
 
@@ -352,9 +353,9 @@ def index_logits(
     params: ModelParams, config: Config, spec: Spec, x: Float[Array, "b t h w c"]
 ) -> Float[Array, "b k"]:
     """Logits of the transformation that a sequence shows."""
-    assert params.index is not None
+    assert params.index_encoder is not None
     network = _networks(config, spec).index
-    return nets.apply(network, params.index, _flat(config, _stacked(x)))
+    return nets.apply(network, params.index_encoder, _flat(config, _stacked(x)))
 
 
 def gumbel_index(
@@ -390,8 +391,8 @@ def path_kl(
     """`sum_t E_q[log q_t(z_t) - log p_t(z_t)]`, mean over the batch, in nats.
 
     `-1/2 sum_i (1 + log s_i^2) - sum_{r <= t} log det_r + |z_t|^2 / (2 v_t)
-    + (n / 2) log v_t` with v_t the heat prior's variance; the entropy of q_0 is taken in
-    closed form, which has the gradient of its sample with less noise.
+    + (n / 2) log v_t` with v_t the heat prior's variance; the entropy of q_0 is taken
+    in closed form, which has the gradient of its sample with less noise.
     """
     steps, _, n = path.z.shape
     entropy = 0.5 * jnp.sum(1.0 + log_var, -1)
@@ -461,7 +462,7 @@ def hj_loss(config: Config, y: Float[Array, "b k"], path: flows.Path) -> Array:
     if config.hj == "sample":
         residual = losses.hamilton_jacobi_residual(path.time, path.speed, path.force)
         return jnp.mean(jnp.einsum("bk,tkb->tb", y, residual**2))
-    _, batch, n = path.z.shape
+    n = path.z.shape[-1]
     time = jnp.sum(path.time, -1, keepdims=True)
     speed = jnp.mean(path.speed, -1, keepdims=True) / n
     residual = losses.hamilton_jacobi_residual(time, speed, path.force)
@@ -683,3 +684,411 @@ def _plain(config: Config, spec: Spec) -> Callable[..., Any]:
         return terms.reconstruction + terms.kl_start, ((), terms._asdict())
 
     return loss
+
+
+class _Scores(NamedTuple):
+    """What is measured on each held-out row; see `report`."""
+
+    error: Float[Array, "b t"]
+    static: Float[Array, "b t"]
+    elbo: Float[Array, "b t"]
+    iwae: Float[Array, "b t"]
+    compat: Float[Array, "b t"]
+    residual: Float[Array, "b"]
+    invertible: Float[Array, "b"]
+    frames: Float[Array, "b t h w c"]
+    pairs: "_PairScores | None"
+
+
+class _PairScores(NamedTuple):
+    """Errors of sequences of two transformations, summed over frames 1 .. T.
+
+    Attributes:
+      superposed: of both at once; `alone` of the better one of the two, `still` of a
+        latent that does not move.
+      switched: of one after the other with a clock that goes on; `restarted` with one
+        that starts again.
+    """
+
+    superposed: Float[Array, "b"]
+    alone: Float[Array, "b"]
+    still: Float[Array, "b"]
+    switched: Float[Array, "b"]
+    restarted: Float[Array, "b"]
+    switched_still: Float[Array, "b"]
+    superposed_frames: Float[Array, "b t h w c"]
+    switched_frames: Float[Array, "b t h w c"]
+
+
+class _Rows(NamedTuple):
+    """A block of held-out rows and how to move them."""
+
+    data: HeldOut
+    y: Float[Array, "b k"]
+    first: Float[Array, "b k"]
+    second: Float[Array, "b k"]
+    eps: Float[Array, "b s n"]
+
+
+def _in_blocks(f: Callable[[Any], Any], rows: Any) -> Any:
+    """Applies `f` to blocks of rows in turn: all at once would fill the memory."""
+    n = len(jax.tree.leaves(rows)[0])
+    size = min(n, BLOCK)
+    blocks = -(-n // size)
+    padded = jnp.arange(blocks * size) % n
+    split = jax.tree.map(lambda a: a[padded].reshape(blocks, size, *a.shape[1:]), rows)
+    out = jax.lax.map(f, split)
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:n], out)
+
+
+def _images(
+    params: ModelParams, config: Config, spec: Spec, z: Float[Array, "*b n"]
+) -> Float[Array, "*b h w c"]:
+    return jax.nn.sigmoid(decode(params, config, spec, z))
+
+
+def _score(params: ModelParams, config: Config, spec: Spec, rows: _Rows) -> _Scores:
+    """Scores of a block of rows. Sample 0 of the latents is the one that is shown."""
+    data, steps, n = rows.data, spec.steps, config.z_dim
+    flow, times = _flow(params, config), _times(config, spec.steps)
+    batch, samples = rows.eps.shape[:2]
+    mean, log_var = posterior(params, config, spec, data.x[:, 0])
+    z0 = mean[None] + jnp.exp(0.5 * log_var)[None] * rows.eps.swapaxes(0, 1)
+    y = jnp.broadcast_to(rows.y, (samples, *rows.y.shape)).reshape(-1, rows.y.shape[1])
+    path = flows.walk(flow, z0.reshape(-1, n), y, times, "exact")
+    z = jnp.concatenate([z0[None], path.z.reshape(steps, samples, batch, n)])
+    decoded = _images(params, config, spec, z)  # [t, s, b, ...]
+
+    x = data.x.swapaxes(0, 1)[:, None]
+    log_x = metrics.unit_gaussian(jnp.broadcast_to(x, decoded.shape), decoded)
+    variance = _variance(params, rows.y, steps)
+    variance = jnp.concatenate([jnp.ones((1, batch)), variance])[:, None, :, None]
+    zero = jnp.zeros(z.shape)
+    log_p = gaussian.log_prob(z, zero, jnp.broadcast_to(variance, z.shape)).sum(-1)
+    start = gaussian.log_prob(z0, mean[None], jnp.exp(log_var)[None]).sum(-1)
+    carried = jnp.cumsum(path.log_det, 0).reshape(steps, samples, batch)
+    log_q = start[None] - jnp.concatenate([jnp.zeros((1, samples, batch)), carried])
+
+    def bound(f: Callable[..., Array]) -> Float[Array, "b t"]:
+        return jax.vmap(f)(log_x, log_p, log_q).T
+
+    frames = decoded[:, 0].swapaxes(0, 1)
+    truth, moved = data.x, frames
+    if data.longer is not None:
+        more = _times(config, data.longer.shape[1], first=steps + 1)
+        beyond = flows.walk(flow, z[-1, 0], rows.y, more, None).z
+        beyond = _images(params, config, spec, beyond).swapaxes(0, 1)
+        truth = jnp.concatenate([truth, data.longer], 1)
+        moved = jnp.concatenate([moved, beyond], 1)
+    residual = losses.hamilton_jacobi_residual(path.time, path.speed, path.force)
+    square = jnp.einsum("bk,tkb->b", y, residual**2) / steps
+    return _Scores(
+        error=metrics.frame_error(moved, truth),
+        static=metrics.frame_error(jnp.broadcast_to(frames[:, :1], truth.shape), truth),
+        elbo=bound(metrics.elbo),
+        iwae=bound(metrics.iwae),
+        compat=bound(metrics.compat_loglik),
+        residual=square.reshape(samples, batch).mean(0),
+        invertible=flows.is_invertible(flow, z[:-1, 0], rows.y, times).mean(0),
+        frames=frames,
+        pairs=None if data.other is None else _score_pairs(params, config, spec, rows),
+    )
+
+
+def _score_pairs(
+    params: ModelParams, config: Config, spec: Spec, rows: _Rows
+) -> _PairScores:
+    """Two transformations that training showed apart, at once and in turn."""
+    data, steps = rows.data, spec.steps
+    assert data.superposed is not None
+    assert data.switched is not None
+    flow, times = _flow(params, config), _times(config, steps)
+
+    def start(x: Float[Array, "b t h w c"]) -> Float[Array, "b n"]:
+        mean, log_var = posterior(params, config, spec, x[:, 0])
+        return mean + jnp.exp(0.5 * log_var) * rows.eps[:, 0]
+
+    def go(z: Array, y: Array, times: Array) -> Float[Array, "b t h w c"]:
+        z = jnp.concatenate([z[None], flows.walk(flow, z, y, times, None).z])
+        return _images(params, config, spec, z).swapaxes(0, 1)
+
+    def error(frames: Array, truth: Array) -> Float[Array, "b"]:
+        return metrics.frame_error(frames, truth)[:, 1:].sum(1)
+
+    z = start(data.superposed)
+    both = go(z, rows.first + rows.second, times)
+    alone = [error(go(z, y, times), data.superposed) for y in (rows.first, rows.second)]
+    still = jnp.broadcast_to(both[:, :1], both.shape)
+
+    z, half = start(data.switched), steps // 2
+    in_turn = jnp.stack([rows.first] * half + [rows.second] * (steps - half))
+    again = jnp.concatenate([_times(config, half), _times(config, steps - half)])
+    switched = go(z, in_turn, times)
+    return _PairScores(
+        superposed=error(both, data.superposed),
+        alone=jnp.minimum(*alone),
+        still=error(still, data.superposed),
+        switched=error(switched, data.switched),
+        restarted=error(go(z, in_turn, again), data.switched),
+        switched_still=error(
+            jnp.broadcast_to(switched[:, :1], switched.shape), data.switched
+        ),
+        superposed_frames=both,
+        switched_frames=switched,
+    )
+
+
+def _by_name(
+    spec: Spec, data: HeldOut, values: Float[Array, "r *t"]
+) -> Float[Array, "k *t"]:
+    """Means over the rows of each transformation whose class training saw."""
+    weights = jax.nn.one_hot(data.k, len(spec.names)) * ~data.new_class[:, None]
+    return jnp.einsum("rk,r...->k...", weights / weights.sum(0)[None], values)
+
+
+def _error_figures(
+    spec: Spec, data: HeldOut, error: Float[Array, "r t"], name: str
+) -> Metrics:
+    """Errors summed over frames, for each transformation and on average."""
+    steps = spec.steps
+    whole = _by_name(spec, data, error[:, 1 : steps + 1].sum(1))
+    but_last = _by_name(spec, data, error[:, 1:steps].sum(1))
+    figures = {name: whole.mean(), f"{name}_but_last": but_last.mean()}
+    for i, transformation in enumerate(spec.names):
+        figures[f"{name}_{transformation}"] = whole[i]
+        figures[f"{name}_but_last_{transformation}"] = but_last[i]
+    if error.shape[1] > steps + 1:
+        figures[f"{name}_longer"] = error[:, steps + 1 :].mean()
+    figures[f"{name}_new_class"] = _mean(error[:, 1 : steps + 1].sum(1), data.new_class)
+    return figures
+
+
+def _mean(values: Float[Array, "r"], where: Array) -> Float[Array, ""]:
+    """Mean over some rows, NaN over none."""
+    return jnp.sum(values * where) / jnp.sum(where)
+
+
+def _infer(
+    params: ModelParams, config: Config, spec: Spec, data: HeldOut, key: PRNGKey
+) -> tuple[Float[Array, "r k"], Int[Array, "k"], Metrics]:
+    """Transformations drawn from q(k | sequence); the learned index of each true one,
+    by the assignment that agrees most; and how often it agrees."""
+    k = len(spec.names)
+    logits = _in_blocks(lambda x: index_logits(params, config, spec, x), data.x)
+    found, drawn = jnp.argmax(logits, -1), jax.random.categorical(key, logits)
+    truth = jax.nn.one_hot(data.k, k)
+    confusion = jnp.einsum("rk,rl->kl", truth, jax.nn.one_hot(found, k))
+    match = metrics.assign(confusion)
+    figures = {
+        "index_accuracy": jnp.mean(match[data.k] == found),
+        "index_accuracy_drawn": jnp.mean(match[data.k] == drawn),
+        "confusion": (confusion / confusion.sum(1, keepdims=True))[:, match],
+    }
+    return jax.nn.one_hot(drawn, k), match, figures
+
+
+def report(
+    config: Config, spec: Spec, state: TrainState, data: HeldOut, key: PRNGKey
+) -> Metrics:
+    """Scores of one seed on held-out sequences.
+
+    Latents start at one posterior sample of frame 0; an inferred transformation is a
+    draw from q(k | sequence), and `index_accuracy` is of its argmax, up to the
+    permutation that agrees most.
+
+    Returns:
+      Scalars:
+      `equivariance_error`, the L1 error of frames 1 .. T summed, on average and
+        `_NAME` of each transformation; `_but_last` over frames 1 .. T - 1, as
+        published; `_longer` a frame after T; `_new_class` of classes never trained on;
+      `static_error...`, the same of a latent that does not move;
+      `superposed_error` of two transformations at once, `_alone` of the better one of
+        the two, `_static` of none; `switched_error` of one after the other with a clock
+        that goes on, `_restarted` with one that starts again, `_static`;
+      `elbo`, `iwae` (10 samples) and `compat_loglik` of a frame, in nats, averaged over
+        t = 1 .. T, with the exact log-determinant; `elbo_start` of frame 0;
+      `hj_residual`, root mean square; `invertible`, the share of steps with a positive
+        definite I + H; `diffusion_NAME`, D_k of the heat prior; `index_accuracy`.
+      Of a plain VAE these errors alone, from posterior means, `equivariance_error` of
+        its best linear steps; and `elbo`, whose posterior sees the frame itself.
+      Arrays for pictures: `error_by_step`, `static_by_step`, frames of some rows, and
+      `confusion`.
+    """
+    if config.supervision == "none":
+        return _report_plain(config, spec, state, data, key)
+    params, k = state.params, len(spec.names)
+    sample_key, index_key = jax.random.split(key)
+    figures: Metrics = {}
+    match = jnp.arange(k)
+    y = jax.nn.one_hot(data.k, k)
+    if config.supervision == "inferred":
+        y, match, figures = _infer(params, config, spec, data, index_key)
+    other = data.k if data.other is None else data.other
+    rows = _Rows(
+        data._replace(fitting=None),
+        y,
+        jax.nn.one_hot(match[data.k], k),
+        jax.nn.one_hot(match[other], k),
+        jax.random.normal(sample_key, (len(data.k), IWAE_SAMPLES, config.z_dim)),
+    )
+    scores = _in_blocks(partial(_score, params, config, spec), rows)
+    figures |= _error_figures(spec, data, scores.error, "equivariance_error")
+    figures |= _error_figures(spec, data, scores.static, "static_error")
+    if scores.pairs is not None:
+        pairs = scores.pairs
+        figures |= {
+            "superposed_error": pairs.superposed.mean(),
+            "superposed_alone": pairs.alone.mean(),
+            "superposed_static": pairs.still.mean(),
+            "switched_error": pairs.switched.mean(),
+            "switched_restarted": pairs.restarted.mean(),
+            "switched_static": pairs.switched_still.mean(),
+        }
+    figures |= {
+        "elbo": scores.elbo[:, 1:].mean(),
+        "elbo_start": scores.elbo[:, 0].mean(),
+        "iwae": scores.iwae[:, 1:].mean(),
+        "compat_loglik": scores.compat[:, 1:].mean(),
+        "hj_residual": jnp.sqrt(scores.residual.mean()),
+        "invertible": scores.invertible.mean(),
+    }
+    if config.kl == "density":
+        diffusion = jax.nn.softplus(params.prior)[match]
+        for i, name in enumerate(spec.names):
+            figures[f"diffusion_{name}"] = diffusion[i]
+    return figures | _pictures(spec, data, scores)
+
+
+def _pictures(spec: Spec, data: HeldOut, scores: _Scores) -> Metrics:
+    """Arrays that the figures are made of."""
+    k = len(spec.names)
+    images = min(SHOWN_IMAGES, len(data.k) // k)
+
+    def grid(frames: Array) -> Float[Array, "m k t h w c"]:
+        return frames[: images * k].reshape(images, k, *frames.shape[1:])
+
+    arrays = {
+        "error_by_step": _by_name(spec, data, scores.error),
+        "static_by_step": _by_name(spec, data, scores.static),
+        "true_frames": grid(data.x),
+        "flow_frames": grid(scores.frames),
+    }
+    if scores.pairs is not None:
+        assert data.other is not None
+        assert data.superposed is not None
+        assert data.switched is not None
+        shown = min(SHOWN_PAIRS, k * (k - 1), len(data.k))
+        arrays |= {
+            "true_pairs": jnp.stack([data.k, data.other], 1)[:shown],
+            "true_superposed": data.superposed[:shown],
+            "superposed": scores.pairs.superposed_frames[:shown],
+            "true_switched": data.switched[:shown],
+            "switched": scores.pairs.switched_frames[:shown],
+        }
+    return arrays
+
+
+def _report_plain(
+    config: Config, spec: Spec, state: TrainState, data: HeldOut, key: PRNGKey
+) -> Metrics:
+    """Scores of a plain VAE, whose latents stand still or take linear steps.
+
+    The linear steps are fitted to the posterior means of training sequences, a map for
+    every transformation and time.
+    """
+    params, k = state.params, len(spec.names)
+
+    def codes(x: Float[Array, "b t h w c"]) -> tuple[Array, Array]:
+        return posterior(params, config, spec, x)
+
+    assert data.fitting is not None
+    fitted, _ = _in_blocks(codes, data.fitting.x)
+    own = jax.nn.one_hot(data.fitting.k, k).T
+    steps = jax.vmap(metrics.fit_linear_steps, (None, 0))(fitted, own)
+
+    def score(rows: tuple[HeldOut, Array]) -> tuple[Array, ...]:
+        data, eps = rows
+        mean, log_var = codes(data.x)
+        z = mean + jnp.exp(0.5 * log_var) * eps
+        zero, one = jnp.zeros(z.shape), jnp.ones(z.shape)
+        log_x = metrics.unit_gaussian(data.x, _images(params, config, spec, z))
+        log_p = gaussian.log_prob(z, zero, one).sum(-1)
+        log_q = gaussian.log_prob(z, mean, jnp.exp(log_var)).sum(-1)
+        moved = jax.vmap(metrics.linear_steps)(mean[:, 0], steps[data.k])
+        moved = jnp.concatenate([mean[:, :1], moved], 1)
+        frames = _images(params, config, spec, moved)
+        still = jnp.broadcast_to(frames[:, :1], frames.shape)
+        return (
+            metrics.frame_error(still, data.x),
+            metrics.frame_error(frames, data.x),
+            metrics.elbo(log_x[None], log_p[None], log_q[None]),
+            frames,
+        )
+
+    eps = jax.random.normal(key, (*data.x.shape[:2], config.z_dim))
+    rows = (data._replace(fitting=None), eps)
+    still, moved, elbo, frames = _in_blocks(score, rows)
+    figures = _error_figures(spec, data, moved, "equivariance_error")
+    figures |= _error_figures(spec, data, still, "static_error")
+    figures |= {"elbo": elbo[:, 1:].mean(), "elbo_start": elbo[:, 0].mean()}
+    images = min(SHOWN_IMAGES, len(data.k) // k)
+    grid = (images, k, *data.x.shape[1:])
+    return figures | {
+        "error_by_step": _by_name(spec, data, moved),
+        "static_by_step": _by_name(spec, data, still),
+        "true_frames": data.x[: images * k].reshape(grid),
+        "flow_frames": frames[: images * k].reshape(grid),
+    }
+
+
+_TOY = Preset(
+    config=replace(
+        EXACT, z_dim=16, vae="mlp", width=64, batch=64, log_det="hutch_diag"
+    ),
+    data=sequences.Config(
+        "blobs", size=14, steps=4, valid_rows=64, test_rows=512, fit_rows=512
+    ),
+    steps=1_500,
+    hyper={"learning_rate": 1e-3, "temperature_rate": 2e-3},
+    source="this library",
+    cost="20 s for 3 seeds on 2 cores",
+    expects="",
+    seeds=3,
+    chunk=500,
+    scores=("equivariance_error", "static_error", "elbo", "iwae", "compat_loglik"),
+)
+
+_DIGITS = Preset(
+    config=replace(EXACT, z_dim=32, vae="mlp", width=256, batch=32),
+    data=sequences.Config(held_out_classes=(9,)),
+    steps=10_000,
+    hyper={"learning_rate": 1e-3, "temperature_rate": 1e-3},
+    source="this library",
+    cost="",
+    expects="",
+    seeds=4,
+    chunk=500,
+    scores=("equivariance_error", "static_error", "elbo", "hj_residual"),
+)
+
+PRESETS: dict[str, Preset] = {
+    "quickstart": _DIGITS,
+    "quickstart_vae": _DIGITS._replace(
+        config=replace(_DIGITS.config, supervision="none"),
+        scores=("equivariance_error", "static_error", "elbo"),
+    ),
+    "quickstart_inferred": _DIGITS._replace(
+        config=replace(_DIGITS.config, supervision="inferred"),
+        scores=("equivariance_error", "index_accuracy", "static_error", "elbo"),
+    ),
+    "toy": _TOY,
+    "toy_inferred": _TOY._replace(
+        config=replace(_TOY.config, supervision="inferred"),
+        scores=("equivariance_error", "index_accuracy", "static_error", "elbo"),
+    ),
+    "toy_faithful": _TOY._replace(
+        config=replace(FAITHFUL, z_dim=16, vae="mlp", width=64, batch=64),
+        data=replace(_TOY.data, index_per="batch"),
+        hyper=_TOY.hyper | RELEASED_HYPER,
+    ),
+}

@@ -229,21 +229,26 @@ def derivatives(
     layers = _layers(params, at.beta, z)
     time = jnp.einsum("kbh,kh->kb", layers.c, at.rate, precision=PRECISION)
     gradient = _dot_transposed(layers.d1 * layers.s, params.w1)
-    product = None
-    if v is not None:
-        p = jnp.einsum("bn,knh->kbh", v, params.w1, precision=PRECISION)
-        q = _dot(layers.d1 * p, params.w2)
-        bent = _dot_transposed(params.w3[:, None] * layers.e2 * q, params.w2)
-        product = layers.e1 * p * layers.s + layers.d1 * bent
-        product = _dot_transposed(product, params.w1)
+    product = None if v is None else _product(params, layers, v)
     if head == "linear":
         return Derivatives(layers.o, time, gradient, product)
     y, k1 = jnp.tanh(layers.o), _slope(layers.o)
-    k2 = -2.0 * y * k1
-    if v is not None:
+    if product is not None and v is not None:
+        k2 = -2.0 * y * k1
         along = jnp.einsum("kbn,bn->kb", gradient, v, precision=PRECISION)
         product = k1[..., None] * product + (k2 * along)[..., None] * gradient
     return Derivatives(y, k1 * time, k1[..., None] * gradient, product)
+
+
+def _product(
+    params: Potentials, layers: _Layers, v: Float[Array, "b n"]
+) -> Float[Array, "k b n"]:
+    """`H v` of o."""
+    p = jnp.einsum("bn,knh->kbh", v, params.w1, precision=PRECISION)
+    q = _dot(layers.d1 * p, params.w2)
+    bent = _dot_transposed(params.w3[:, None] * layers.e2 * q, params.w2)
+    product = layers.e1 * p * layers.s + layers.d1 * bent
+    return _dot_transposed(product, params.w1)
 
 
 class _Factors(NamedTuple):
