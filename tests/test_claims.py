@@ -51,3 +51,56 @@ def test_sparse_time_dependence_separates_the_blocks(tmp_path):
     print("R_con with and without sparsity", sparse, dense, metrics["r_con"].std(1))
     assert sparse - dense >= 0.04
     assert metrics["shd"][0].mean() <= 12 < metrics["shd"][1].mean()
+
+
+def scored(name: str, metrics: dict[str, np.ndarray], *wanted: str) -> None:
+    for metric in wanted:
+        values = np.atleast_2d(metrics[metric])
+        print(f"{name}: {metric} {values.mean(1)} +- {values.std(1)}")
+
+
+# No log likelihood of 14 x 14 pixels under unit variance is higher.
+TOY_CEILING = -(14 * 14 / 2) * np.log(2 * np.pi)
+
+
+@pytest.mark.slow
+def test_flows_move_the_blob(tmp_path):
+    """The exact forms, at three weights of the path's divergence: 0, 1 / T and 1."""
+    metrics = trained(
+        tmp_path / "run", "flow_factorized/toy", "--hyper.kl-weight", "0", "0.25", "1"
+    )
+    scored("toy", metrics, "equivariance_error", "static_error", "elbo", "iwae")
+    scored("toy", metrics, "superposed_error", "superposed_static", "invertible")
+    none, mean, whole = metrics["elbo"].mean(1)
+    assert metrics["equivariance_error"][1].mean() <= 20
+    assert metrics["static_error"][1].mean() >= 60
+    assert whole > mean > none
+    assert metrics["compat_loglik"][1].mean() > TOY_CEILING > metrics["iwae"].max()
+    # Two axes that were only seen alone.
+    both = metrics["superposed_error"][1].mean()
+    assert both < 0.6 * metrics["superposed_alone"][1].mean()
+    assert both < 0.6 * metrics["superposed_static"][1].mean()
+    for kind in ("error", "restarted"):
+        switched = metrics[f"switched_{kind}"][1].mean()
+        assert switched < 0.6 * metrics["switched_static"][1].mean()
+
+
+@pytest.mark.slow
+def test_released_forms_and_a_bounded_potential_move_it_less(tmp_path):
+    released = trained(tmp_path / "released", "flow_factorized/toy_released")
+    scored("released", released, "equivariance_error", "elbo", "compat_loglik")
+    assert released["equivariance_error"].mean() <= 23
+    bounded = trained(
+        tmp_path / "bounded", "flow_factorized/toy", "--config.head", "tanh"
+    )
+    scored("tanh head", bounded, "equivariance_error")
+    # A potential in (-1, 1) can climb no further, and so the latent cannot move far.
+    assert bounded["equivariance_error"].mean() >= 30
+
+
+@pytest.mark.slow
+def test_the_transformation_is_inferred(tmp_path):
+    metrics = trained(tmp_path / "run", "flow_factorized/toy_inferred")
+    scored("inferred", metrics, "equivariance_error", "index_accuracy")
+    assert metrics["index_accuracy"].min() == 1.0
+    assert metrics["equivariance_error"].mean() <= 20

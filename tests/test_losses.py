@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from jaxdis import gaussian, losses
 
@@ -115,3 +115,54 @@ def test_beta_weighs_the_divergence_alone():
     np.testing.assert_allclose(
         losses.negative_elbo(reconstruction, kl), [1.5, 1.0], rtol=1e-6
     )
+
+
+def test_bernoulli_reconstruction_against_scipy():
+    # -x log s - (1 - x) log(1 - s) with s = 1 / (1 + exp(-l)), summed over a frame.
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(2, 3, 4, 5, 3))
+    x[..., 0] = x[..., 0] > 0.5
+    logits = 5 * rng.normal(size=x.shape)
+    logits[0] *= 40  # where s is 0 or 1 in float32
+    x, logits = np.float32(x), np.float32(logits)
+    one, zero = (special.log_expit(sign * np.float64(logits)) for sign in (1, -1))
+    expected = -(x * one + (1 - np.float64(x)) * zero).sum((-3, -2, -1))
+    actual = losses.bernoulli_reconstruction(x, logits)
+    assert actual.shape == (2, 3)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+    gradient = jax.grad(lambda a: losses.bernoulli_reconstruction(x, a).sum())(logits)
+    slope = special.expit(np.float64(logits)) - x
+    np.testing.assert_allclose(gradient, slope, atol=1e-6)
+
+
+def test_certain_pixels_cost_nothing_and_wrong_ones_their_logits():
+    x = jnp.float32([1, 0, 1, 0]).reshape(4, 1, 1, 1)
+    logits = jnp.float32([300, -300, -300, 300]).reshape(4, 1, 1, 1)
+    actual = losses.bernoulli_reconstruction(x, logits)
+    np.testing.assert_allclose(actual, [0, 0, 300, 300], atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [2, 3, 7])
+def test_index_divergence_is_the_entropy_that_lacks(k):
+    logits = np.float32(np.random.default_rng(k).normal(size=(4, 5, k)) * 3)
+    q = special.softmax(np.float64(logits), -1)
+    actual = np.asarray(losses.index_kl(logits))
+    assert actual.shape == (4, 5)
+    np.testing.assert_allclose(
+        actual, np.log(k) - stats.entropy(q, axis=-1), rtol=1e-5, atol=1e-6
+    )
+    assert actual.min() > 0
+    # A softmax does not see what is added to all logits.
+    np.testing.assert_allclose(losses.index_kl(logits + 7), actual, atol=2e-6)
+
+
+@pytest.mark.parametrize("k", [2, 3, 7])
+def test_index_divergence_at_its_ends(k):
+    uniform = jnp.full((2, k), 1.3)
+    np.testing.assert_allclose(losses.index_kl(uniform), 0, atol=1e-6)
+    slope = jax.grad(lambda a: losses.index_kl(a).sum())(uniform)
+    np.testing.assert_allclose(slope, 0, atol=1e-6)
+    # A certain index, even where its rivals' probability is 0 in float32.
+    for size in (50.0, 1e4):
+        certain = jnp.zeros(k).at[0].set(size)
+        assert float(losses.index_kl(certain)) == pytest.approx(np.log(k), rel=1e-6)

@@ -1,7 +1,11 @@
+import re
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import signal
 
 from jaxdis import nets
 
@@ -55,3 +59,313 @@ def test_layers_do_not_share_numbers():
     first, second = params["Dense_0"], params["Dense_1"]
     assert not np.isin(first["kernel"], second["kernel"]).any()
     assert not np.isin(first["bias"], first["kernel"]).any()
+
+
+# Convolutions.
+
+LAYERS = ["halve", "double", "smooth"]
+SIZE = {"halve": 4, "double": 4, "smooth": 3}  # of the kernels
+
+
+def scipy_convolution(layer, x, kernel):
+    """One channel of one image at a time, by definition of the layers."""
+    x, kernel = np.float64(x), np.float64(kernel)
+
+    def one(image, taps):
+        if layer == "double":  # x[h] taps[i] falls on 2 h + i - 1
+            spread = np.zeros((2 * image.shape[0] - 1, 2 * image.shape[1] - 1))
+            spread[::2, ::2] = image
+            return signal.convolve2d(spread, taps)[1:-1, 1:-1]
+        seen = signal.correlate2d(np.pad(image, 1), taps, "valid")
+        return seen[::2, ::2] if layer == "halve" else seen
+
+    return np.stack(
+        [
+            [
+                sum(one(image[..., c], taps[..., c]) for c in range(image.shape[-1]))
+                for taps in np.moveaxis(kernel, -1, 0)
+            ]
+            for image in x
+        ]
+    ).transpose(0, 2, 3, 1)
+
+
+def image_and_kernel(layer, seeds=()):
+    """Three channels to five, of images that are not square."""
+    rng = np.random.default_rng(0)
+    height, width = (6, 10) if layer == "halve" else (5, 7)
+    x = rng.normal(size=(*seeds, 2, height, width, 3))
+    kernel = rng.normal(size=(*seeds, SIZE[layer], SIZE[layer], 3, 5))
+    return np.float32(x), np.float32(kernel)
+
+
+def close_to_largest(actual, expected, tolerance=1e-5):
+    assert actual.shape == expected.shape
+    np.testing.assert_allclose(
+        actual, expected, rtol=0, atol=tolerance * np.abs(expected).max()
+    )
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_forms_of_a_convolution(layer):
+    x, kernel = image_and_kernel(layer)
+    expected = scipy_convolution(layer, x, kernel)
+    weights = np.cos(np.arange(expected.size)).reshape(expected.shape)
+
+    def value_and_gradients(form):
+        function = getattr(nets.CONVOLUTIONS[form], layer)
+        value, pull = jax.vjp(lambda x, k: function(x, k, "highest"), x, kernel)
+        return value, *pull(jnp.float32(weights))
+
+    ours, theirs = (
+        jax.jit(partial(value_and_gradients, form))() for form in ("matmul", "lax")
+    )
+    close_to_largest(ours[0], expected)
+    for a, b in zip(ours, theirs, strict=True):
+        close_to_largest(a, b)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_seeds_of_matrix_products_are_no_grouped_convolutions(layer):
+    seeds = 7
+    arguments = image_and_kernel(layer, seeds=(seeds,))
+
+    def lowered(form):
+        function = getattr(nets.CONVOLUTIONS[form], layer)
+
+        def loss(x, kernel):
+            return (function(x, kernel, "highest") ** 2).sum()
+
+        step = jax.vmap(jax.value_and_grad(loss, (0, 1)))
+        return jax.jit(step).lower(*arguments).as_text()
+
+    grouped = lowered("lax")
+    assert "stablehlo.convolution" in grouped
+    assert str(seeds) in re.findall(r"feature_group_count = (\d+)", grouped)
+    products = lowered("matmul")
+    assert "stablehlo.dot_general" in products
+    assert "stablehlo.convolution" not in products
+
+
+class Layers:
+    """The layers of a network one after the other, in numpy."""
+
+    def __init__(self, params):
+        self.params = params["params"]
+        self.used = []
+
+    def _next(self, kind):
+        name = f"{kind}_{sum(used.startswith(kind) for used in self.used)}"
+        self.used.append(name)
+        return (np.float64(self.params[name][leaf]) for leaf in ("kernel", "bias"))
+
+    def conv(self, layer, x):
+        kernel, bias = self._next("_Conv")
+        return scipy_convolution(layer, x, kernel) + bias
+
+    def dense(self, x):
+        kernel, bias = self._next("Dense")
+        return x @ kernel + bias
+
+    def spread(self, x):
+        kernel, bias = self._next("_Spread")
+        return np.tensordot(x, kernel, 1) + bias
+
+    def done(self):
+        assert sorted(self.used) == sorted(self.params)
+
+
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def numpy_conv_encoder(layers, x):
+    for _ in range(2):
+        x = relu(layers.conv("halve", x))
+    x = x.reshape(len(x), -1)
+    x = relu(layers.dense(relu(layers.dense(x))))
+    return layers.dense(layers.dense(x))
+
+
+def numpy_conv_decoder(layers, z):
+    for _ in range(3):
+        z = relu(layers.dense(z))
+    x = relu(layers.conv("double", relu(layers.spread(z))))
+    return layers.conv("double", x)
+
+
+def numpy_deep_encoder(layers, x):
+    for _ in range(4):
+        x = relu(layers.conv("smooth", relu(layers.conv("halve", x))))
+    x = x.reshape(len(x), -1)
+    x = relu(layers.dense(relu(layers.dense(x))))
+    return layers.dense(layers.dense(x))
+
+
+def numpy_deep_decoder(layers, z):
+    for _ in range(3):
+        z = relu(layers.dense(z))
+    x = relu(layers.spread(z))
+    for _ in range(3):
+        x = relu(layers.conv("smooth", relu(layers.conv("double", x))))
+    return layers.conv("smooth", relu(layers.conv("double", x)))
+
+
+# Networks, shapes of what goes in and out, oracles, and the fan-ins of the weights and
+# biases of each layer; those of transposed convolutions, as of all layers of decoders
+# after the dense ones, count what they put out.
+NETWORKS = {
+    "conv encoder": (
+        partial(nets.ConvEncoder, 6, 5, neck=7),
+        (8, 12, 3),
+        (5,),
+        numpy_conv_encoder,
+        {
+            "_Conv": [4 * 4 * 3, 4 * 4 * 6],
+            "Dense": [2 * 3 * 12, 18, 12, 7],
+        },
+    ),
+    "conv decoder": (
+        partial(nets.ConvDecoder, 6, (8, 12, 3)),
+        (5,),
+        (8, 12, 3),
+        numpy_conv_decoder,
+        {
+            "Dense": [5, 5, 12],
+            "_Spread": [2 * 3 * 12],
+            "_Conv": [4 * 4 * 6, 4 * 4 * 3],
+        },
+    ),
+    "deep encoder": (
+        partial(nets.DeepConvEncoder, 6, 5),
+        (16, 32, 3),
+        (5,),
+        numpy_deep_encoder,
+        {
+            "_Conv": [4 * 4 * 3, 3 * 3 * 6, *[4 * 4 * 6, 3 * 3 * 6] * 3],
+            "Dense": [1 * 2 * 6, 6, 6, 6],
+        },
+    ),
+    "deep decoder": (
+        partial(nets.DeepConvDecoder, 6, (16, 32, 3)),
+        (5,),
+        (16, 32, 3),
+        numpy_deep_decoder,
+        {
+            "Dense": [5, 6, 6],
+            "_Spread": [1 * 2 * 6],
+            "_Conv": [*[4 * 4 * 6, 3 * 3 * 6] * 3, 4 * 4 * 6, 3 * 3 * 3],
+        },
+    ),
+}
+each_network = pytest.mark.parametrize("name", NETWORKS)
+
+
+@each_network
+def test_convolutional_network_against_scipy(name):
+    made, inside, outside, oracle, _ = NETWORKS[name]
+    x = np.float32(np.random.default_rng(0).normal(size=(2, 3, *inside)))
+    params = jax.jit(made().init)(jax.random.key(0, impl="rbg"), x[0, 0])
+    layers = Layers(params)
+    expected = oracle(layers, x.reshape(6, *inside))
+    layers.done()
+    assert expected.min() < 0  # the last layer is linear
+    for form in ("matmul", "lax"):
+        network = made(convolutions=form)
+        out = jax.jit(partial(nets.apply, network))(params, x)
+        # Any number of leading axes.
+        assert out.shape == (2, 3, *outside)
+        close_to_largest(out.reshape(6, *outside), expected)
+        single = jax.eval_shape(partial(nets.apply, network), params, x[0, 0])
+        assert single.shape == outside
+
+
+@each_network
+def test_initial_convolutional_weights(name):
+    made, inside, _, _, fan_ins = NETWORKS[name]
+    init = jax.jit(made().init)
+    params = init(jax.random.key(0, impl="rbg"), jnp.zeros(inside))["params"]
+    names = [f"{kind}_{i}" for kind, rows in fan_ins.items() for i in range(len(rows))]
+    assert sorted(names) == sorted(params)
+    for kind, rows in fan_ins.items():
+        for i, fan_in in enumerate(rows):
+            bound = fan_in**-0.5
+            kernel, bias = (params[f"{kind}_{i}"][leaf] for leaf in ("kernel", "bias"))
+            assert float(jnp.abs(bias).max()) <= bound
+            assert 0.8 * bound < float(jnp.abs(kernel).max()) <= bound
+            assert np.unique(np.r_[bias, kernel.ravel()]).size > 0.9 * kernel.size
+
+
+def test_last_layer_is_linear_whatever_the_width():
+    # As many units as colours: the images are still not cut at 0.
+    network = nets.DeepConvDecoder(3, (16, 16, 3))
+    z = jnp.ones(4)
+    params = jax.jit(network.init)(jax.random.key(0, impl="rbg"), z)
+    last = {"kernel": jnp.zeros((3, 3, 3, 3)), "bias": jnp.float32([-1, 0, 1])}
+    params = {"params": {**params["params"], "_Conv_7": last}}
+    images = jax.jit(network.apply)(params, z)
+    np.testing.assert_array_equal(images, np.broadcast_to([-1, 0, 1], (16, 16, 3)))
+
+
+def count(network, *shape):
+    """Parameters of a network that sees arrays of this shape."""
+    params = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros(shape))
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def test_published_sizes_at_28_pixels():
+    """n = 324 latents and units, 3 colours, 7 x 7 pixels in the middle.
+
+    encoder 4x4  3 -> n    16*3*324+324     =     15,876
+            4x4  n -> 2n   16*324*648+648   =  3,359,880
+            7x7 2n -> 3n   49*648*972+972   = 30,863,916
+            3n -> 2n       972*648+648      =    630,504
+            2n -> 2n       648*648+648      =    420,552
+            2n -> mean and log-variance, n each: 420,552
+    decoder n -> n         324*324+324      =    105,300
+            n -> 2n        324*648+648      =    210,600
+            2n -> 3n       648*972+972      =    630,828
+            7x7 3n -> 2n   972*49*648+648   = 30,863,592
+            4x4 2n -> n    16*648*324+324   =  3,359,556
+            4x4  n -> 3    16*324*3+3       =     15,555
+    """
+    encoder = count(nets.ConvEncoder(324, 648), 28, 28, 3)
+    decoder = count(nets.ConvDecoder(324, (28, 28, 3)), 324)
+    assert encoder == 15_876 + 3_359_880 + 30_863_916 + 630_504 + 2 * 420_552
+    assert decoder == 105_300 + 210_600 + 630_828 + 30_863_592 + 3_359_556 + 15_555
+    assert encoder + decoder == 70_896_711
+
+
+def test_published_sizes_at_64_pixels():
+    # As above with n = 226, and 16 x 16 pixels in the middle.
+    n, area = 226, 16 * 16
+    encoder = count(nets.ConvEncoder(n, 2 * n), 64, 64, 3)
+    convolutions = (16 * 3 * n + n) + (16 * n * 2 * n + 2 * n)
+    dense = (area * 2 * n * 3 * n + 3 * n) + (3 * n * 2 * n + 2 * n)
+    heads = 2 * (2 * n * 2 * n + 2 * n)
+    assert encoder == convolutions + dense + heads
+    decoder = count(nets.ConvDecoder(n, (64, 64, 3)), n)
+    dense = (n * n + n) + (n * 2 * n + 2 * n) + (2 * n * 3 * n + 3 * n)
+    spread = area * 3 * n * 2 * n + 2 * n
+    convolutions = (16 * 2 * n * n + n) + (16 * n * 3 + 3)
+    assert decoder == dense + spread + convolutions
+    assert encoder + decoder == 161_375_529
+
+
+def test_published_sizes_at_128_pixels():
+    """n = 324 everywhere, 3 colours, 8 x 8 pixels in the middle.
+
+    4x4 and 3x3 n -> n     16*324*324+324 = 1,679,940 and 9*324*324+324 = 945,108
+    dense n -> n           324*324+324      =    105,300
+    8x8 n -> n             64*324*324+324   =  6,718,788
+    4x4 3 -> n             16*3*324+324     =     15,876
+    3x3 n -> 3             9*324*3+3        =      8,751
+    """
+    encoder = count(nets.DeepConvEncoder(324, 648), 128, 128, 3)
+    decoder = count(nets.DeepConvDecoder(324, (128, 128, 3)), 324)
+    # Two dense layers, and two heads of one.
+    body = 15_876 + 3 * 1_679_940 + 4 * 945_108 + 6_718_788
+    assert encoder == body + 2 * 105_300 + 2 * 105_300
+    body = 3 * 105_300 + 6_718_788 + 4 * 1_679_940 + 3 * 945_108
+    assert decoder == body + 8_751
+    assert encoder + decoder == 32_574_639

@@ -371,7 +371,7 @@ def _dataset(
 
 def _along(k: Int[Array, "*b"], amounts: Float[Array, "t"], names: int) -> Array:
     """Amounts `[*b, t, K]` of a transformation that goes on by itself."""
-    return amounts[:, None] * jax.nn.one_hot(k, names)[..., None, :]
+    return jnp.einsum("t,...k->...tk", amounts, jax.nn.one_hot(k, names))
 
 
 @jax.jit

@@ -1,0 +1,172 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+from jaxdis import linalg, train
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def hollow(n, seed=0):
+    """Zeros on the diagonal: nothing can be eliminated without changing rows."""
+    a = normal(n, n, seed=seed)
+    np.fill_diagonal(a, 0)
+    return a
+
+
+# The row order that elimination must find is no order of the diagonal.
+SHIFT = np.roll(np.diag([2.0, -3.0, 0.5, 1.0, -1.0]), 2, axis=0)
+MATRICES = {
+    "number": np.array([[-3.0]]),
+    "swap": np.array([[0.0, 2.0], [-5.0, 0.0]]),
+    "shift": SHIFT,
+    "hollow": hollow(7),
+    # Without pivoting, 1e-14 as a pivot loses everything.
+    "tiny pivot": np.array([[1e-14, 1.0, 2.0], [1.0, 1.0, 0.0], [3.0, -1.0, 1.0]]),
+    "symmetric": hollow(5) + hollow(5).T,
+    "large": hollow(40),
+}
+each_matrix = pytest.mark.parametrize("a", MATRICES.values(), ids=MATRICES)
+
+
+@each_matrix
+def test_log_abs_det_and_its_gradient(a):
+    # d log |det a| / d a_ij = (a^-1)_ji.
+    with jax.enable_x64(True):
+        value, gradient = jax.jit(jax.value_and_grad(linalg.log_abs_det))(
+            jnp.asarray(a)
+        )
+        expected = np.linalg.slogdet(a)[1]
+        np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(gradient, np.linalg.inv(a).T, rtol=1e-9, atol=1e-12)
+
+
+@each_matrix
+def test_log_abs_det_without_its_gradient(a):
+    with jax.enable_x64(True):
+        alone = jax.jit(linalg.log_abs_det)(jnp.asarray(a))
+        expected = np.linalg.slogdet(a)[1]
+        np.testing.assert_allclose(alone, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_forward_derivative_of_log_abs_det():
+    a, da = normal(2, 6, 6)
+    with jax.enable_x64(True):
+        derive = jax.jit(lambda a, da: jax.jvp(linalg.log_abs_det, (a,), (da,)))
+        _, slope = derive(*map(jnp.asarray, (a, da)))
+    # A central difference, whose error is of the order of step^2.
+    ahead, behind = (np.linalg.slogdet(a + s * da)[1] for s in (1e-5, -1e-5))
+    np.testing.assert_allclose(slope, (ahead - behind) / 2e-5, rtol=1e-6)
+
+
+@each_matrix
+def test_solve(a):
+    b = normal(len(a), 3, seed=1)
+    with jax.enable_x64(True):
+        x = jax.jit(linalg.solve)(jnp.asarray(a), jnp.asarray(b))
+    np.testing.assert_allclose(x, np.linalg.solve(a, b), rtol=1e-9, atol=1e-11)
+
+
+def test_float32():
+    a, b = np.float32(hollow(40)), np.float32(normal(40, 2, seed=1))
+    value, gradient = jax.jit(jax.value_and_grad(linalg.log_abs_det))(a)
+    x = jax.jit(linalg.solve)(a, b)
+    assert value.dtype == gradient.dtype == x.dtype == "float32"
+    a, b = np.float64(a), np.float64(b)
+    np.testing.assert_allclose(value, np.linalg.slogdet(a)[1], rtol=1e-5)
+    # The condition number, here 200, times the rounding of the entries.
+    assert np.linalg.cond(a) < 1000
+    np.testing.assert_allclose(gradient, np.linalg.inv(a).T, atol=1e-3)
+    np.testing.assert_allclose(a @ np.float64(x), b, atol=1e-3)
+
+
+def spectrum(eigenvalues):
+    """A symmetric matrix of these eigenvalues, and random eigenvectors."""
+    q = np.linalg.qr(normal(len(eigenvalues), len(eigenvalues)))[0]
+    return (q * np.asarray(eigenvalues)) @ q.T
+
+
+@pytest.mark.parametrize(
+    ("a", "definite"),
+    [
+        (np.array([[2.0]]), True),
+        (np.array([[-2.0]]), False),
+        (np.array([[0.0]]), False),
+        (spectrum([0.01, 1, 5]), True),
+        (spectrum([-0.01, 1, 5]), False),
+        (spectrum([-1, -2, 5]), False),  # of positive determinant
+        (spectrum([-1, -2, -3, -4]), False),
+        (spectrum(np.linspace(0.1, 2, 40)), True),
+        (spectrum(np.r_[-0.05, np.linspace(0.1, 2, 39)]), False),
+        # Positive on the diagonal is not enough, and not after a zero pivot.
+        (np.array([[1.0, 2.0], [2.0, 1.0]]), False),
+        (np.array([[0.0, 1.0], [1.0, 1.0]]), False),
+        (np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), False),
+        (np.array([[1.0, np.nan], [np.nan, 1.0]]), False),
+        (np.array([[np.nan, 0.0], [0.0, 1.0]]), False),
+    ],
+)
+def test_is_positive_definite(a, definite):
+    with jax.enable_x64(True):
+        answer = jax.jit(linalg.is_positive_definite)(jnp.asarray(a))
+    assert answer.dtype == bool
+    assert bool(answer) == definite
+    if np.isfinite(a).all():
+        assert definite == (np.linalg.eigvalsh(a).min() > 1e-14)
+
+
+def test_batches():
+    # Every matrix has pivots of its own.
+    a = np.stack(
+        [hollow(6, seed) for seed in range(5)] + [spectrum(np.arange(1.0, 7))] * 2
+    )
+    a[-1, 0, 0] = -1
+    b = normal(7, 6, 2)
+    with jax.enable_x64(True):
+
+        @jax.jit
+        @jax.vmap
+        def together(a, b):
+            value, gradient = jax.value_and_grad(linalg.log_abs_det)(a)
+            return value, gradient, linalg.solve(a, b), linalg.is_positive_definite(a)
+
+        value, gradient, x, definite = together(jnp.asarray(a), jnp.asarray(b))
+    np.testing.assert_allclose(value, np.linalg.slogdet(a)[1], rtol=1e-10)
+    inverse = np.linalg.inv(a)
+    np.testing.assert_allclose(gradient, inverse.swapaxes(1, 2), rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(x, np.linalg.solve(a, b), rtol=1e-9, atol=1e-11)
+    np.testing.assert_array_equal(definite, [False] * 5 + [True, False])
+
+
+@pytest.mark.parametrize(
+    "a", [np.zeros((2, 2)), np.ones((3, 3)), np.diag([0.0, 1, 2]), np.diag([1.0, 2, 0])]
+)
+def test_singular_matrices_have_no_finite_log_determinant(a):
+    assert not np.isfinite(jax.jit(linalg.log_abs_det)(jnp.float32(a)))
+
+
+def test_every_device_at_once():
+    # One program a device, as many as or more than there are cores.
+    mesh = train.seed_mesh(8)
+    assert mesh.size == 8
+    spec = PartitionSpec(*mesh.axis_names)
+    a = np.stack([hollow(40, seed) for seed in range(32)])
+
+    @jax.jit
+    @partial(jax.shard_map, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)
+    @jax.vmap
+    def spread(a):
+        return jax.value_and_grad(linalg.log_abs_det)(a)
+
+    with jax.enable_x64(True):
+        value, gradient = spread(jnp.asarray(a))
+        assert len(value.sharding.device_set) == 8
+    np.testing.assert_allclose(value, np.linalg.slogdet(a)[1], rtol=1e-10)
+    expected = np.linalg.inv(a).swapaxes(1, 2)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-7, atol=1e-9)
