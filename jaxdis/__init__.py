@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxdis import (
+        flows,
         gaussian,
         identifiability,
         losses,
@@ -30,6 +31,7 @@ __all__ = [
     "System",
     "TrainState",
     "evaluator",
+    "flows",
     "gaussian",
     "grid",
     "identifiability",

@@ -28,7 +28,7 @@ def _eliminate(
         pivot = jnp.arange(n) == chosen
         value = jnp.sum(jnp.where(pivot, entries, 0.0))
         row = jnp.sum(jnp.where(pivot[:, None], work, 0.0), 0) / value
-        work = work - jnp.outer(entries - pivot, row)
+        work = jnp.where(pivot[:, None], row[None], work - jnp.outer(entries, row))
         return work, used | pivot, log_det + jnp.log(jnp.abs(value))
 
     carry = (jnp.concatenate([a, b], 1), jnp.zeros(n, bool), jnp.zeros((), a.dtype))

@@ -156,13 +156,13 @@ def test_index_divergence_is_the_entropy_that_lacks(k):
     np.testing.assert_allclose(losses.index_kl(logits + 7), actual, atol=2e-6)
 
 
-@pytest.mark.parametrize("k", [2, 3, 7])
+@pytest.mark.parametrize("k", [2, 7])
 def test_index_divergence_at_its_ends(k):
-    uniform = jnp.full((2, k), 1.3)
+    uniform = np.full((2, k), 1.3, np.float32)
     np.testing.assert_allclose(losses.index_kl(uniform), 0, atol=1e-6)
     slope = jax.grad(lambda a: losses.index_kl(a).sum())(uniform)
     np.testing.assert_allclose(slope, 0, atol=1e-6)
     # A certain index, even where its rivals' probability is 0 in float32.
     for size in (50.0, 1e4):
-        certain = jnp.zeros(k).at[0].set(size)
+        certain = np.float32([size, *[0] * (k - 1)])
         assert float(losses.index_kl(certain)) == pytest.approx(np.log(k), rel=1e-6)

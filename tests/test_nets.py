@@ -1,5 +1,5 @@
 import re
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -261,30 +261,42 @@ NETWORKS = {
 each_network = pytest.mark.parametrize("name", NETWORKS)
 
 
+@cache
+def initial(name):
+    made, inside, *_ = NETWORKS[name]
+    # These keys compile faster.
+    return jax.jit(made().init)(jax.random.key(0, impl="rbg"), jnp.zeros(inside))
+
+
 @each_network
 def test_convolutional_network_against_scipy(name):
     made, inside, outside, oracle, _ = NETWORKS[name]
     x = np.float32(np.random.default_rng(0).normal(size=(2, 3, *inside)))
-    params = jax.jit(made().init)(jax.random.key(0, impl="rbg"), x[0, 0])
+    params = initial(name)
     layers = Layers(params)
     expected = oracle(layers, x.reshape(6, *inside))
     layers.done()
     assert expected.min() < 0  # the last layer is linear
-    for form in ("matmul", "lax"):
-        network = made(convolutions=form)
-        out = jax.jit(partial(nets.apply, network))(params, x)
-        # Any number of leading axes.
-        assert out.shape == (2, 3, *outside)
-        close_to_largest(out.reshape(6, *outside), expected)
-        single = jax.eval_shape(partial(nets.apply, network), params, x[0, 0])
-        assert single.shape == outside
+    run = jax.jit(partial(nets.apply, made(convolutions="matmul")))
+    out = run(params, x)
+    # Any number of leading axes.
+    assert out.shape == (2, 3, *outside)
+    close_to_largest(out.reshape(6, *outside), expected)
+    assert jax.eval_shape(run, params, x[0, 0]).shape == outside
+
+
+@each_network
+def test_form_of_the_convolutions_of_a_network(name):
+    made, inside, _, _, fan_ins = NETWORKS[name]
+    for form, convolutions in [("matmul", 0), ("lax", len(fan_ins["_Conv"]))]:
+        run = jax.jit(partial(nets.apply, made(convolutions=form)))
+        text = run.lower(initial(name), jnp.zeros(inside)).as_text()
+        assert text.count("stablehlo.convolution") == convolutions
 
 
 @each_network
 def test_initial_convolutional_weights(name):
-    made, inside, _, _, fan_ins = NETWORKS[name]
-    init = jax.jit(made().init)
-    params = init(jax.random.key(0, impl="rbg"), jnp.zeros(inside))["params"]
+    params, fan_ins = initial(name)["params"], NETWORKS[name][-1]
     names = [f"{kind}_{i}" for kind, rows in fan_ins.items() for i in range(len(rows))]
     assert sorted(names) == sorted(params)
     for kind, rows in fan_ins.items():
@@ -300,9 +312,9 @@ def test_last_layer_is_linear_whatever_the_width():
     # As many units as colours: the images are still not cut at 0.
     network = nets.DeepConvDecoder(3, (16, 16, 3))
     z = jnp.ones(4)
-    params = jax.jit(network.init)(jax.random.key(0, impl="rbg"), z)
-    last = {"kernel": jnp.zeros((3, 3, 3, 3)), "bias": jnp.float32([-1, 0, 1])}
-    params = {"params": {**params["params"], "_Conv_7": last}}
+    shapes = jax.eval_shape(network.init, jax.random.key(0), z)
+    params = jax.tree.map(lambda a: jnp.zeros(a.shape), shapes)
+    params["params"]["_Conv_7"]["bias"] = jnp.float32([-1, 0, 1])
     images = jax.jit(network.apply)(params, z)
     np.testing.assert_array_equal(images, np.broadcast_to([-1, 0, 1], (16, 16, 3)))
 

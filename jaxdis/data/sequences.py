@@ -11,9 +11,9 @@ Source: Song et al. 2023 (arXiv 2309.13167), section 4, and its released data.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,13 @@ BLOB_SPEED = 1.2  # pixels a step
 BLOB_ROWS = 20_000
 
 Name = Literal["digits", "mnist", "shapes3d", "falcor3d", "isaac3d", "blobs"]
+
+
+@cache
+def _with(f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+    """`partial(f, *static)`, the same for equal values: else a second data set of the
+    same kind would be traced again."""
+    return partial(f, *static)
 
 
 class Sequences(NamedTuple):
@@ -156,14 +163,20 @@ def make_spec(config: Config) -> Spec:
     Raises:
       ValueError: a field that is out of range or does not fit the others.
     """
+    _check_words(config)
     _check_numbers(config)
+    if config.held_out_classes and config.name not in ("digits", "mnist"):
+        raise ValueError(
+            f"data.held_out_classes must be empty: {config.name} has no classes, got "
+            f"{config.held_out_classes}"
+        )
     if config.name == "blobs":
         return Spec((config.size, config.size, 1), config.steps, ("right", "down"))
     if config.name in factors.SETS:
         known = factors.SETS[config.name]
         sizes = dict(zip(known.names, known.sizes, strict=True))
         short = {n: sizes[n] for n in known.moving if sizes[n] <= config.steps}
-        if short and config.sequence_rule == "sweep":
+        if short:
             raise ValueError(
                 f"data.steps is {config.steps}, which needs {config.steps + 1} values "
                 f"of every factor that moves; {config.name} has {short}; take at most "
@@ -176,19 +189,30 @@ def make_spec(config: Config) -> Spec:
     return Spec(shape, config.steps, config.transformations)
 
 
+def _check_words(config: Config) -> None:
+    for field, hint in get_type_hints(Config).items():
+        words, value = get_args(hint), getattr(config, field)
+        if get_origin(hint) is Literal and value not in words:
+            raise ValueError(f"data.{field} must be one of {words}, got {value!r}")
+
+
 def _check_numbers(config: Config) -> None:
     if config.steps < 1:
         raise ValueError(f"data.steps must be at least 1, got {config.steps}")
-    if not 0.0 < config.held_out < 0.5:
-        raise ValueError(
-            "data.held_out is the share of each of two held-out splits, in (0, .5); "
-            f"got {config.held_out}"
-        )
+    _check_share("data.held_out", config.held_out)
     for field in ("valid_rows", "test_rows", "fit_rows", "size"):
         if getattr(config, field) < 1:
             raise ValueError(
                 f"data.{field} must be at least 1, got {getattr(config, field)}"
             )
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0.0 < share < 0.5:
+        raise ValueError(
+            f"{name} is the share of each of two held-out splits, in (0, .5); got "
+            f"{share}"
+        )
 
 
 def _check_transformations(config: Config) -> None:
@@ -205,7 +229,7 @@ def _check_transformations(config: Config) -> None:
             f"{config.name!r} are grey: set data.colour to 'red', which puts them into "
             "the red channel, or leave 'hue' out"
         )
-    if config.steps >= CYCLE:
+    if "hue" in names and config.steps >= CYCLE:
         raise ValueError(
             f"data.steps must be below {CYCLE}, where a hue that turns by 20 degrees a "
             f"step is back where it began; got {config.steps}"
@@ -226,12 +250,12 @@ def load(config: Config) -> tuple[Spec, Dataset]:
         centres = rng.uniform(3.0, 6.0, (BLOB_ROWS, 2)).astype(np.float32)
         widths = rng.uniform(1.0, 1.8, BLOB_ROWS).astype(np.float32)
         shape = spec.shape[:2]
-        render = Partial(partial(_render_blob, shape), centres, widths)
+        render = Partial(_with(_render_blob, shape), centres, widths)
         labels = np.zeros(BLOB_ROWS, np.int32)
     else:
         pixels, labels = _still_images(config)
         form = transforms.transform_red if spec.shape[2] == 3 else transforms.transform
-        render = Partial(partial(_render_image, form, spec.names), jnp.asarray(pixels))
+        render = Partial(_with(_render_image, form, spec.names), jnp.asarray(pixels))
     seen, valid, test = _split(labels, config, rng)
     k = len(spec.names)
     train, *held_out = ([rows] * k for rows in (seen, valid, test))
@@ -265,11 +289,17 @@ def _split(
             f"data.held_out_classes must leave some of the classes "
             f"{sorted(set(labels.tolist()))}; got {config.held_out_classes}"
         )
-    n = max(1, int(config.held_out * len(order)))
-    train = order[2 * n :][~unseen[order[2 * n :]]]
-    if config.eval_split == "train":
-        return train, train, train
-    return train, order[:n], order[n : 2 * n]
+    train, valid, test = _shares(order, config.held_out)
+    train = train[~unseen[train]]
+    return (train,) * 3 if config.eval_split == "train" else (train, valid, test)
+
+
+def _shares(
+    order: np.ndarray, held_out: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shuffled rows as train, valid and test, the last two a share each."""
+    n = max(1, int(held_out * len(order)))
+    return order[2 * n :], order[:n], order[n : 2 * n]
 
 
 def _render_image(
@@ -326,13 +356,12 @@ def _factor_dataset(config: Config, spec: Spec, rng: np.random.Generator) -> Dat
         else:
             starts = flat[(flat // bases[name]) % sizes[name] == 0]
         starts = rng.permutation(starts)
-        m = max(1, int(config.held_out * len(starts)))
-        parts = [starts[2 * m :], starts[:m], starts[m : 2 * m]]
-        parts = [starts] * 3 if config.eval_split == "train" else parts
+        whole = config.eval_split == "train"
+        parts = (starts,) * 3 if whole else _shares(starts, config.held_out)
         for split, part in zip(splits, parts, strict=True):
             split.append(part)
     moving = tuple(bases[name] for name in spec.names)
-    render = Partial(partial(_render_factors, moving), jnp.asarray(found.images))
+    render = Partial(_with(_render_factors, moving), jnp.asarray(found.images))
     train, *held_out = splits
     radix = [(bases[name], sizes[name]) for name in spec.names]
     new = np.zeros(n, bool)
@@ -364,7 +393,7 @@ def _dataset(
     )
     counts = np.array([len(s) for s in train])
     padded = np.stack([np.resize(s, counts.max()) for s in train])
-    draw = Partial(partial(_draw, config.index_per, spec.steps))
+    draw = Partial(_with(_draw, config.index_per, spec.steps))
     source = Source(render, jnp.asarray(padded), jnp.asarray(counts), draw)
     return Dataset(source, valid, test)
 
@@ -412,9 +441,11 @@ def _held_out(
         beyond = _frames(render, at, _along(k, more, names))
     if names > 1:
         other = (k + 1 + jnp.asarray(turn % (names - 1))) % names
-        if radix is not None:  # the second factor, too, starts at its first value
+        if radix is not None:  # both factors start at their first value
             base, size = np.array(radix)[np.asarray(other)].T
-            at = jnp.asarray(first - (first // base % size) * base)
+            own, own_size = np.array(radix)[np.asarray(k)].T
+            values = first // base % size * base + first // own % own_size * own
+            at = jnp.asarray(first - values)
         half = steps // 2
         both = _along(k, times, names) + _along(other, times, names)
         before, after = jnp.minimum(times, half), jnp.maximum(times - half, 0)
@@ -444,7 +475,7 @@ def sampler(source: Source, batch: int) -> Callable[[PRNGKey], Sequences]:
     """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
-    return Partial(partial(_draw_batch, batch), source)
+    return Partial(_with(_draw_batch, batch), source)
 
 
 def _draw_batch(batch: int, source: Source, key: PRNGKey) -> Sequences:
@@ -479,6 +510,7 @@ def from_frames(
       ValueError: sequences of mixed lengths or sizes, values out of range, an index
         without a name or a transformation without enough sequences.
     """
+    _check_share("held_out", held_out)
     lengths = sorted({np.shape(f)[0] for f in frames if np.ndim(f)})
     if len(lengths) > 1:
         raise ValueError(
@@ -511,10 +543,7 @@ def from_frames(
     splits: tuple[list[np.ndarray], ...] = ([], [], [])
     for i in range(len(names)):
         starts = rng.permutation(np.flatnonzero(index == i))
-        m = max(1, int(held_out * len(starts)))
-        for split, part in zip(
-            splits, (starts[2 * m :], starts[:m], starts[m : 2 * m]), strict=True
-        ):
+        for split, part in zip(splits, _shares(starts, held_out), strict=True):
             split.append(part)
     spec = Spec(stacked.shape[2:], stacked.shape[1] - 1, tuple(names))
     rows = [sum(map(len, split)) for split in splits]

@@ -259,11 +259,10 @@ def _networks(config: Config, spec: Spec) -> _Networks:
     n, w, form = config.z_dim, config.width, config.precision
     k = len(spec.names)
     if config.vae == "mlp":
-        pixels = spec.shape[0] * spec.shape[1] * spec.shape[2]
         hidden = (w, w)
         return _Networks(
             nets.MLP(hidden, 2 * n, form, slope=0.0),
-            nets.MLP(hidden, pixels, form, slope=0.0),
+            nets.PixelDecoder(hidden, spec.shape, form),
             nets.MLP(hidden, k, form, slope=0.0),
         )
     conv = config.convolutions
@@ -345,8 +344,7 @@ def decode(
     params: ModelParams, config: Config, spec: Spec, z: Float[Array, "*b n"]
 ) -> Float[Array, "*b h w c"]:
     """Logits of the pixels."""
-    logits = nets.apply(_networks(config, spec).decoder, params.decoder, z)
-    return logits.reshape(*z.shape[:-1], *spec.shape)
+    return nets.apply(_networks(config, spec).decoder, params.decoder, z)
 
 
 def index_logits(

@@ -13,8 +13,6 @@ from jaxdis.kernels import potential_flow
 NETS, BATCH = 2, 5
 GAINS = np.array([1.0, 3.0, 6.0])
 TIMES = np.array([0.0, 1.0, 2.0, 8.0])
-# Latents and hidden units: the smallest; as many; more; fewer.
-SIZES = [(4, 4), (6, 11), (10, 3)]
 HEADS = ["linear", "tanh"]
 
 # Of float32 and each gain: an error of eps |x| before a tanh is one of 2 eps |x| in its
@@ -127,8 +125,14 @@ def assert_close(actual, expected, tolerance):
         assert (error <= tolerance * size).all(), error / size
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize(("n", "hidden"), SIZES)
+@pytest.mark.parametrize(
+    ("n", "hidden", "head"),
+    # As many latents as hidden units, fewer, and more.
+    [
+        *((*sizes, head) for sizes in [(4, 4), (6, 11)] for head in HEADS),
+        (10, 3, "tanh"),
+    ],
+)
 def test_closed_forms_against_autodiff(n, hidden, head):
     params, z, v = draw(n, hidden)
     params = scaled(params)
@@ -169,17 +173,17 @@ def test_less_may_be_asked(head):
     assert_close(value, everything.value, 1e-6)
 
 
-@pytest.mark.parametrize("bias", ["b1", "b2", "b3"])
-def test_saturated_layers_keep_their_digits(bias):
+def test_saturated_layers_keep_their_digits():
     # 1 - tanh(9)^2 = 6e-8, one unit in the last place of the float32 below 1.
     exact = 1 - np.tanh(9.0) ** 2
     assert abs((1 - jnp.tanh(jnp.float32(9)) ** 2) / exact - 1) > 0.02
     params, z, v = draw(6, 5)
-    far = np.float32([9, -9]).reshape(-1, *[1] * (getattr(params, bias).ndim - 1))
-    params = params._replace(**{bias: 0 * getattr(params, bias) + far})
+    far = np.float32([9, -9])[:, None] * np.ones((NETS, 5), np.float32)
+    saturated = [{"b1": far}, {"b2": far}, {"b3": far[:, 0]}]
+    params = [params._replace(**layer) for layer in saturated]
+    params = jax.tree.map(lambda *layers: np.stack(layers), *params)
     t = np.float32(1.0)
 
-    @jax.jit
     def slopes(params, t, z, v):
         def along(z):
             found = by_formula(params, t, z, v, "tanh")
@@ -188,14 +192,16 @@ def test_saturated_layers_keep_their_digits(bias):
         reverse, found = jax.jacrev(along, has_aux=True)(z)
         return found[0][1:], found[1:], reverse
 
-    @jax.jit
     def expected(params, t, z, v):
         found = by_autodiff(params, t, z, v, "tanh")
         return found[0][1:], found[1:], found[0].product
 
+    def each_layer(function):
+        return jax.jit(jax.vmap(function, (0, None, None, None)))
+
     with jax.enable_x64(True):
-        exact = expected(*as_float64((params, t, z, v)))
-    assert_close(slopes(params, t, z, v), exact, 2e-5)
+        exact = each_layer(expected)(*as_float64((params, t, z, v)))
+    assert_close(each_layer(slopes)(params, t, z, v), exact, 2e-5)
 
 
 def test_clock_of_many_times():
