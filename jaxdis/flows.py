@@ -98,7 +98,7 @@ def estimated_log_det(
 
 def mix(y: Float[Array, "b k"], per_potential: Float[Array, "k b *n"]) -> Array:
     """`sum_k y_bk a_kb`."""
-    return jnp.einsum("bk,kb...->b...", y, per_potential)
+    return jnp.einsum("bk,kb...->b...", y, per_potential, precision="highest")
 
 
 def hessian(

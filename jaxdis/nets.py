@@ -349,11 +349,11 @@ class DeepConvDecoder(nn.Module):
         x = z.reshape(-1, z.shape[-1])
         for _ in range(3):
             x = nn.relu(_dense(x, w, precision))
-        x = nn.relu(_Spread((height // 16, width // 16, w), precision)(x))
+        x = _Spread((height // 16, width // 16, w), precision)(x)
         for units in (w, w, w, channels):
+            x = nn.relu(x)
             x = nn.relu(_Conv(w, 4, forms.double, precision, transposed=True)(x))
             x = _Conv(units, 3, forms.smooth, precision, transposed=True)(x)
-            x = nn.relu(x) if units == w else x
         return x.reshape(*batch, *self.shape)
 
 
