@@ -1,6 +1,5 @@
 """Encoders and decoders. The only file that imports flax."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias, cast
 
@@ -52,36 +51,6 @@ class MLP(nn.Module):
         for width in self.hidden:
             x = nn.leaky_relu(_dense(x, width, self.precision), self.slope)
         return _dense(x, self.out, self.precision)
-
-
-class PixelDecoder(nn.Module):
-    """A ReLU network whose output is an image, its colours mixed as a whole.
-
-    `y = maps (I + mix)`: maps `[h w, c]` and a matrix `[c, c]` for all pixels, both
-    linear in the last hidden layer. Every image can be had without the mixture; with
-    it, a colour that was seen at some pixels is known at all of them.
-
-    Attributes:
-      hidden: widths of the hidden layers.
-      shape: `(height, width, channels)` of an image.
-      precision: of the matrix products.
-    """
-
-    hidden: Sequence[int]
-    shape: tuple[int, int, int]
-    precision: str = "highest"
-
-    @nn.compact
-    def __call__(self, z: Float[Array, "*b n"]) -> Float[Array, "*b h w c"]:
-        batch, channels = z.shape[:-1], self.shape[-1]
-        for width in self.hidden:
-            z = nn.relu(_dense(z, width, self.precision))
-        maps = _dense(z, math.prod(self.shape), self.precision)
-        maps = maps.reshape(*batch, -1, channels)
-        mix = _dense(z, channels**2, self.precision)
-        mix = mix.reshape(*batch, channels, channels)
-        mixed = jnp.einsum("...pc,...cd->...pd", maps, mix, precision=self.precision)
-        return (maps + mixed).reshape(*batch, *self.shape)
 
 
 def halve(

@@ -16,7 +16,9 @@ HEAVY = (
 
 
 def test_import_stays_light():
-    modules = "jaxdis, jaxdis.systems.mechanism_sparsity, jaxdis.systems.flow_factorized"
+    modules = (
+        "jaxdis, jaxdis.systems.mechanism_sparsity, jaxdis.systems.flow_factorized"
+    )
     code = (
         f"import sys, {modules}\n"
         f"print([m for m in {HEAVY!r} if m in sys.modules])\n"

@@ -465,8 +465,8 @@ def numbered(x):
 @functools.cache
 def factor_data(rule, eval_split="heldout", moving=MINI.moving):
     config = Config(
-        name="falcor3d", directory="anywhere", steps=2, sequence_rule=rule, held_out=0.3,
-        eval_split=eval_split, valid_rows=18, test_rows=18, fit_rows=9,
+        name="falcor3d", directory="anywhere", steps=2, sequence_rule=rule,
+        held_out=0.3, eval_split=eval_split, valid_rows=18, test_rows=18, fit_rows=9,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(factors.SETS, "falcor3d", MINI._replace(moving=moving))

@@ -449,3 +449,41 @@ def test_released_sizes_have_the_parameters_of_the_layer_table():
     assert round(count(params.encoder) / 1e6 + count(params.decoder) / 1e6, 1) == 70.9
     assert count(params.potentials) == count(params.forces) == 3 * 421_525
     assert isinstance(ff._networks(preset.config, spec).encoder, nets.ConvEncoder)
+
+
+def test_sequences_of_ones_own_are_trained_on_and_scored(blobs):
+    """Without pairs and longer sequences, of which nobody knows the truth."""
+    _, data = blobs
+    given = ff.sampler(data.train, 24)(jax.random.key(0))
+    spec, own = sequences.from_frames(given.x, given.k, ["across", "down"])
+    assert spec == sequences.Spec((8, 8, 1), 4, ("across", "down"))
+    result, _ = run((spec, own), TINY, steps=5, chunk=5)
+    figures = train.evaluator(ff.make(TINY, spec), own.test, train.seed_keys(2))(
+        result.rows.state
+    )
+    assert np.isfinite(figures["equivariance_error_down"]).all()
+    assert not any("superposed" in name or "longer" in name for name in figures)
+
+
+def test_released_figure_adds_what_the_bound_subtracts(blobs):
+    spec, data = blobs
+    config = VARIANTS["released"]
+    state = flat_state(blobs, config)
+    figures = reported(config, spec, state, data.test)
+    # Nothing moves: log q = log N(z_0; mean, var), and the prior's density has lost
+    # n log(1 + h) a step, h = 1 / (1 + 1e-5) for scales of 1, n = 4.
+    rows = np.arange(len(data.test.k))
+    mean, log_var = ff.posterior(state.params, config, spec, data.test.x[:, 0])
+    eps = jax.random.normal(
+        jax.random.split(jax.random.key(1))[0], (len(rows), ff.IWAE_SAMPLES, 4)
+    )[:, 0]
+    z = mean + jnp.exp(0.5 * log_var) * eps
+    log_q = jax.scipy.stats.norm.logpdf(z, mean, jnp.exp(0.5 * log_var)).sum(-1)
+    log_p = jax.scipy.stats.norm.logpdf(z).sum(-1)
+    x_hat = jax.nn.sigmoid(ff.decode(state.params, config, spec, z))
+    steps = np.arange(1, 4)  # t = 1 .. T - 1
+    x = data.test.x[:, 1:4]
+    log_x = -0.5 * ((x - x_hat[:, None]) ** 2 + np.log(2 * np.pi)).sum((-3, -2, -1))
+    spread = 4 * steps * np.log(2.0)
+    expected = (log_x - (log_p[:, None] - spread[None]) + log_q[:, None]).mean()
+    np.testing.assert_allclose(figures["released_loglik"], expected, rtol=1e-4)
