@@ -1079,9 +1079,9 @@ _TOY = Preset(
 )
 
 _DIGITS = Preset(
-    config=replace(EXACT, z_dim=12, vae="mlp", width=256, potential_width=32, batch=16),
+    config=replace(EXACT, z_dim=32, vae="mlp", width=256, batch=32),
     data=sequences.Config(held_out_classes=(9,)),
-    steps=14_000,
+    steps=9_000,
     hyper={"learning_rate": 1e-3, "temperature_rate": 1e-3},
     source="this library",
     cost="?",
