@@ -306,9 +306,16 @@ class Experiment(NamedTuple):
 
 
 def prepare(job: Job) -> Experiment:
-    """Draws the data and lays out the rows."""
+    """Draws the data and lays out the rows.
+
+    Raises:
+      UsageError: the data are not where the command says, or damaged.
+    """
     options, module = job.options, job.module
-    spec, data = module.load(options.data)
+    try:
+        spec, data = module.load(options.data)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     seeds = train.seed_keys(options.seeds, options.first_seed)
     keys, hyper, points = train.grid(seeds, module.Hyper(**job.identity["hyper"]))
     return Experiment(
@@ -513,9 +520,10 @@ def train_command(args: Sequence[str]) -> int:
     began = time.perf_counter()
     train.use_all_cores()
     job = parse_train(args)
+    # Data that cannot be read must not leave a directory behind.
+    experiment = prepare(job)
     open_directory(job)
     console.print(f"[bold]{job.name}[/bold]: {job.options.seeds} seeds into {job.out}")
-    experiment = prepare(job)
     result = run_experiment(experiment)
     if result.step < job.options.steps:
         again = _command(job)

@@ -19,6 +19,7 @@ TINY = [
     "--config.batch", "16", "--data.samples", "500",
 ]  # fmt: skip
 NAME = "mechanism_sparsity/quickstart"
+FLOW = "flow_factorized/quickstart"
 
 
 def jaxdis(monkeypatch, *args):
@@ -164,6 +165,25 @@ def test_grid_has_one_list_of_seeds_per_point(tmp_path, monkeypatch):
     assert len(lines(out)) == 3 * 2 * 2
 
 
+def test_sequences_are_trained_on_scored_and_drawn(tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    tiny = [
+        "--seeds", "2", "--steps", "4", "--chunk", "2", "--config.batch", "4",
+        "--config.z-dim", "4", "--config.width", "8", "--data.valid-rows", "4",
+        "--data.test-rows", "6", "--data.fit-rows", "4",
+    ]  # fmt: skip
+    command = ["train", "flow_factorized/toy", *tiny, "--out", out]
+    assert jaxdis(monkeypatch, *command) == 0
+    found = results(out)
+    assert found["spec"]["names"] == ["right", "down"]
+    for name in ("equivariance_error_right", "elbo", "hj_residual"):
+        seeds = found["metrics"][name]
+        np.testing.assert_allclose(found["mean"][name], np.mean(seeds), rtol=1e-5)
+        np.testing.assert_allclose(found["std"][name], np.std(seeds), rtol=1e-4)
+    names = {p.name for p in out.iterdir()}
+    assert {"steps.png", "traversals.gif", "superposed.png", "switched.png"} <= names
+
+
 def test_report_compares_runs(finished, tmp_path, monkeypatch):
     out, other = tmp_path / "both.html", tmp_path / "other"
     shutil.copytree(finished, other)
@@ -208,6 +228,12 @@ def test_list_names_every_preset(monkeypatch, capsys):
         (["train", NAME, "--resume"], "--resume needs --out"),
         (["train", NAME, "--resume", "--out", "no/run"], "holds no run"),
         (["report", "no/run"], "no/run"),
+        (["train", FLOW, "--config.z-dim", "7"], "latent size must be even"),
+        (["train", FLOW, "--data.steps", "18"], "data.steps must be below 18"),
+        (["train", FLOW, "--data.colour", "none"], "set data.colour to 'red'"),
+        (["train", FLOW, "--data.held-out-classes", "11"], "data.held_out_classes"),
+        (["train", "flow_factorized/MNIST", "--data.directory", "nowhere"], "nowhere"),
+        (["train", "flow_factorized/Isaac3D"], "data.directory must name the folder"),
         (["list", "everything"], "list takes no arguments"),
     ],
 )

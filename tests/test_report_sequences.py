@@ -168,7 +168,7 @@ def test_page_says_what_the_pictures_show(tmp_path):
         "ELBO ↑",
         "IWAE ↑",
         "HJ residual ↓",
-        "Released likelihood figure",
+        "ELBO with the released sign",
         "Equivariance error, scale ↓",
         "Equivariance error, wall hue ↓",
         "Static error, scale",

@@ -16,7 +16,8 @@ TITLES = {
     "iwae": "IWAE ↑",
     "hj_residual": "HJ residual ↓",
     "index_accuracy": "Index accuracy ↑",
-    "compat_loglik": "Released likelihood figure",
+    "compat_loglik": "ELBO with the released sign",
+    "released_loglik": "Released likelihood figure",
     "loss": "Training loss ↓",
     "r_con_t": "R_con, transposed",
 }
