@@ -1159,7 +1159,8 @@ PRESETS: dict[str, Preset] = {
     # The reference without a flow: the same VAE on the same frames.
     "quickstart_vae": _DIGITS._replace(
         config=replace(_DIGITS.config, supervision="none"),
-        expects="?",
+        cost="16 min for 4 seeds on 2 busy cores",
+        expects="error 328 with linear steps, not moved 1295",
         scores=("equivariance_error", "static_error", "elbo"),
     ),
     # A blob that moves along one of two axes.
