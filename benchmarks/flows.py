@@ -125,5 +125,5 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    # One device: the ratio of many seeds to one is to be the program's, not the cores'.
+    train.use_all_cores()  # as a run does
     main(sys.argv[1] if len(sys.argv) > 1 else "quickstart")
