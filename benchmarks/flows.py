@@ -4,7 +4,8 @@ Steady state of the training step: the first chunk and compilation are not in th
 "seeds" trains 1 to 8 seeds in one program: the quickstart, and the same with small
 convolutions, as slices and matrix products and as grouped convolutions. "log-dets" is
 one seed of the quickstart with each log-determinant. FLOP are XLA's own count for one
-step, against a float32 matrix product in the same run.
+step, which takes the body of a loop, here the flow's T steps, once; the ceiling is a
+float32 matrix product in the same run.
 
     python -m benchmarks.flows            # two CPU cores: 5 minutes
     python -m benchmarks.flows MNIST      # a preset at its published size, on a GPU
