@@ -7,7 +7,7 @@ stays a Gaussian, whose variance is known in closed form.
 Source: Song et al. 2023, "Flow Factorized Representation Learning" (arXiv 2309.13167).
 """
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from jaxdis.kernels.potential_flow import Clock, Head, Potentials
 from jaxdis.types import PRNGKey
 
 LogDet: TypeAlias = Literal["rowsum", "hutch_diag", "series", "exact"]
-LOG_DETS: tuple[LogDet, ...] = ("rowsum", "hutch_diag", "series", "exact")
+LOG_DETS: tuple[LogDet, ...] = get_args(LogDet)
 
 
 class Flow(NamedTuple):

@@ -77,7 +77,7 @@ class Config:
       index_width: as `width`, of the network that infers the transformation from all
         frames; 0 for the same.
       potential_width: hidden units of the potentials; 0 for z_dim.
-      log_det: log |det(I + H)| of a step, a key of `flows.LOG_DETS`.
+      log_det: log |det(I + H)| of a step, one of `flows.LOG_DETS`.
       kl: divergence from the prior along the path: "density", from a prior that
         diffuses at a learned rate; "softmax_dims", as released, between softmaxes of
         per-dimension densities, the prior's with a free scale for every transformation
@@ -104,12 +104,12 @@ class Config:
     depth: int = 2
     index_width: int = 0
     potential_width: int = 0
-    log_det: Literal["rowsum", "hutch_diag", "series", "exact"] = "hutch_diag"
+    log_det: flows.LogDet = "hutch_diag"
     kl: Literal["density", "softmax_dims"] = "density"
     prior_gradient: Literal["fresh", "accumulate"] = "fresh"
     hj: Literal["sample", "batch"] = "sample"
     ic: Literal["all_k", "last_k", "off"] = "all_k"
-    head: Literal["linear", "tanh"] = "linear"
+    head: potential_flow.Head = "linear"
     clock: Literal["end", "start"] = "end"
     index_loss: Literal["uniform_kl", "batch_consistency", "true_label"] = "uniform_kl"
     convolutions: Literal["matmul", "lax"] = "matmul"
@@ -955,19 +955,7 @@ def report(
     figures |= _error_figures(spec, data, scores.error, "equivariance_error")
     figures |= _error_figures(spec, data, scores.static, "static_error")
     if scores.pairs is not None:
-        pairs = scores.pairs
-        by_pair = _by_pair(spec, data, [pairs.superposed, pairs.first, pairs.second])
-        both, alone = by_pair[0], by_pair[1:].min(0)
-        figures |= {
-            "superposed_error": jnp.nanmean(both),
-            "superposed_alone": jnp.nanmean(alone),
-            "superposed_worst": jnp.nanmax(both / alone),
-            "superposed_by_pair": by_pair,
-            "superposed_static": pairs.still.mean(),
-            "switched_error": pairs.switched.mean(),
-            "switched_restarted": pairs.restarted.mean(),
-            "switched_static": pairs.switched_still.mean(),
-        }
+        figures |= _pair_figures(spec, data, scores.pairs)
     figures |= {
         "elbo": scores.elbo[:, 1:].mean(),
         "elbo_start": scores.elbo[:, 0].mean(),
@@ -982,36 +970,55 @@ def report(
         diffusion = jax.nn.softplus(params.prior)[match]
         for i, name in enumerate(spec.names):
             figures[f"diffusion_{name}"] = diffusion[i]
-    return figures | _pictures(spec, data, scores)
+    return figures | _pictures(spec, data, scores.error, scores.static, scores.frames)
 
 
-def _pictures(spec: Spec, data: HeldOut, scores: _Scores) -> Metrics:
-    """Arrays that the figures are made of."""
+def _pictures(
+    spec: Spec,
+    data: HeldOut,
+    error: Float[Array, "r t"],
+    static: Float[Array, "r t"],
+    frames: Float[Array, "r t h w c"],
+) -> Metrics:
+    """Arrays that the figures of single transformations are made of."""
     k = len(spec.names)
     images = min(SHOWN_IMAGES, len(data.k) // k)
 
     def grid(frames: Array) -> Float[Array, "m k t h w c"]:
         return frames[: images * k].reshape(images, k, *frames.shape[1:])
 
-    arrays = {
-        "error_by_step": _by_name(spec, data, scores.error),
-        "static_by_step": _by_name(spec, data, scores.static),
+    return {
+        "error_by_step": _by_name(spec, data, error),
+        "static_by_step": _by_name(spec, data, static),
         "true_frames": grid(data.x),
-        "flow_frames": grid(scores.frames),
+        "flow_frames": grid(frames),
     }
-    if scores.pairs is not None:
-        assert data.other is not None
-        assert data.superposed is not None
-        assert data.switched is not None
-        shown = min(SHOWN_PAIRS, k * (k - 1), len(data.k))
-        arrays |= {
-            "true_pairs": jnp.stack([data.k, data.other], 1)[:shown],
-            "true_superposed": data.superposed[:shown],
-            "superposed": scores.pairs.superposed_frames[:shown],
-            "true_switched": data.switched[:shown],
-            "switched": scores.pairs.switched_frames[:shown],
-        }
-    return arrays
+
+
+def _pair_figures(spec: Spec, data: HeldOut, pairs: _PairScores) -> Metrics:
+    """Scores of two transformations at once and in turn, and the frames of some."""
+    assert data.other is not None
+    assert data.superposed is not None
+    assert data.switched is not None
+    k = len(spec.names)
+    by_pair = _by_pair(spec, data, [pairs.superposed, pairs.first, pairs.second])
+    both, alone = by_pair[0], by_pair[1:].min(0)
+    shown = min(SHOWN_PAIRS, k * (k - 1), len(data.k))
+    return {
+        "superposed_error": jnp.nanmean(both),
+        "superposed_alone": jnp.nanmean(alone),
+        "superposed_worst": jnp.nanmax(both / alone),
+        "superposed_by_pair": by_pair,
+        "superposed_static": pairs.still.mean(),
+        "switched_error": pairs.switched.mean(),
+        "switched_restarted": pairs.restarted.mean(),
+        "switched_static": pairs.switched_still.mean(),
+        "true_pairs": jnp.stack([data.k, data.other], 1)[:shown],
+        "true_superposed": data.superposed[:shown],
+        "superposed": pairs.superposed_frames[:shown],
+        "true_switched": data.switched[:shown],
+        "switched": pairs.switched_frames[:shown],
+    }
 
 
 def _report_plain(
@@ -1057,14 +1064,7 @@ def _report_plain(
     figures = _error_figures(spec, data, moved, "equivariance_error")
     figures |= _error_figures(spec, data, still, "static_error")
     figures |= {"elbo": elbo[:, 1:].mean(), "elbo_start": elbo[:, 0].mean()}
-    images = min(SHOWN_IMAGES, len(data.k) // k)
-    grid = (images, k, *data.x.shape[1:])
-    return figures | {
-        "error_by_step": _by_name(spec, data, moved),
-        "static_by_step": _by_name(spec, data, still),
-        "true_frames": data.x[: images * k].reshape(grid),
-        "flow_frames": frames[: images * k].reshape(grid),
-    }
+    return figures | _pictures(spec, data, moved, still, frames)
 
 
 # Measured on two CPU cores.
