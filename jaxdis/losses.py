@@ -87,3 +87,42 @@ def index_kl(logits: Float[Array, "*b k"]) -> Float[Array, "*b"]:
     """KL of a softmax over k indices from the uniform law: `log K - H(q)`, in nats."""
     log_q = jax.nn.log_softmax(logits)
     return jnp.sum(jnp.exp(log_q) * log_q, -1) + jnp.log(logits.shape[-1])
+
+
+def feature_usage(
+    weights: Float[Array, "t m c"], floor: Scalar = 0.0, axis_name: str | None = None
+) -> Float[Array, "m"]:
+    """How much the heads of all tasks use a feature: `a_m = floor + mean_tc |w_tmc|`.
+
+    Args:
+      weights: heads of t tasks on m features with c outputs.
+      floor: added to each, so that log a stays finite and a feature that was dropped
+        can come back.
+      axis_name: a mapped axis over which the tasks are spread.
+    """
+    # The derivative of |0| is 0 here, not 1 as that of `abs`.
+    size = weights * jax.lax.stop_gradient(jnp.sign(weights))
+    usage = size.mean((0, 2))
+    return floor + (usage if axis_name is None else jax.lax.pmean(usage, axis_name))
+
+
+def feature_sharing(usage: Float[Array, "m"]) -> Float[Array, ""]:
+    """Entropy of the features' shares, `H(p) = -sum_m p_m log p_m`, in nats.
+
+    p = a / sum(a) with positive usages a. Small H is weight concentrated on few
+    features over all tasks: tasks reuse them.
+
+    Source: Fumero et al. 2023 (arXiv 2304.07939), the sharing term; the formula is our
+      reading of it.
+    """
+    share = usage / usage.sum()
+    return -jnp.sum(share * jnp.log(share))
+
+
+def sharing_price(usage: Float[Array, "m"]) -> Float[Array, "m"]:
+    """`dH / da_m = (-log p_m - H) / A`, A = sum(a): what using a feature more costs.
+
+    Negative for features with p_m > e^-H, positive for rarer ones.
+    """
+    total = usage.sum()
+    return (-jnp.log(usage / total) - feature_sharing(usage)) / total
