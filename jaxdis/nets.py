@@ -1,7 +1,7 @@
 """Encoders and decoders. The only file that imports flax."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeAlias, cast
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxdis.types import Params
 
 LEAKY_SLOPE = 0.2
 _Pairs: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+Weights: TypeAlias = Literal["uniform", "he_normal"]
 
 
 def uniform_fan_in(fan_in: int) -> nn.initializers.Initializer:
@@ -24,33 +25,70 @@ def uniform_fan_in(fan_in: int) -> nn.initializers.Initializer:
     return initialise
 
 
-def _dense(x: Array, out: int, precision: str) -> Array:
+def he_normal(fan_in: int) -> nn.initializers.Initializer:
+    """N(0, 2 / fan_in), which keeps the second moment through ReLU layers."""
+    return nn.initializers.normal((2 / fan_in) ** 0.5)
+
+
+def _initialisers(
+    weights: Weights, fan_in: int
+) -> tuple[nn.initializers.Initializer, nn.initializers.Initializer]:
+    """Of a layer's weights and of its biases."""
+    if weights == "uniform":
+        return uniform_fan_in(fan_in), uniform_fan_in(fan_in)
+    if weights == "he_normal":
+        return he_normal(fan_in), nn.initializers.zeros
+    raise ValueError(f"weights must be 'uniform' or 'he_normal', got {weights!r}")
+
+
+def _dense(
+    x: Array,
+    out: int,
+    precision: str,
+    weights: Weights = "uniform",
+    bias: bool = True,
+) -> Array:
     """A dense layer of the module that calls it."""
-    init = uniform_fan_in(x.shape[-1])
-    layer = nn.Dense(out, precision=precision, kernel_init=init, bias_init=init)
+    kernel_init, bias_init = _initialisers(weights, x.shape[-1])
+    layer = nn.Dense(
+        out,
+        use_bias=bias,
+        precision=precision,
+        kernel_init=kernel_init,
+        bias_init=bias_init,
+    )
     return cast(Array, layer(x))
 
 
 class MLP(nn.Module):
-    """Leaky-ReLU network with a linear output and biases everywhere.
+    """Leaky-ReLU network with a linear output.
 
     Attributes:
       hidden: widths of the hidden layers.
       out: output size.
       precision: of the matrix products, a `jax.lax.Precision` name.
       slope: of the leaky ReLU; 0 is the ReLU.
+      weights: initial weights and biases: "uniform", all U(+-1/sqrt(fan_in)), or
+        "he_normal", N(0, 2 / fan_in) and 0.
+      final_bias: whether the last layer has a bias; all others do.
+
+    Raises:
+      ValueError: no such `weights`.
     """
 
     hidden: Sequence[int]
     out: int
     precision: str = "highest"
     slope: float = LEAKY_SLOPE
+    weights: Weights = "uniform"
+    final_bias: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
         for width in self.hidden:
-            x = nn.leaky_relu(_dense(x, width, self.precision), self.slope)
-        return _dense(x, self.out, self.precision)
+            x = _dense(x, width, self.precision, self.weights)
+            x = nn.leaky_relu(x, self.slope)
+        return _dense(x, self.out, self.precision, self.weights, self.final_bias)
 
 
 def halve(
@@ -125,6 +163,20 @@ def smooth(
     return cast(Array, sum(products))
 
 
+def merge(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "2 2 c o"], precision: str
+) -> Float[Array, "b h/2 w/2 o"]:
+    """Convolution 2 x 2 with stride 2 and no padding, as one matrix product.
+
+    `out[h, w] = sum x[2h + i, 2w + j] kernel[i, j]`: the blocks do not overlap.
+    """
+    b, h, w, c = x.shape
+    blocks = x.reshape(b, h // 2, 2, w // 2, 2, c).swapaxes(2, 3)
+    blocks = blocks.reshape(b, h // 2, w // 2, 4 * c)
+    taps = kernel.reshape(4 * c, -1)
+    return jnp.einsum("bhwc,co->bhwo", blocks, taps, precision=precision)
+
+
 def _lax_halve(x: Array, kernel: Array, precision: str) -> Array:
     return _lax_conv(x, kernel, precision, window_strides=(2, 2), padding=1)
 
@@ -138,6 +190,10 @@ def _lax_double(x: Array, kernel: Array, precision: str) -> Array:
 
 def _lax_smooth(x: Array, kernel: Array, precision: str) -> Array:
     return _lax_conv(x, kernel, precision, window_strides=(1, 1), padding=1)
+
+
+def _lax_merge(x: Array, kernel: Array, precision: str) -> Array:
+    return _lax_conv(x, kernel, precision, window_strides=(2, 2), padding=0)
 
 
 def _lax_conv(
@@ -160,35 +216,41 @@ def _lax_conv(
 
 
 class Convolutions(NamedTuple):
-    """Layers `(x, kernel, precision) -> y` that halve, double or keep the size."""
+    """Layers `(x, kernel, precision) -> y` that halve, double or keep the size.
+
+    `merge` halves it too, by blocks that do not overlap.
+    """
 
     halve: Callable[[Array, Array, str], Array]
     double: Callable[[Array, Array, str], Array]
     smooth: Callable[[Array, Array, str], Array]
+    merge: Callable[[Array, Array, str], Array]
 
 
 CONVOLUTIONS = {
-    "matmul": Convolutions(halve, double, smooth),
-    "lax": Convolutions(_lax_halve, _lax_double, _lax_smooth),
+    "matmul": Convolutions(halve, double, smooth, merge),
+    "lax": Convolutions(_lax_halve, _lax_double, _lax_smooth, _lax_merge),
 }
 
 
 class _Conv(nn.Module):
-    """A convolution with bias, its weights U(+-1/sqrt(fan_in))."""
+    """A convolution with bias; `weights` as of `MLP`."""
 
     out: int
     size: int
     convolution: Callable[[Array, Array, str], Array]
     precision: str
     transposed: bool = False
+    weights: Weights = "uniform"
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 o"]:
         c, area = x.shape[-1], self.size**2
-        init = uniform_fan_in(area * (self.out if self.transposed else c))
+        fan_in = area * (self.out if self.transposed else c)
+        kernel_init, bias_init = _initialisers(self.weights, fan_in)
         shape = (self.size, self.size, c, self.out)
-        kernel = self.param("kernel", init, shape)
-        bias = self.param("bias", init, (self.out,))
+        kernel = self.param("kernel", kernel_init, shape)
+        bias = self.param("bias", bias_init, (self.out,))
         y = self.convolution(x, kernel, self.precision)
         return y + bias[None, None, None]
 
@@ -324,6 +386,49 @@ class DeepConvDecoder(nn.Module):
             x = nn.relu(_Conv(w, 4, forms.double, precision, transposed=True)(x))
             x = _Conv(units, 3, forms.smooth, precision, transposed=True)(x)
         return x.reshape(*batch, *self.shape)
+
+
+class TaskConvEncoder(nn.Module):
+    """Two halvings, two merges and two dense layers, for images of 64 x 64 pixels.
+
+    conv 4/2/1 to w, to w, conv 2/2/0 to 2w, to 2w, dense to 8w (ReLU after each), dense
+    to `out` without a bias. Weights are N(0, 2 / fan_in), biases 0. The layout is that
+    of Lachapelle, Deleu et al. (arXiv 2211.14666), the released code.
+
+    Attributes:
+      out: output size.
+      width: w.
+      convolutions: key of `CONVOLUTIONS`.
+      precision: of the matrix products.
+
+    Raises:
+      ValueError: a height or width of the images that is no multiple of 16.
+    """
+
+    out: int
+    width: int = 32
+    convolutions: str = "matmul"
+    precision: str = "highest"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b h w c"]) -> Float[Array, "*b o"]:
+        batch, (height, width), w = x.shape[:-3], x.shape[-3:-1], self.width
+        if height % 16 or width % 16:
+            raise ValueError(
+                "images must have a height and width that are multiples of 16, got "
+                f"{height} x {width}"
+            )
+        forms, precision = CONVOLUTIONS[self.convolutions], self.precision
+        x = x.reshape(-1, *x.shape[-3:])
+        for units in (w, w):
+            conv = _Conv(units, 4, forms.halve, precision, weights="he_normal")
+            x = nn.relu(conv(x))
+        for units in (2 * w, 2 * w):
+            conv = _Conv(units, 2, forms.merge, precision, weights="he_normal")
+            x = nn.relu(conv(x))
+        x = nn.relu(_dense(x.reshape(len(x), -1), 8 * w, precision, "he_normal"))
+        x = _dense(x, self.out, precision, "he_normal", bias=False)
+        return x.reshape(*batch, self.out)
 
 
 def apply(network: nn.Module, params: Params, x: Float[Array, "..."]) -> Array:

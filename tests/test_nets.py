@@ -1,5 +1,6 @@
 import re
 from functools import cache, partial
+from operator import itemgetter
 
 import jax
 import jax.numpy as jnp
@@ -61,10 +62,55 @@ def test_layers_do_not_share_numbers():
     assert not np.isin(first["bias"], first["kernel"]).any()
 
 
+def is_he_normal(values, fan_in):
+    """Whether weights are N(0, 2 / fan_in), by their first, second and fourth moment.
+
+    That the fourth is 3 tells a normal from one cut at two deviations.
+    """
+    scaled = np.asarray(values, np.float64).ravel() / np.sqrt(2 / fan_in)
+    root = np.sqrt(scaled.size)
+    assert abs(scaled.mean()) < 5 / root
+    assert abs((scaled**2).mean() - 1) < 5 * np.sqrt(2) / root
+    assert abs((scaled**4).mean() - 3) < 5 * np.sqrt(96) / root
+
+
+def test_he_normal_weights():
+    net = nets.MLP((400, 100), 900, weights="he_normal")
+    params = jax.jit(net.init)(jax.random.key(1), jnp.zeros(25))["params"]
+    for name, fan_in in [("Dense_0", 25), ("Dense_1", 400), ("Dense_2", 100)]:
+        is_he_normal(params[name]["kernel"], fan_in)
+        np.testing.assert_array_equal(params[name]["bias"], 0)
+
+
+@pytest.mark.parametrize("weights", ["uniform", "he_normal"])
+def test_last_layer_without_a_bias(weights):
+    key, x = jax.random.key(0), jnp.arange(3.0)
+    with_bias, without = (
+        nets.MLP((5, 6), 4, weights=weights, final_bias=bias) for bias in (True, False)
+    )
+    params, rest = (jax.jit(net.init)(key, x)["params"] for net in (with_bias, without))
+    # All else is the same.
+    bias = params["Dense_2"].pop("bias")
+    assert jax.tree.structure(params) == jax.tree.structure(rest)
+    jax.tree.map(np.testing.assert_array_equal, params, rest)
+    y = without.apply({"params": rest}, x)
+    params["Dense_2"]["bias"] = bias
+    np.testing.assert_allclose(
+        with_bias.apply({"params": params}, x), y + bias, rtol=1e-6
+    )
+
+
+def test_unknown_weights():
+    net = nets.MLP((5,), 4, weights="glorot")
+    message = "weights must be 'uniform' or 'he_normal', got 'glorot'"
+    with pytest.raises(ValueError, match=message):
+        net.init(jax.random.key(0), jnp.zeros(3))
+
+
 # Convolutions.
 
-LAYERS = ["halve", "double", "smooth"]
-SIZE = {"halve": 4, "double": 4, "smooth": 3}  # of the kernels
+LAYERS = ["halve", "double", "smooth", "merge"]
+SIZE = {"halve": 4, "double": 4, "smooth": 3, "merge": 2}  # of the kernels
 
 
 def scipy_convolution(layer, x, kernel):
@@ -76,8 +122,8 @@ def scipy_convolution(layer, x, kernel):
             spread = np.zeros((2 * image.shape[0] - 1, 2 * image.shape[1] - 1))
             spread[::2, ::2] = image
             return signal.convolve2d(spread, taps)[1:-1, 1:-1]
-        seen = signal.correlate2d(np.pad(image, 1), taps, "valid")
-        return seen[::2, ::2] if layer == "halve" else seen
+        seen = signal.correlate2d(np.pad(image, int(layer != "merge")), taps, "valid")
+        return seen if layer == "smooth" else seen[::2, ::2]
 
     return np.stack(
         [
@@ -93,7 +139,7 @@ def scipy_convolution(layer, x, kernel):
 def image_and_kernel(layer, seeds=()):
     """Three channels to five, of images that are not square."""
     rng = np.random.default_rng(0)
-    height, width = (6, 10) if layer == "halve" else (5, 7)
+    height, width = (6, 10) if layer in ("halve", "merge") else (5, 7)
     x = rng.normal(size=(*seeds, 2, height, width, 3))
     kernel = rng.normal(size=(*seeds, SIZE[layer], SIZE[layer], 3, 5))
     return np.float32(x), np.float32(kernel)
@@ -157,7 +203,8 @@ class Layers:
     def _next(self, kind):
         name = f"{kind}_{sum(used.startswith(kind) for used in self.used)}"
         self.used.append(name)
-        return (np.float64(self.params[name][leaf]) for leaf in ("kernel", "bias"))
+        leaves = self.params[name]
+        return np.float64(leaves["kernel"]), np.float64(leaves.get("bias", 0))
 
     def conv(self, layer, x):
         kernel, bias = self._next("_Conv")
@@ -211,6 +258,12 @@ def numpy_deep_decoder(layers, z):
     return layers.conv("smooth", relu(layers.conv("double", x)))
 
 
+def numpy_task_encoder(layers, x):
+    for layer in ("halve", "halve", "merge", "merge"):
+        x = relu(layers.conv(layer, x))
+    return layers.dense(relu(layers.dense(x.reshape(len(x), -1))))
+
+
 # Networks, shapes of what goes in and out, oracles, and the fan-ins of the weights and
 # biases of each layer; those of transposed convolutions, as of all layers of decoders
 # after the dense ones, count what they put out.
@@ -257,6 +310,16 @@ NETWORKS = {
             "_Conv": [*[4 * 4 * 6, 3 * 3 * 6] * 3, 4 * 4 * 6, 3 * 3 * 3],
         },
     ),
+    "task encoder": (
+        partial(nets.TaskConvEncoder, 5, 6),
+        (16, 32, 3),
+        (5,),
+        numpy_task_encoder,
+        {
+            "_Conv": [4 * 4 * 3, 4 * 4 * 6, 2 * 2 * 6, 2 * 2 * 12],
+            "Dense": [1 * 2 * 12, 48],
+        },
+    ),
 }
 each_network = pytest.mark.parametrize("name", NETWORKS)
 
@@ -294,7 +357,7 @@ def test_form_of_the_convolutions_of_a_network(name):
         assert text.count("stablehlo.convolution") == convolutions
 
 
-@each_network
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "task encoder"])
 def test_initial_convolutional_weights(name):
     params, fan_ins = initial(name)["params"], NETWORKS[name][-1]
     names = [f"{kind}_{i}" for kind, rows in fan_ins.items() for i in range(len(rows))]
@@ -306,6 +369,44 @@ def test_initial_convolutional_weights(name):
             assert float(jnp.abs(bias).max()) <= bound
             assert 0.8 * bound < float(jnp.abs(kernel).max()) <= bound
             assert np.unique(np.r_[bias, kernel.ravel()]).size > 0.9 * kernel.size
+
+
+def test_initial_weights_of_a_task_encoder():
+    network = nets.TaskConvEncoder(100)
+    params = jax.jit(network.init)(jax.random.key(3), jnp.zeros((32, 32, 3)))["params"]
+    fan_ins = {
+        "_Conv_0": 4 * 4 * 3, "_Conv_1": 4 * 4 * 32, "_Conv_2": 2 * 2 * 32,
+        "_Conv_3": 2 * 2 * 64, "Dense_0": 2 * 2 * 64, "Dense_1": 256,
+    }  # fmt: skip
+    assert sorted(fan_ins) == sorted(params)
+    for name, fan_in in fan_ins.items():
+        is_he_normal(params[name]["kernel"], fan_in)
+    assert list(params["Dense_1"]) == ["kernel"]
+    for name in list(fan_ins)[:-1]:
+        np.testing.assert_array_equal(params[name]["bias"], 0)
+
+
+def test_seeds_of_a_task_encoder():
+    # As many networks at once, each with its own images, as one after the other.
+    seeds, inside = 3, (16, 32, 3)
+    x = np.random.default_rng(0).normal(size=(seeds, 2, *inside)).astype(np.float32)
+    keys = jax.random.split(jax.random.key(0, impl="rbg"), seeds)
+    network = nets.TaskConvEncoder(5, 6)
+    params = jax.jit(jax.vmap(lambda key: network.init(key, x[0])))(keys)
+    run = jax.jit(jax.vmap(partial(nets.apply, network)))
+    one = jax.jit(partial(nets.apply, nets.TaskConvEncoder(5, 6, "lax")))
+    each = (jax.tree.map(itemgetter(i), params) for i in range(seeds))
+    expected = [one(*pair) for pair in zip(each, x, strict=True)]
+    close_to_largest(run(params, x), np.stack(expected))
+    assert "stablehlo.convolution" not in run.lower(params, x).as_text()
+
+
+@pytest.mark.parametrize("form", nets.CONVOLUTIONS)
+@pytest.mark.parametrize("shape", [(16, 24, 3), (2, 8, 16, 1)])
+def test_images_that_a_task_encoder_cannot_halve(form, shape):
+    message = rf"multiples of 16, got {shape[-3]} x {shape[-2]}"
+    with pytest.raises(ValueError, match=message):
+        count(nets.TaskConvEncoder(5, 6, form), *shape)
 
 
 def test_last_layer_is_linear_whatever_the_width():
@@ -381,3 +482,17 @@ def test_published_sizes_at_128_pixels():
     body = 3 * 105_300 + 6_718_788 + 4 * 1_679_940 + 3 * 945_108
     assert decoder == body + 8_751
     assert encoder + decoder == 32_574_639
+
+
+def test_published_sizes_of_a_task_encoder():
+    """64 x 64 pixels, 3 colours, 50 features.
+
+    4x4  3 -> 32           16*3*32+32       =      1,568
+    4x4 32 -> 32           16*32*32+32      =     16,416
+    2x2 32 -> 64           4*32*64+64       =      8,256
+    2x2 64 -> 64           4*64*64+64       =     16,448
+    4x4 64 -> 256          16*64*256+256    =    262,400
+    256 -> 50              256*50           =     12,800
+    """
+    encoder = count(nets.TaskConvEncoder(50), 64, 64, 3)
+    assert encoder == 1_568 + 16_416 + 8_256 + 16_448 + 262_400 + 12_800

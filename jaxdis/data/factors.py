@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Shaped, UInt8
+from jaxtyping import Int, Int32, Shaped, UInt8
 from PIL import Image
 
 _SOURCE = "https://github.com/NVlabs/High-res-disentanglement-datasets"
@@ -28,16 +28,19 @@ class FactorSet(NamedTuple):
     Attributes:
       names: of all factors, the slowest first.
       sizes: values of each factor; the last factor is the fastest.
-      moving: the factors that make transformations, in the published order.
+      moving: the factors that make transformations, in the published order; none if
+        the set has no published sequences.
       shape: `(h, w, c)` of the images.
       steps: T; the published sequences have T + 1 frames.
+      categorical: the factors whose values have no order.
     """
 
     names: tuple[str, ...]
     sizes: tuple[int, ...]
-    moving: tuple[str, ...]
-    shape: tuple[int, int, int]
-    steps: int
+    moving: tuple[str, ...] = ()
+    shape: tuple[int, int, int] = (64, 64, 3)
+    steps: int = 0
+    categorical: tuple[str, ...] = ()
 
 
 class FactorImages(NamedTuple):
@@ -49,6 +52,20 @@ class FactorImages(NamedTuple):
     """
 
     images: UInt8[np.ndarray, "n h w c"]
+    sizes: tuple[int, ...]
+
+
+class LabelledImages(NamedTuple):
+    """Images with factors that may repeat.
+
+    Attributes:
+      images: in any order; may be mapped from a file, then read-only.
+      factors: value of each factor of each image, from 0.
+      sizes: values of each factor.
+    """
+
+    images: UInt8[np.ndarray, "n h w c"]
+    factors: Int32[np.ndarray, "n f"]
     sizes: tuple[int, ...]
 
 
@@ -69,13 +86,27 @@ _HUES = _SHAPES[:3]
 SETS: dict[str, FactorSet] = {
     "shapes3d": FactorSet(
         _SHAPES, (10, 10, 10, 8, 4, 15), (*_HUES, "scale", "orientation"),
-        shape=(64, 64, 3), steps=7,
+        shape=(64, 64, 3), steps=7, categorical=("shape",),
     ),
     "falcor3d": FactorSet(
         _FALCOR, (5, 6, 6, 6, 6, 6, 6), _FALCOR, shape=(128, 128, 3), steps=4
     ),
     "isaac3d": FactorSet(
-        _ISAAC, (3, 8, 5, 4, 4, 4, 6, 4, 4), _ISAAC[1:], shape=(128, 128, 3), steps=3
+        _ISAAC, (3, 8, 5, 4, 4, 4, 6, 4, 4), _ISAAC[1:], shape=(128, 128, 3), steps=3,
+        categorical=("object_shape",),
+    ),
+    "dsprites": FactorSet(
+        ("shape", "scale", "orientation", "x_position", "y_position"),
+        (3, 6, 40, 32, 32), shape=(64, 64, 1), categorical=("shape",),
+    ),
+    # Of 96 x 96 pixels as published, ten images for each combination.
+    "smallnorb": FactorSet(
+        ("category", "elevation", "azimuth", "lighting"), (5, 9, 18, 6),
+        shape=(64, 64, 1), categorical=("category",),
+    ),
+    "cars3d": FactorSet(
+        ("elevation", "azimuth", "object"), (4, 24, 183),
+        shape=(64, 64, 3), categorical=("object",),
     ),
 }  # fmt: skip
 
@@ -130,6 +161,26 @@ def by_factors(
         )
     in_order = np.array_equal(flat, np.arange(len(flat)))
     return FactorImages(images if in_order else images[np.argsort(flat)], tuple(sizes))
+
+
+def labelled(images: FactorImages) -> LabelledImages:
+    """The factors of every image: digit j of index i is `(i // base_j) % size_j`.
+
+    Args:
+      images: not copied.
+
+    Raises:
+      ValueError: not one image for each combination.
+    """
+    n = math.prod(images.sizes)
+    if len(images.images) != n:
+        raise ValueError(
+            f"images must hold one for each of the {n} combinations of sizes "
+            f"{images.sizes}, got {len(images.images)}"
+        )
+    digits = np.unravel_index(np.arange(n), images.sizes)
+    factors = np.stack(digits, axis=1).astype(np.int32)
+    return LabelledImages(images.images, factors, images.sizes)
 
 
 def stored(

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, Shaped, UInt8
+from jaxtyping import Float32, Int32, Shaped, UInt8
 
-from jaxdis.data.factors import SETS, FactorImages, by_factors, stored
+from jaxdis.data.factors import SETS, FactorImages, LabelledImages, by_factors, stored
 
 _BLOCK = 1024  # records held decoded at a time
 
@@ -54,9 +54,11 @@ def _builder(name: str, directory: Path | None) -> Any:
     return builder
 
 
-def _train(builder: Any, labels: list[str]) -> Shaped[np.ndarray, "n"]:
+def _records(
+    builder: Any, labels: list[str], split: str = "train"
+) -> Shaped[np.ndarray, "n"]:
     """Records with the fields `image` and `labels`, in the order of the files."""
-    source = builder.as_data_source("train", file_format="array_record")
+    source = builder.as_data_source(split, file_format="array_record")
     dtype = np.dtype(
         [
             ("image", np.uint8, builder.info.features["image"].shape),
@@ -73,7 +75,7 @@ def _train(builder: Any, labels: list[str]) -> Shaped[np.ndarray, "n"]:
             block["labels"] = [[row[label] for label in labels] for row in rows]
             yield block
 
-    path = Path(builder.data_dir) / "jaxdis-train.npy"
+    path = Path(builder.data_dir) / f"jaxdis-{split}.npy"
     return stored(path, dtype, (len(source),), blocks)
 
 
@@ -91,7 +93,7 @@ def mnist(
     Raises:
       ValueError: the set is not there, or not as array_record.
     """
-    records = _train(_builder("mnist", directory), ["label"])
+    records = _records(_builder("mnist", directory), ["label"])
     images = np.ascontiguousarray(records["image"])
     return images, np.ascontiguousarray(records["labels"][:, 0])
 
@@ -108,8 +110,82 @@ def shapes3d(directory: Path | None = None) -> FactorImages:
     Raises:
       ValueError: as `mnist`, or a combination of factors that is missing or repeated.
     """
-    builder = _builder("shapes3d", directory)
-    labels = [f"label_{name}" for name in SETS["shapes3d"].names]
-    sizes = tuple(builder.info.features[label].num_classes for label in labels)
-    records = _train(builder, labels)
+    return _every_combination("shapes3d", directory)
+
+
+def dsprites(directory: Path | None = None) -> FactorImages:
+    """All images of dSprites, in mixed-radix order of their `label_*` fields.
+
+    Pixels are 0 or 255. 3.0 GB in memory. The first call decodes the set into
+    `jaxdis-train.npy`, of the same size, beside its files.
+
+    Args:
+      directory: as `mnist`.
+
+    Raises:
+      ValueError: as `shapes3d`.
+    """
+    images, sizes = _every_combination("dsprites", directory)
+    # The files hold 0 and 1. What is mapped from a file is not written to.
+    out = images if images.flags.writeable else None
+    return FactorImages(np.multiply(images, 255, out=out), sizes)
+
+
+def smallnorb(directory: Path | None = None, size: int = 64) -> LabelledImages:
+    """All images of SmallNORB's left camera, those for training first.
+
+    Ten toys of each category, five of them for training, have the same observed
+    factors. The first call decodes the set into `jaxdis-train.npy` and
+    `jaxdis-test.npy` beside its files, 450 MB in all.
+
+    Args:
+      directory: as `mnist`.
+      size: height and width to which the images are resized by area, from 96.
+
+    Raises:
+      ValueError: as `mnist`, or a size below 1.
+    """
+    if size < 1:
+        raise ValueError(f"size must be at least 1, got {size}")
+    builder = _builder("smallnorb", directory)
+    labels, sizes = _labels(builder, "smallnorb")
+    splits = [_records(builder, labels, split) for split in ("train", "test")]
+    images = np.concatenate([_resized(records["image"], size) for records in splits])
+    factors = np.concatenate([records["labels"] for records in splits])
+    return LabelledImages(images, factors, sizes)
+
+
+def _labels(builder: Any, name: str) -> tuple[list[str], tuple[int, ...]]:
+    """The fields that hold the factors of a set, and their numbers of values."""
+    labels = [f"label_{factor}" for factor in SETS[name].names]
+    return labels, tuple(builder.info.features[label].num_classes for label in labels)
+
+
+def _every_combination(name: str, directory: Path | None) -> FactorImages:
+    builder = _builder(name, directory)
+    labels, sizes = _labels(builder, name)
+    records = _records(builder, labels)
     return by_factors(records["image"], records["labels"], sizes)
+
+
+def _areas(old: int, new: int) -> Float32[np.ndarray, "new old"]:
+    """The share that each of `old` pixels has in each of `new` ones on a line."""
+    edges = np.linspace(0, old, new + 1)
+    start, pixel = edges[:-1, None], np.arange(old)
+    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(start, pixel)
+    return (overlap.clip(0) * (new / old)).astype(np.float32)
+
+
+def _resized(
+    images: UInt8[np.ndarray, "n h w 1"], size: int
+) -> UInt8[np.ndarray, "n size size 1"]:
+    """Means over areas; PIL's box filter takes whole pixels, which 96 to 64 splits."""
+    _, height, width, _ = images.shape
+    if (height, width) == (size, size):
+        return np.ascontiguousarray(images)
+    rows, columns = _areas(height, size), _areas(width, size).T
+    out = np.empty((len(images), size, size, 1), np.uint8)
+    for i in range(0, len(images), _BLOCK):
+        block = images[i : i + _BLOCK, ..., 0].astype(np.float32)
+        out[i : i + _BLOCK, ..., 0] = np.rint(rows @ block @ columns)
+    return out

@@ -8,7 +8,15 @@ import pytest
 from PIL import Image
 
 from jaxdis.data import factors
-from jaxdis.data.factors import SETS, FactorSet, bases, by_factors, read_folder
+from jaxdis.data.factors import (
+    SETS,
+    FactorImages,
+    FactorSet,
+    bases,
+    by_factors,
+    labelled,
+    read_folder,
+)
 
 SIZES = (2, 3, 2)
 N = 12
@@ -28,10 +36,13 @@ def files(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-PUBLISHED = {  # as on the page of the Falcor3D and Isaac3D downloads
+PUBLISHED = {  # as on the pages of the downloads
     "shapes3d": (480_000, (48000, 4800, 480, 60, 15, 1), 5),
     "falcor3d": (233_280, (46656, 7776, 1296, 216, 36, 6, 1), 7),
     "isaac3d": (737_280, (245760, 30720, 6144, 1536, 384, 96, 16, 4, 1), 8),
+    "dsprites": (737_280, (245760, 40960, 1024, 32, 1), 0),
+    "smallnorb": (4_860, (972, 108, 6, 1), 0),  # 48,600 images, ten of each
+    "cars3d": (17_568, (4392, 183, 1), 0),
 }
 
 
@@ -46,16 +57,34 @@ def test_sets_have_the_published_numbers(name):
     order = [known.names.index(factor) for factor in known.moving]
     assert order == sorted(order)
     # A sequence sets its factor to 0..T, so every moving factor needs T + 1 values.
-    assert min(known.sizes[j] for j in order) == known.steps + 1
+    assert min((known.sizes[j] for j in order), default=1) == known.steps + 1
 
 
 def test_factors_that_never_move():
-    still = {name: set(s.names) - set(s.moving) for name, s in SETS.items()}
+    moving = {name: s for name, s in SETS.items() if s.moving}
+    still = {name: set(s.names) - set(s.moving) for name, s in moving.items()}
     assert still == {
         "shapes3d": {"shape"},
         "falcor3d": set(),
         "isaac3d": {"object_shape"},
     }
+
+
+def test_factors_without_an_order():
+    assert {name: s.categorical for name, s in SETS.items() if s.categorical} == {
+        "shapes3d": ("shape",),
+        "isaac3d": ("object_shape",),
+        "dsprites": ("shape",),
+        "smallnorb": ("category",),
+        "cars3d": ("object",),
+    }
+    for known in SETS.values():
+        assert set(known.categorical) <= set(known.names)
+
+
+def test_set_without_sequences():
+    known = FactorSet(("a",), (2,))
+    assert (known.moving, known.steps, known.categorical) == ((), 0, ())
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.uint64])
@@ -74,6 +103,23 @@ def test_records_of_any_order(dtype):
 
 def test_records_in_order_are_not_copied():
     assert by_factors(IMAGES, COMBINATIONS, SIZES).images is IMAGES
+
+
+def test_factors_of_every_image():
+    found = labelled(FactorImages(IMAGES, SIZES))
+    assert found.images is IMAGES
+    assert found.sizes == SIZES
+    assert found.factors.dtype == np.int32
+    np.testing.assert_array_equal(found.factors, COMBINATIONS)
+    again = by_factors(found.images, found.factors, SIZES)
+    assert again.images is IMAGES
+
+
+@pytest.mark.parametrize("images", [IMAGES[1:], np.concatenate([IMAGES, IMAGES])])
+def test_images_that_are_not_every_combination(images):
+    message = rf"images must hold one .* 12 combinations .*, got {len(images)}"
+    with pytest.raises(ValueError, match=message):
+        labelled(FactorImages(images, SIZES))
 
 
 def replaced(row, column, value):

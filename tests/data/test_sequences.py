@@ -87,7 +87,7 @@ class TestSpec:
         spec = make_spec(Config(name="blobs", size=14, steps=4))
         assert spec == sequences.Spec((14, 14, 1), 4, ("right", "down"))
 
-    @pytest.mark.parametrize("name", factors.SETS)
+    @pytest.mark.parametrize("name", [n for n, s in factors.SETS.items() if s.moving])
     def test_factor_sets(self, name):
         known = factors.SETS[name]
         spec = make_spec(Config(name=name, steps=known.steps))
