@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import importlib
+import itertools
 import json
 import pkgutil
 import shlex
@@ -192,29 +193,43 @@ def parse_train(args: Sequence[str]) -> Job:
         "steps": options.steps,
         "config": dataclasses.asdict(options.config),
         "data": dataclasses.asdict(options.data),
-        "hyper": _sweep(module, preset, options),
+        "hyper": _columns_of(_points(module, preset, options)),
     }
     return Job(name, options, module, preset, out, log.jsonable(identity))
 
 
-def _sweep(module: ModuleType, preset: Preset, options: Any) -> dict[str, list[float]]:
-    """The values of every hyper-parameter: what was asked for, else the default."""
+def _points(module: ModuleType, preset: Preset, options: Any) -> list[dict[str, float]]:
+    """The grid: the product of what was asked for, or the preset's own points.
+
+    A preset's points give way as soon as one of what they change is asked for.
+    """
     try:
         spec = module.make_spec(options.data)
         module.make(options.config, spec)
     except ValueError as error:
         raise UsageError(str(error)) from error
     defaults = preset_hyper(module, preset, options.config, spec, options.steps)
-    sweep = {
-        field: list(getattr(options.hyper, field)) or [float(value)]
-        for field, value in defaults._asdict().items()
-    }
-    for field, values in sweep.items():
+    names = defaults._fields
+    asked = {n: list(getattr(options.hyper, n)) for n in names}
+    for field, values in asked.items():
         if not all(np.isfinite(v) and v >= 0 for v in values):
             raise UsageError(
                 f"--hyper.{field} must be finite and not negative, got {values}"
             )
-    return sweep
+    changed = {n for point in preset.points for n in point}
+    given = preset.points if not any(asked[n] for n in changed) else ()
+    return [
+        dict(zip(names, map(float, values), strict=True))
+        for point in given or ({},)
+        for values in itertools.product(
+            *(asked[n] or [point.get(n, getattr(defaults, n))] for n in names)
+        )
+    ]
+
+
+def _columns_of(points: list[dict[str, float]]) -> dict[str, list[float]]:
+    """For every hyper-parameter its value at each point."""
+    return {name: [point[name] for point in points] for name in points[0]}
 
 
 def open_directory(job: Job) -> None:
@@ -317,7 +332,10 @@ def prepare(job: Job) -> Experiment:
     except ValueError as error:
         raise UsageError(str(error)) from error
     seeds = train.seed_keys(options.seeds, options.first_seed)
-    keys, hyper, points = train.grid(seeds, module.Hyper(**job.identity["hyper"]))
+    columns = job.identity["hyper"]
+    lines = zip(*columns.values(), strict=True)
+    points = [dict(zip(columns, line, strict=True)) for line in lines]
+    keys, hyper = train.lay_out(seeds, module.Hyper, points)
     return Experiment(
         job=job,
         system=module.make(options.config, spec),

@@ -96,7 +96,7 @@ class _Problem(NamedTuple):
 def from_joint_scale(
     alpha: Scalar, beta: Scalar, classes: int
 ) -> tuple[Scalar, Scalar]:
-    """Weights of `1/(tC) sum |w|` and of H in a joint objective, as `fit_heads` has them.
+    """Weights of `1/(tC) sum |w|` and of H in a joint objective, for `fit_heads`.
 
     alpha / C and beta / C: per task, and independent of the number of tasks.
     """
@@ -275,7 +275,7 @@ def _fit_term(problem: _Problem, v: Float[Array, "t p c"]) -> Float[Array, "t"]:
 
 def _slope(problem: _Problem, v: Float[Array, "t p c"]) -> Float[Array, "t p c"]:
     """The gradient of l_t."""
-    if problem.gram is not None:
+    if problem.gram is not None and problem.moment is not None:
         return _matmul(problem.gram, v) - problem.moment
     wrong = jax.nn.softmax(_logits(problem, v)) - problem.targets
     slope = _matmul(problem.design.swapaxes(1, 2), wrong) / wrong.shape[1]
@@ -397,7 +397,7 @@ def _reweight(
     p = start.shape[1]
 
     def once(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple, tuple]:
-        v, prices, _ = carry
+        v, prices = carry[:2]
         v = _fista(problem, prices, v, iters)
         a = usage(v)
         following, clipped = _prices(alpha, beta, a, p)
@@ -524,7 +524,7 @@ def fit_heads(
 
         min_v l_t(v) + sum_m price_m |v_m|_1,   price_m = max(0, alpha + beta dH/da_m)
 
-    by `iters` steps of FISTA from where the last round ended, and then moves the prices,
+    by `iters` steps of FISTA from where the last round ended, then moves the prices,
     which start at alpha. This is successive linearisation: a fixed point with positive
     prices satisfies the first-order conditions of J, and descent is not guaranteed,
     though it was seen in every round of every run; `objectives` tells.
@@ -557,7 +557,7 @@ def fit_heads(
         labels out of range, negative penalties (as far as values are known, that is,
         outside of jit), "adam" without key.
 
-    Source: Fumero et al. 2023 (arXiv 2304.07939) for the two principles; see the module.
+    Source: Fumero et al. 2023 (arXiv 2304.07939) for the principles; see the module.
     """
     features, targets = jnp.asarray(features), jnp.asarray(targets)
     penalties = {"alpha": alpha, "beta": beta, "ridge": ridge}
@@ -582,7 +582,7 @@ def fit_heads(
     start = jnp.zeros((t, p, c), features.dtype)
     if init is not None:
         start = jnp.concatenate([init.w, init.b[:, None]], 1)[:, :p]
-    if solver == "adam":
+    if solver == "adam" and key is not None:
         start = start + ADAM_SCALE * jax.random.normal(key, start.shape)
         v, prices, reached, clipped = _adam(solved, each, beta, usage, start)
     else:

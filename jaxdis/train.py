@@ -136,9 +136,29 @@ def grid(
         dict(zip(hyper._fields, map(float, point), strict=True))
         for point in zip(*flat, strict=True)
     ]
+    return *lay_out(keys, type(hyper), points), points
+
+
+def lay_out(
+    keys: Key[Array, "s"],
+    hyper: Callable[..., Hyper],
+    points: Sequence[dict[str, float]],
+) -> tuple[Key[Array, "n"], Hyper]:
+    """Rows of given points: all seeds of the first, then all of the second.
+
+    Args:
+      keys: one key a seed.
+      hyper: the type of a system's hyper-parameters.
+      points: a value of every one of them.
+
+    Returns:
+      Keys and hyper-parameters of the `g * s` rows.
+    """
     seeds = keys.shape[0]
-    rows = type(hyper)(*(jnp.asarray(np.repeat(f, seeds), float) for f in flat))
-    return keys[jnp.tile(jnp.arange(seeds), len(points))], rows, points
+    names = list(points[0])
+    columns = {n: np.repeat([p[n] for p in points], seeds) for n in names}
+    rows = hyper(**{n: jnp.asarray(c, float) for n, c in columns.items()})
+    return keys[jnp.tile(jnp.arange(seeds), len(points))], rows
 
 
 def seed_keys(seeds: int, first: int = 0) -> Key[Array, "s"]:

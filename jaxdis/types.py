@@ -62,6 +62,8 @@ class Preset(NamedTuple):
       expects: what it is known to reach, measured or published.
       seeds: trained by default.
       chunk: steps between two visits of the host.
+      points: a grid that is trained by default, by what its points change; the product
+        of what is asked for on the command line replaces it.
       scores: columns of the table; the first is the one that matters, shown on the
         progress bar and deciding which checkpoint is the best.
     """
@@ -75,4 +77,5 @@ class Preset(NamedTuple):
     expects: str
     seeds: int = 5
     chunk: int = 1_000
+    points: tuple[dict[str, float], ...] = ()
     scores: tuple[str, ...] = ("mcc", "r", "r_con", "shd", "nll")
