@@ -8,20 +8,27 @@ from jaxdis.metrics.correlation import (
     standardise,
     udr,
 )
+from jaxdis.metrics.dci import DCI, dci_from_importance, dci_linear, dci_trees
 from jaxdis.metrics.equivariance import fit_linear_steps, frame_error, linear_steps
 from jaxdis.metrics.graph import edge_errors, permute_graphs, shd
 from jaxdis.metrics.likelihood import compat_loglik, elbo, iwae, unit_gaussian
 from jaxdis.metrics.regression import r, r2, r_con
+from jaxdis.metrics.usage import head_density, usage_entropy
 
 __all__ = [
+    "DCI",
     "assign",
     "compat_loglik",
     "correlation_matrix",
+    "dci_from_importance",
+    "dci_linear",
+    "dci_trees",
     "dead",
     "edge_errors",
     "elbo",
     "fit_linear_steps",
     "frame_error",
+    "head_density",
     "iwae",
     "linear_steps",
     "mcc",
@@ -33,4 +40,5 @@ __all__ = [
     "standardise",
     "udr",
     "unit_gaussian",
+    "usage_entropy",
 ]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxdis.linalg import solve
 from jaxdis.metrics.correlation import (
     as_float,
     assign,
@@ -37,7 +38,9 @@ def _fit(
     used = mask[:, :, None] * mask[:, None, :]
     # A masked code keeps an equation of its own, w = 0, so that the shape is fixed.
     diagonal = (1 - mask + 8 * k * jnp.finfo(gram.dtype).eps)[:, :, None]
-    inverses = jnp.linalg.inv(gram[None] * used + diagonal * jnp.eye(k)[None])
+    eye = jnp.eye(k, dtype=gram.dtype)
+    systems = gram[None] * used + diagonal * eye[None]
+    inverses = jax.vmap(solve, (0, None))(systems, eye)
     weights = jnp.zeros((k, z.shape[1]), z.dtype)
     for _ in range(REFINEMENTS):
         slope = matmul(codes.T, z - matmul(codes, weights)).T / n * mask

@@ -1,0 +1,234 @@
+"""DCI: does a code serve one factor (D), a factor need one code (C), the codes suffice?
+
+Failed runs, dead codes and constant factors are treated as in `correlation`.
+"""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import entr
+from jaxtyping import Array, Float, Int
+
+from jaxdis.linalg import solve
+from jaxdis.metrics.correlation import (
+    as_float,
+    mean_over_factors,
+    paired,
+    standardise,
+)
+
+REFINEMENTS = 20
+
+
+class DCI(NamedTuple):
+    """Scores of each run, higher is better, and the matrix they come from."""
+
+    disentanglement: Float[Array, "*s"]
+    completeness: Float[Array, "*s"]
+    informativeness: Float[Array, "*s"]
+    importance: Float[Array, "*s k d"]
+
+
+def _focus(importance: Float[Array, "*s r c"]) -> Float[Array, "*s"]:
+    """Mean over rows of 1 - entropy of the row's shares, weighted by row totals."""
+    shares = importance + 1e-11
+    shares = shares / shares.sum(-1, keepdims=True)
+    outcomes = importance.shape[-1]
+    base = math.log(outcomes) if outcomes > 1 else 1.0  # one outcome: entropy 0
+    focus = jnp.clip(1 - entr(shares).sum(-1) / base, 0.0, 1.0)
+    totals = importance.sum(-1)
+    total = totals.sum(-1)
+    return (focus * totals).sum(-1) / jnp.where(total == 0, 1.0, total)
+
+
+def dci_from_importance(
+    importance: Float[Array, "*s k d"],
+) -> tuple[Float[Array, "*s"], Float[Array, "*s"]]:
+    """Disentanglement and completeness of a matrix of importances.
+
+        D = sum_i (sum_j M_ij / sum M) (1 - H_d(M_i. / sum_j M_ij))
+        C = sum_j (sum_i M_ij / sum M) (1 - H_k(M_.j / sum_i M_ij))
+
+    H_b is the entropy to the base b; 1e-11 is added to M before the logarithm. With one
+    factor every D_i is 1, with one code every C_j.
+
+    Args:
+      importance: M, not negative: of each code (rows) for each factor (columns), with
+        any axes of runs in front.
+
+    Returns:
+      (D, C), each in [0, 1], higher is better; (0, 0) for M = 0, NaN for M with NaN.
+
+    Raises:
+      ValueError: if M has fewer than two axes.
+
+    Source: Eastwood and Williams 2018; the constant: Locatello et al. 2019
+      (arXiv 1811.12359).
+    """
+    m = as_float(importance)
+    if m.ndim < 2:
+        raise ValueError(
+            f"importance has shape {m.shape}; it must be [k, d]: one row a code, one "
+            "column a factor"
+        )
+    return _focus(m), _focus(m.swapaxes(-1, -2))
+
+
+def _coefficients(
+    z: Float[Array, "n d"], codes: Float[Array, "n k"]
+) -> Float[Array, "k d"]:
+    """Least-squares coefficients of least norm, of centred columns.
+
+    The ridge keeps roundings out of the directions that the codes do not span, and the
+    refinements take its bias away in those that they do.
+    """
+    n, k = codes.shape
+    matmul = partial(jnp.matmul, precision="highest")
+    gram = matmul(codes.T, codes) / n
+    ridge = math.sqrt(jnp.finfo(gram.dtype).eps)
+    eye = jnp.eye(k, dtype=gram.dtype)
+    inverse = solve(gram + ridge * eye, eye)
+
+    def refine(_: int, weights: Array) -> Array:
+        slope = matmul(codes.T, z - matmul(codes, weights)) / n
+        return weights + matmul(inverse, slope)
+
+    start = jnp.zeros((k, z.shape[1]), gram.dtype)
+    return jax.lax.fori_loop(0, REFINEMENTS, refine, start)
+
+
+def _centred_halves(
+    x: Float[Array, "n k"],
+) -> tuple[Float[Array, "h k"], Float[Array, "m k"]]:
+    """Both halves of the rows, centred by the mean of the first."""
+    half = len(x) // 2
+    for _ in range(2):  # again, as the first mean is off by a rounding
+        x = x - x[:half].mean(0)[None, :]
+    return x[:half], x[half:]
+
+
+@jax.jit
+def _dci_linear(z: Float[Array, "n d"], z_hat: Float[Array, "n k"]) -> DCI:
+    train, test = _centred_halves(standardise(z))
+    codes, test_codes = _centred_halves(standardise(z_hat))
+    weights = _coefficients(train, codes)
+    importance = jnp.abs(weights)
+    residual = test - jnp.matmul(test_codes, weights, precision="highest")
+    flat = (standardise(test) == 0).all(0)
+    explained = 1 - (residual**2).mean(0) / jnp.where(flat, 1.0, test.var(0))
+    # A factor that varies in the first half alone has no R2: 0, unless the run failed.
+    r2 = jnp.where(flat & jnp.isfinite(explained), 0.0, explained)
+    return DCI(*dci_from_importance(importance), mean_over_factors(r2, z), importance)
+
+
+def _check_rows(n: int) -> None:
+    if n < 4:
+        raise ValueError(
+            f"z has {n} rows; at least 4 are needed, to fit on some and test on "
+            "the others"
+        )
+
+
+def dci_linear(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> DCI:
+    """DCI of a linear probe of the factors on all codes.
+
+        M = |argmin_W ||z~ - c~ W||^2|   on the first half of the rows, W of least norm
+        informativeness = mean_j R2_j    of the same W on the second half
+
+    with z~ and c~ the standardised columns; D and C as in `dci_from_importance`. Fast,
+    but blind to even functions of a code. Not comparable with `dci_trees`.
+
+    Args:
+      z: factors [n, d], rows in random order; constant ones are left out of the mean R2
+        and have importances 0.
+      z_hat: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
+
+    Returns:
+      The scores of each run, and M, [k, d]. D and C lie in [0, 1]; the held-out R2 is
+      at most 1, and about -2 (k + 1) / n for useless codes. NaN for a run with a code
+      that is not finite.
+
+    Raises:
+      ValueError: for a wrong shape, unequal or fewer than 4 rows, or non-finite z.
+
+    Source: Eastwood and Williams 2018, with least squares as the probe.
+    """
+    z, z_hat = paired(z, z_hat)
+    _check_rows(len(z))
+    if z_hat.ndim == 3:
+        return jax.vmap(_dci_linear, (None, 0))(z, z_hat)
+    return _dci_linear(z, z_hat)
+
+
+def _tree_probe(
+    factor: np.ndarray, codes: np.ndarray, seed: int
+) -> tuple[np.ndarray, float]:
+    """Importances of the codes for one factor, and the score on the held-out rows."""
+    from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
+
+    cut = 2 * len(factor) // 3
+    discrete = factor.dtype.kind == "i"
+    if discrete and (factor[:cut] == factor[0]).all():  # the classifier refuses
+        return np.zeros(codes.shape[1]), float((factor[cut:] == factor[0]).mean())
+    model = GradientBoostingClassifier if discrete else GradientBoostingRegressor
+    probe = model(random_state=seed).fit(codes[:cut], factor[:cut])
+    score = probe.score(codes[cut:], factor[cut:])
+    return probe.feature_importances_, float(score)
+
+
+def _dci_trees(z: np.ndarray, z_hat: np.ndarray, seed: int) -> DCI:
+    if not np.isfinite(z_hat).all():
+        failed = jnp.asarray(jnp.nan)
+        shape = (z_hat.shape[1], z.shape[1])
+        return DCI(failed, failed, failed, jnp.full(shape, jnp.nan))
+    columns, scores = zip(*(_tree_probe(f, z_hat, seed) for f in z.T), strict=True)
+    importance = jnp.asarray(np.stack(columns, 1), jnp.float32)
+    score = mean_over_factors(jnp.asarray(scores, jnp.float32), jnp.asarray(z))
+    return DCI(*dci_from_importance(importance), score, importance)
+
+
+def dci_trees(
+    z: Float[np.ndarray, "n d"] | Int[np.ndarray, "n d"],
+    z_hat: Float[np.ndarray, "*s n k"],
+    *,
+    seed: int = 0,
+) -> DCI:
+    """DCI of gradient-boosted trees: the number of disentanglement_lib.
+
+        M_.j = feature importances of the trees for factor j, which sum to 1
+
+    One scikit-learn model a factor, with its defaults: a classifier for integers, a
+    regressor for floats, fitted on the first two thirds of the rows. D and C as in
+    `dci_from_importance`. Not comparable with `dci_linear`, whose probe and whose M
+    differ. Runs on the host, outside of jit, in many seconds a factor for 10,000 rows.
+
+    Args:
+      z: factors [n, d], rows in random order: integers (classes) or floats; constant
+        ones are left out of the informativeness and have importances 0.
+      z_hat: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds, one
+        after the other.
+      seed: of the order in which the trees try the codes, which settles ties.
+
+    Returns:
+      The scores of each run, and M, [k, d]. The informativeness is the mean accuracy
+      (integer factors) or R2 (floats) on the last third of the rows. NaN for a run with
+      a code that is not finite.
+
+    Raises:
+      ValueError: for a wrong shape, unequal or fewer than 4 rows, or non-finite z.
+
+    Source: Locatello et al. 2019 (arXiv 1811.12359) and its disentanglement_lib.
+    """
+    paired(jnp.asarray(z), jnp.asarray(z_hat))
+    _check_rows(len(z))
+    factors, codes = np.asarray(z), np.asarray(z_hat)
+    if factors.dtype.kind in "bu":
+        factors = factors.astype(int)
+    if codes.ndim == 2:
+        return _dci_trees(factors, codes, seed)
+    runs = [_dci_trees(factors, c, seed) for c in codes]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *runs)

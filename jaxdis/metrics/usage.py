@@ -1,0 +1,63 @@
+"""How many features linear heads use, and how evenly.
+
+Heads of tasks are [t, m, c]: tasks, features, outputs. Heads with a value that is not
+finite belong to a failed run: they score NaN.
+"""
+
+import jax.numpy as jnp
+from jax.scipy.special import entr
+from jaxtyping import Array, Float
+
+from jaxdis.metrics.correlation import as_float
+
+
+def _heads(w: Array) -> Float[Array, "*s t m c"]:
+    w = as_float(w)
+    if w.ndim < 3:
+        raise ValueError(
+            f"w has shape {w.shape}; it must be [t, m, c]: tasks, features, outputs"
+        )
+    return w
+
+
+def head_density(w: Float[Array, "*s t m c"]) -> Float[Array, "*s"]:
+    """Share of the weights of the heads that are not zero.
+
+        #{w_tmc != 0} / (t m c)
+
+    Args:
+      w: heads [t, m, c], with any axes of runs in front.
+
+    Returns:
+      A share in [0, 1] for each run.
+
+    Raises:
+      ValueError: if w has fewer than three axes.
+    """
+    w = _heads(w)
+    used = jnp.where(jnp.isfinite(w), (w != 0).astype(w.dtype), jnp.nan)
+    return used.mean((-3, -2, -1))
+
+
+def usage_entropy(
+    w: Float[Array, "*s t m c"], floor: float = 0.0
+) -> Float[Array, "*s"]:
+    """Entropy of the usage of the features, in nats.
+
+        H(p) = -sum_m p_m log p_m,   p_m = a_m / sum a,   a_m = floor + mean_tc |w_tmc|
+
+    Without a floor, H <= log #{features in use}, with equality for equal usage.
+
+    Args:
+      w: heads [t, m, c], with any axes of runs in front.
+      floor: added to the usage of every feature; training uses 1e-3.
+
+    Returns:
+      An entropy in [0, log m] for each run; 0 if nothing is used and there is no floor.
+
+    Raises:
+      ValueError: if w has fewer than three axes.
+    """
+    usage = jnp.abs(_heads(w)).mean((-3, -1)) + floor
+    total = usage.sum(-1, keepdims=True)
+    return entr(usage / jnp.where(total == 0, 1.0, total)).sum(-1)
