@@ -704,7 +704,7 @@ def _episode(
         raise ValueError(
             f"data.shots and data.test_query must leave samples to judge by: {shots} "
             f"of each of {pool.classes} classes and {query} more are asked for, and "
-            f"label column {column} has {len(rows)} samples, {fewest} of its rarest class"
+            f"label column {column} has {len(rows)}, {fewest} of its rarest class"
         )
     chosen = np.stack([some[:shots] for some in of_class], 1).reshape(-1)
     rest = rows[~np.isin(rows, chosen)]
