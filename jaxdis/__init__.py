@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from jaxdis import (
         flows,
         gaussian,
+        heads,
         identifiability,
         losses,
         masks,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from jaxdis.train import (
         evaluator,
         grid,
+        lay_out,
         minimise,
         run,
         seed_keys,
@@ -34,7 +36,9 @@ __all__ = [
     "flows",
     "gaussian",
     "grid",
+    "heads",
     "identifiability",
+    "lay_out",
     "losses",
     "masks",
     "metrics",
@@ -48,7 +52,16 @@ __all__ = [
 ]
 
 _HOMES = {"System": "types", "TrainState": "types"} | dict.fromkeys(
-    ("evaluator", "grid", "minimise", "run", "seed_keys", "use_all_cores"), "train"
+    (
+        "evaluator",
+        "grid",
+        "lay_out",
+        "minimise",
+        "run",
+        "seed_keys",
+        "use_all_cores",
+    ),
+    "train",
 )
 
 

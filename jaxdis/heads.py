@@ -126,7 +126,9 @@ def standardise(
       UserWarning: if a feature is constant; it becomes 0, which drops it. Values are
         seen only outside of jit.
     """
-    mean = features.mean((0, 1))
+    # Relative to one row, the mean of equal numbers is exact and F exactly 0.
+    row = jax.lax.stop_gradient(features[:1, :1])
+    mean = row[0, 0] + (features - row).mean((0, 1))
     square = ((features - mean[None, None]) ** 2).mean((0, 1))
     if axis_name is not None:
         local, mean = mean, jax.lax.pmean(mean, axis_name)
@@ -477,6 +479,23 @@ def _attach_backward(hessian: Array, u: Array) -> tuple[None, None, Array]:
 _attach.defvjp(_attach_forward, _attach_backward)
 
 
+def _shifts(
+    allowed: Bool[Array, "t c"], support: Float[Array, "t p c"], hessian: Array
+) -> Float[Array, "t u u"]:
+    """What to add to second derivatives so that they see a shift of all logits.
+
+    Losses do not, wherever a row of weights has no zero. Directions that no gradient
+    has may be as stiff as the others; left out, rounding would fill them.
+    """
+    t, p, c = support.shape
+    classes = allowed.astype(support.dtype)
+    whole = (support == classes[:, None]).all(2).astype(support.dtype)
+    eye = jnp.eye(p, dtype=support.dtype)
+    shift = jnp.einsum("tp,pq,tc,td->tpcqd", whole, eye, classes, classes)
+    size = jnp.trace(hessian, axis1=1, axis2=2) / (p * c)
+    return shift.reshape(t, p * c, p * c) * size[:, None, None]
+
+
 def _newton(problem: _Problem, prices: Array, v: Array) -> Float[Array, "t p c"]:
     """v with the derivative of the lasso's solution, prices held fixed.
 
@@ -487,10 +506,13 @@ def _newton(problem: _Problem, prices: Array, v: Array) -> Float[Array, "t p c"]
     t, p, c = v.shape
     frozen = jax.lax.stop_gradient(problem)
     support = (v != 0).astype(v.dtype)
-    support = support if problem.gram is not None else support.at[:, -1].set(1.0)
+    hessian = _hessian(frozen, v)
+    if problem.allowed is not None:
+        support = support.at[:, -1].set(problem.allowed.astype(v.dtype))
+        hessian = hessian + _shifts(problem.allowed, support, hessian)
     flat = support.reshape(t, p * c)
-    hessian = _hessian(frozen, v) * flat[:, :, None] * flat[:, None]
-    # A shift of all logits changes nothing: without this the system is singular.
+    hessian = hessian * flat[:, :, None] * flat[:, None]
+    # Features may depend on each other: without this the system would be singular.
     damping = 1e-6 * jnp.trace(hessian, axis1=1, axis2=2) / (p * c)
     diagonal = 1 - flat + damping[:, None]
     hessian = hessian + diagonal[:, :, None] * jnp.eye(p * c, dtype=v.dtype)[None]
@@ -589,6 +611,8 @@ def fit_heads(
         v, prices, reached, clipped = _reweight(
             solved, each, beta, usage, start, rounds, iters
         )
+    if axis_name is not None:
+        reached = jax.lax.pmean(reached, axis_name)
     kkt = _violation(solved, prices, v)
     if gradient == "implicit":
         v, prices = jax.lax.stop_gradient((v, prices))

@@ -109,3 +109,51 @@ def test_the_transformation_is_inferred(tmp_path):
     scored("inferred", metrics, "equivariance_error", "index_accuracy")
     assert metrics["index_accuracy"].min() == 1.0
     assert metrics["equivariance_error"].mean() <= 20
+
+
+@pytest.mark.slow
+def test_sparse_and_shared_heads_disentangle(tmp_path):
+    """No penalty, sparsity alone, sparsity and sharing, in one program."""
+    metrics = trained(tmp_path / "run", "shared_features/quickstart")
+    wanted = ("mcc", "dci_d", "dci_c", "head_density", "few_shot_sparse_5")
+    scored("shared features", metrics, *wanted, "few_shot_ridge_5", "raw_ridge_5")
+    mcc, dci, density = (metrics[k].mean(1) for k in ("mcc", "dci_d", "head_density"))
+    assert mcc[0] <= 0.85
+    assert mcc[1] >= 0.97
+    assert mcc[2] >= 0.98
+    assert dci[1] <= 0.75
+    assert dci[2] >= 0.85
+    assert dci[2] - dci[1] >= 0.15
+    # The tasks of the data use two factors of ten features on average.
+    assert 0.17 <= density[2] <= 0.24
+    # A new task takes few samples, once its head knows that it may be sparse.
+    few = metrics["few_shot_sparse_5"][2].mean()
+    assert few >= metrics["few_shot_ridge_5"][2].mean() + 0.1
+    assert few >= metrics["raw_ridge_5"][2].mean() + 0.1
+
+
+@pytest.mark.slow
+def test_constant_heads_beat_differentiated_ones(tmp_path):
+    """The gradient of the unregularised loss through the heads undoes the sparsity."""
+    options = ("--config.features", "5", "--hyper.alpha", ".05", "--hyper.beta", "0")
+    runs = {
+        outer: trained(
+            tmp_path / outer,
+            "shared_features/quickstart",
+            *("--config.outer", outer, *options),
+        )
+        for outer in ("stop_gradient", "implicit")
+    }
+    for outer, metrics in runs.items():
+        scored(outer, metrics, "mcc", "dci_d", "head_density", "query_loss")
+    constant, implicit = runs["stop_gradient"], runs["implicit"]
+    assert constant["mcc"].mean() >= 0.98
+    assert constant["dci_d"].mean() >= 0.9
+    assert constant["mcc"].mean() - implicit["mcc"].mean() >= 0.08
+
+
+@pytest.mark.slow
+def test_classes_identify_the_factors_too(tmp_path):
+    metrics = trained(tmp_path / "run", "shared_features/classification")
+    scored("classes", metrics, "mcc", "dci_d", "dci_d_used", "head_density", "score")
+    assert metrics["mcc"].mean() >= 0.95

@@ -166,3 +166,60 @@ def test_index_divergence_at_its_ends(k):
     for size in (50.0, 1e4):
         certain = np.float32([size, *[0] * (k - 1)])
         assert float(losses.index_kl(certain)) == pytest.approx(np.log(k), rel=1e-6)
+
+
+def test_sharing_by_hand():
+    # a = (1, 3): p = (1/4, 3/4), A = 4.
+    a = jnp.float32([1, 3])
+    h = np.log(4) - 0.75 * np.log(3)
+    np.testing.assert_allclose(losses.feature_sharing(a), h, rtol=1e-6)
+    price = [(np.log(4) - h) / 4, (np.log(4 / 3) - h) / 4]
+    np.testing.assert_allclose(losses.sharing_price(a), price, rtol=1e-5)
+    assert price[0] > 0 > price[1]
+    # Equal usage is the largest entropy, and no step away is cheaper to first order.
+    equal = jnp.full(5, 0.3)
+    np.testing.assert_allclose(losses.feature_sharing(equal), np.log(5), rtol=1e-6)
+    np.testing.assert_allclose(losses.sharing_price(equal), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("m", [2, 6, 30])
+def test_sharing_price_is_the_derivative(m):
+    rng = np.random.default_rng(m)
+    with jax.enable_x64(True):
+        for _ in range(5):
+            a = jnp.asarray(1e-3 + rng.exponential(size=m) * rng.integers(0, 2, m))
+            expected = stats.entropy(np.asarray(a))
+            np.testing.assert_allclose(losses.feature_sharing(a), expected, rtol=1e-10)
+            slope = jax.grad(losses.feature_sharing)(a)
+            np.testing.assert_allclose(
+                losses.sharing_price(a), slope, rtol=1e-9, atol=1e-12
+            )
+            # The entropy does not see a common scale.
+            np.testing.assert_allclose((slope * a).sum(), 0, atol=1e-10)
+
+
+def test_sharing_is_not_concave_in_usage():
+    # H(1, t) rises to log 2 at t = 1 and falls to 0 again: a tangent taken in its tail
+    # lies below it, so linearising H is no majorisation.
+    a, b = jnp.float32([1, 10]), jnp.float32([1, 1])
+    tangent = losses.feature_sharing(a) + jnp.vdot(losses.sharing_price(a), b - a)
+    assert tangent < losses.feature_sharing(b) - 0.2
+    # What does hold, Gibbs: H(p) <= -sum p log p' for all p, p'.
+    rng = np.random.default_rng(0)
+    p, q = rng.dirichlet(np.full(6, 0.7), (2, 1000))
+    h = jax.vmap(losses.feature_sharing)(jnp.float32(p))
+    cross = -(p * np.log(q)).sum(1)
+    assert (np.asarray(h) <= cross + 1e-5).all()
+
+
+def test_feature_usage():
+    w = jnp.float32(np.random.default_rng(0).normal(size=(3, 4, 2)))
+    w = w.at[:, 1].set(0.0)
+    expected = 1e-3 + np.abs(w).mean((0, 2))
+    np.testing.assert_allclose(losses.feature_usage(w, 1e-3), expected, rtol=1e-6)
+    assert losses.feature_usage(w)[1] == 0
+    slope = jax.grad(lambda w: losses.feature_usage(w, 1e-3).sum())(w)
+    np.testing.assert_allclose(slope, np.sign(w) / 6, rtol=1e-6)
+    assert not slope[:, 1].any()
+    each = jax.vmap(lambda w: losses.feature_usage(w, 1e-3, "tasks"), axis_name="tasks")
+    np.testing.assert_allclose(each(w[:, None])[0], expected, rtol=1e-6)

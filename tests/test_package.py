@@ -17,7 +17,8 @@ HEAVY = (
 
 def test_import_stays_light():
     modules = (
-        "jaxdis, jaxdis.systems.mechanism_sparsity, jaxdis.systems.flow_factorized"
+        "jaxdis, jaxdis.systems.mechanism_sparsity, jaxdis.systems.flow_factorized, "
+        "jaxdis.systems.shared_features"
     )
     code = (
         f"import sys, {modules}\n"

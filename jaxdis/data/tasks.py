@@ -17,6 +17,7 @@ task and not once for a batch; constants of the toy are this library's.
 """
 
 import warnings
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -575,9 +576,12 @@ class Pool(NamedTuple):
 
 def _read_npz(path: Path, wanted: Sequence[str]) -> dict[str, np.ndarray]:
     try:
-        with np.load(path) as file:
+        with path.open("rb") as stream:
+            file = np.load(stream)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("it holds one array without a name")
             found = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"data.file must be a readable npz of {', '.join(wanted)}; {path}: {error}"
         ) from error
@@ -609,6 +613,8 @@ def read_features(path: Path) -> Pool:
             f"[n]; {path} has {found['features'].shape}, {found['labels'].shape} and "
             f"{domains.shape}"
         )
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"data.file must hold features that are numbers: {path}")
     for name, values in (("features", x), ("labels", labels)):
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(f"data.file holds NaN or infinite {name}: {path}")
@@ -717,7 +723,8 @@ def _episodes(
     groups: Sequence[tuple[np.ndarray, int]],
     rng: np.random.Generator,
 ) -> Tasks:
-    trials = min(TRIALS, max(1, config.test_tasks // len(groups)))
+    groups = groups[: config.test_tasks]
+    trials = min(TRIALS, config.test_tasks // len(groups))
     shots, query = max(config.shots), config.test_query
     drawn = [
         (_episode(pool, rows, column, shots, query, rng), column)

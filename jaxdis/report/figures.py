@@ -117,7 +117,7 @@ def draw_failed(ax: Axes, group: Group, metric: str, colour: str) -> None:
 
 def _limit(ax: Axes, groups: list[Group], metric: str) -> None:
     """Keeps to seeds that did not fail; logarithmic where early values flatten late."""
-    if metric == "mcc":
+    if metric in ("mcc", "dci_d"):
         values = finite([g.curves[metric] for g in groups])
         ax.set_ylim(values.min(initial=0.9) - 0.02, 1.01)
         return
@@ -222,7 +222,7 @@ def _draw_seeds(groups: list[Group], metrics: list[str]) -> Figure:
     return figure
 
 
-def _parts(
+def blocks(
     groups: list[Group], width: float, height: float
 ) -> tuple[Figure, list[SubFigure]]:
     """A figure and its parts, one below the other, with the names of the groups."""
@@ -254,7 +254,7 @@ def heat(
             cell.set_color("white" if value > 0.45 else INK)
 
 
-def _name(ax: Axes, name: str, note: str, bad: bool = False) -> None:
+def name_panel(ax: Axes, name: str, note: str, bad: bool = False) -> None:
     """A title, and a small line between it and the axes."""
     ax.set_title(name, fontsize=11, pad=17)
     style: Any = {"xycoords": "axes fraction", "textcoords": "offset points"}
@@ -262,7 +262,7 @@ def _name(ax: Axes, name: str, note: str, bad: bool = False) -> None:
     small.set_color(WRONG if bad else FAINT)
 
 
-def _number_axes(ax: Axes, rows: str, columns: str) -> None:
+def number_axes(ax: Axes, rows: str, columns: str) -> None:
     """Numbers rows and columns from 1; of very many, some."""
     ax.set_xlabel(columns, fontsize=10, labelpad=3)
     ax.set_ylabel(rows, fontsize=10, labelpad=3)
@@ -272,7 +272,7 @@ def _number_axes(ax: Axes, rows: str, columns: str) -> None:
         axis.set_ticks(shown + 0.5, labels=shown + 1, fontsize=8)
 
 
-def _shade_bar(part: SubFigure, axes: Any, label: str) -> None:
+def shade_bar(part: SubFigure, axes: Any, label: str) -> None:
     shades = ScalarMappable(Normalize(0, 1), SHADES)
     # `panchor`: the matrices stay on the left of their places.
     place: Any = {"ax": axes, "aspect": 25, "pad": 0.02, "panchor": False}
@@ -297,7 +297,7 @@ def _draw_edges(ax: Axes, name: str, matrix: np.ndarray, true: np.ndarray) -> No
         ax.add_patch(cell).set_clip_on(False)
     bad = bool((missing | extra).any())
     note = f"{missing.sum()} missing, {extra.sum()} extra" if bad else "no wrong edge"
-    _name(ax, name, note, bad)
+    name_panel(ax, name, note, bad)
 
 
 def _draw_graph(
@@ -305,10 +305,10 @@ def _draw_graph(
 ) -> None:
     """The truth, then mean, best and worst seed, or the only one."""
     heat(axes[0], true)
-    _number_axes(axes[0], "latent", parents)
+    number_axes(axes[0], "latent", parents)
     rows = _ranked(group, learned)
     note = f"{int((true > 0.5).sum())} edges" if rows else "every seed failed"
-    _name(axes[0], "true", note, bad=not rows)
+    name_panel(axes[0], "true", note, bad=not rows)
     panels = {f"seed {group.seeds[i]}": learned[i] for i in rows[:1]}
     if len(rows) > 1:
         panels = {f"mean of {len(rows)} seeds": learned[rows].mean(0)}
@@ -330,13 +330,13 @@ def _draw_graphs(
     columns = panels * len(graphs) // rows
     latents = max(len(true) for _, true in graphs.values())
     side = min(max(0.3 * latents, 1.3), 2.3)
-    figure, parts = _parts(groups, (side + 0.6) * columns, (side + 1.1) * rows)
+    figure, parts = blocks(groups, (side + 0.6) * columns, (side + 1.1) * rows)
     for p, (part, group) in enumerate(zip(parts, groups, strict=True)):
         axes = part.subplots(rows, columns, squeeze=False)
         sets = axes.reshape(len(graphs), panels)
         for some, (parents, (learned, true)) in zip(sets, graphs.items(), strict=True):
             _draw_graph(some, group, learned[p], true, parents)
-        _shade_bar(part, axes, "edge probability")
+        shade_bar(part, axes, "edge probability")
     return figure
 
 
@@ -344,11 +344,11 @@ def _draw_mean_correlation(ax: Axes, group: Group, matrices: Seeds) -> None:
     rows = _ranked(group, matrices)
     if not rows:
         ax.set_axis_off()
-        return _name(ax, "correlation of latents", "every seed failed", bad=True)
+        return name_panel(ax, "correlation of latents", "every seed failed", bad=True)
     heat(ax, matrices[rows].mean(0), highest=1.0)
-    _number_axes(ax, "true latent", "matched code")
+    number_axes(ax, "true latent", "matched code")
     name = f"mean of {len(rows)} seeds" if len(rows) > 1 else "correlation of latents"
-    _name(ax, name, f"MCC {plus_minus(mean_std(alive(group, 'mcc')))}")
+    name_panel(ax, name, f"MCC {plus_minus(mean_std(alive(group, 'mcc')))}")
 
 
 def _draw_seed_correlation(ax: Axes, group: Group, matrices: Seeds, row: int) -> None:
@@ -363,7 +363,7 @@ def _draw_correlation(groups: list[Group], correlation: Points) -> Figure:
     """Mean over seeds, and every seed as a small picture, one row a grid point."""
     seeds = min(len(groups[0].seeds), SEEDS_DRAWN)
     columns = (seeds + 1) // 2 if seeds > 1 else 0
-    figure, parts = _parts(groups, 4.2 + 1.4 * columns, 3.9)
+    figure, parts = blocks(groups, 4.2 + 1.4 * columns, 3.9)
     for part, group, matrices in zip(parts, groups, correlation, strict=True):
         grid = part.add_gridspec(2, 2 + columns)
         axes = [part.add_subplot(grid[:, :2])]
@@ -373,15 +373,18 @@ def _draw_correlation(groups: list[Group], correlation: Points) -> Figure:
                 place = grid[row // columns, 2 + row % columns]
                 axes.append(part.add_subplot(place))
                 _draw_seed_correlation(axes[-1], group, matrices, row)
-        _shade_bar(part, axes, "absolute correlation")
+        shade_bar(part, axes, "absolute correlation")
     return figure
 
 
 def curve_metrics(groups: list[Group]) -> list[str]:
-    """MCC, equivariance and loss, or what a system without them logs first."""
+    """At most three: scores of the latents, then a held-out loss before training's.
+
+    Of a system without them what it logs first.
+    """
     logged = ordered(name for g in groups for name in g.curves)
-    wanted = ("mcc", "equivariance_error", "hj_residual", "loss")
-    return [n for n in wanted if n in logged] or logged[:2]
+    wanted = ("mcc", "dci_d", "equivariance_error", "hj_residual", "query_loss", "loss")
+    return [n for n in wanted if n in logged][:3] or logged[:2]
 
 
 def png(draw: Callable[..., Figure], *args: Any) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxdis import log
-from jaxdis.report import read, sequences, text
+from jaxdis.report import read, sequences, tasks, text
 from jaxdis.report.figures import curve_metrics, draw
 from jaxdis.report.read import Group, Run, alive, failed_seeds, mean_std
 
@@ -74,9 +74,21 @@ CAPTIONS = {
     "switched.png": "One transformation, then another.",
     "confusion.png": "Fractions of the sequences under a true transformation (row) by "
     "the inferred one (column, matched); mean over seeds.",
+    "heads.png": "Absolute weights of the heads of held-out tasks (rows, in the order "
+    "of the factors they use where these are known), each divided by its largest. "
+    "Left of the line: features matched to the factors, in their order. Of a run with "
+    "an MCC the seed with the highest, else the first that did not fail.",
+    "usage.png": "Share of every feature in the weights of all heads, largest first in "
+    "every seed. Bars: mean over seeds, dots: seeds, dashed: all features alike.",
+    "grid.png": "At the end, by the penalties for sparsity (alpha) and sharing (beta): "
+    "mean and one standard deviation over seeds. Hatched: not run.",
+    "few_shot.png": "Scores on held-out tasks by the samples that fit a head. Bold and "
+    "band: mean and one standard deviation over seeds, thin: seeds. Dashed: heads on "
+    "raw observations.",
 }
-# What a run is judged by, and whether more of it is better.
+# What a run is judged by, and whether more of it is better; or by heads of new tasks.
 JUDGES = {"mcc": True, "equivariance_error": False}
+FEW_SHOT = "few_shot_sparse_"
 NAMED = ("name", "value")
 NOTE = (
     '<p class="note">Mean and standard deviation (divided by n) are over the seeds '
@@ -129,7 +141,7 @@ def _pictures(pictures: Mapping[str, bytes]) -> Iterator[str]:
     """A section a name: a picture and its animation stand together."""
     for name, files in itertools.groupby(pictures, lambda file: file.split(".")[0]):
         inside = "\n".join(_picture(file, pictures[file]) for file in files)
-        yield _section(name.capitalize(), inside)
+        yield _section(name.replace("_", " ").capitalize(), inside)
 
 
 def _seed_table(group: Group) -> str:
@@ -190,11 +202,24 @@ def _hyper_table(groups: list[Group]) -> str:
     return _words([*NAMED, ""], rows)
 
 
+def _few_shot(group: Group) -> list[str]:
+    """Scores of sparse heads on new tasks, most samples first."""
+    names = [n for n in group.final if n.startswith(FEW_SHOT)]
+    shots = {n: n.removeprefix(FEW_SHOT) for n in names}
+    return sorted(
+        (n for n in names if shots[n].isdecimal()), key=lambda n: -int(shots[n])
+    )
+
+
 def _score(group: Group) -> str:
-    """MCC and SHD, or equivariance error and ELBO, or the first two there are."""
+    """MCC, with SHD or DCI-D, or equivariance error and ELBO, or few-shot scores.
+
+    Of a run with none of them the first two there are.
+    """
     names = text.ordered(group.final)
-    for pair in (("mcc", "shd"), ("equivariance_error", "elbo"), names[:2]):
-        if chosen := [n for n in pair if n in names]:
+    known = (("mcc", "shd", "dci_d"), ("equivariance_error", "elbo"))
+    for some in (*known, _few_shot(group)[:2], names[:2]):
+        if chosen := [n for n in some if n in names]:
             break
     means = [text.plus_minus(mean_std(alive(group, n))) for n in chosen]
     titles = [text.title(n).rstrip(" ↑↓") for n in chosen]
@@ -203,7 +228,8 @@ def _score(group: Group) -> str:
 
 def _best(groups: list[Group]) -> str:
     """Names the point with the best mean, if there is anything to judge it by."""
-    for metric, more in JUDGES.items():
+    judges = JUDGES | dict.fromkeys(_few_shot(groups[0])[:1], True)
+    for metric, more in judges.items():
         means = np.array([mean_std(alive(g, metric))[0] for g in groups])
         if np.isfinite(means).any():
             best = groups[int(np.nanargmax(means if more else -means))]
@@ -257,7 +283,7 @@ def build(directory: Path) -> Path:
       directory: of the run; curves.png, seeds.png and report.html are written into
         it, and as far as the run has the figures graphs.png, correlation.png, and
         steps.png, traversals.png, traversals.gif, superposed.png, switched.png and
-        confusion.png.
+        confusion.png, or heads.png, usage.png, grid.png and few_shot.png.
 
     Returns:
       The path of report.html, which needs no other file.
@@ -273,6 +299,8 @@ def build(directory: Path) -> Path:
     pictures = draw(groups, curve_metrics(groups), figures)
     if run.transformations:
         pictures |= sequences.draw(groups, run.transformations, run.horizon, figures)
+    if figures.keys() & set(read.TASKS):
+        pictures |= tasks.draw(groups, run.results.get("spec") or {}, figures)
     sections = [
         _facts(_run_facts(run)),
         *_pictures(pictures),

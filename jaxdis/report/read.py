@@ -27,6 +27,15 @@ SHAPES = {
     "switched": f"points seeds pairs {FRAMES}",
     "confusion": "points seeds transformations transformations",
 }
+# Arrays of supervised tasks, and those of them that any such run has.
+TASK_SHAPES = {
+    "true_supports": "tasks factors",
+    "heads": "points seeds tasks features",
+    "usage": "points seeds features",
+    "few_shot": "points seeds methods shots",
+    "true_raw": "raw_methods shots",
+}
+TASKS = ("heads", "usage", "few_shot")
 
 
 class Group(NamedTuple):
@@ -199,6 +208,22 @@ def load(directory: Path) -> Run:
     return Run(name, settings, results, groups, transformations, horizon)
 
 
+def _wrong_shapes(
+    shapes: Mapping[str, str], sizes: dict[str, int], figures: dict[str, np.ndarray]
+) -> list[str]:
+    """What arrays do not fit the sizes, to which lengths of other axes are added."""
+    problems = []
+    for name in [n for n in shapes if n in figures]:
+        axes, shape = shapes[name].split(), figures[name].shape
+        wanted = " x ".join(f"{sizes[a]} {a}" if a in sizes else a for a in axes)
+        # Arrays that come first decide how many images, tasks, and pixels there are.
+        known = [sizes.setdefault(a, n) for a, n in zip(axes, shape, strict=False)]
+        if len(axes) != len(shape) or known != list(shape):
+            got = " x ".join(map(str, shape))
+            problems.append(f"{name} must hold {wanted}, got {got}")
+    return problems
+
+
 def _check_sequences(
     path: Path, run: Run, rows: tuple[int, int], figures: dict[str, np.ndarray]
 ) -> None:
@@ -206,21 +231,31 @@ def _check_sequences(
     count, frames = len(run.transformations), run.horizon + 1
     sizes = {"points": rows[0], "seeds": rows[1], "indices": 2}
     sizes |= {"transformations": count, "frames": frames}
-    problems = []
-    for name in [n for n in SHAPES if n in figures]:
-        axes, shape = SHAPES[name].split(), figures[name].shape
-        wanted = " x ".join(f"{sizes[a]} {a}" if a in sizes else a for a in axes)
-        # Arrays that come first decide how many images, pairs, and pixels there are.
-        known = [sizes.setdefault(a, n) for a, n in zip(axes, shape, strict=False)]
-        if len(axes) != len(shape) or known != list(shape):
-            got = " x ".join(map(str, shape))
-            problems.append(f"{name} must hold {wanted}, got {got}")
+    problems = _wrong_shapes(SHAPES, sizes, figures)
     if sizes.get("times", frames) < frames:
         problems.append(f"error_by_step must hold at least {frames} steps")
     if sizes.get("channels", 3) not in (1, 3):
         problems.append("true_frames must hold 1 or 3 channels, grey or RGB")
     if not np.isin(figures.get("true_pairs", 0), range(count)).all():
         problems.append(f"true_pairs must hold indices below {count}")
+    for problem in problems[:1]:
+        raise ValueError(f"{path}: {problem}; train the run again")
+
+
+def _check_tasks(
+    path: Path, run: Run, rows: tuple[int, int], figures: dict[str, np.ndarray]
+) -> None:
+    """Raises where arrays of tasks do not fit the run, or one another."""
+    sizes = {"points": rows[0], "seeds": rows[1]}
+    spec = dict(run.results.get("spec") or {})
+    if "few_shot" in figures:
+        problem = "spec must hold lists of methods, shots and raw_methods, and a score"
+        with _reading(path.with_name("results.json"), problem):
+            lists = {"raw_methods": [], "score": spec["score"]} | spec
+            sizes |= {n: len(lists[n]) for n in ("methods", "shots", "raw_methods")}
+    problems = _wrong_shapes(TASK_SHAPES, sizes, figures)
+    if sizes.get("factors", 0) > sizes.get("features", math.inf):
+        problems.append("heads must hold no fewer features than there are factors")
     for problem in problems[:1]:
         raise ValueError(f"{path}: {problem}; train the run again")
 
@@ -245,4 +280,6 @@ def load_figures(directory: Path, run: Run) -> dict[str, np.ndarray]:
             raise ValueError(f"{path}: {name} must hold {wanted}; train the run again")
     if run.transformations:
         _check_sequences(path, run, rows, figures)
+    if figures.keys() & set(TASKS):
+        _check_tasks(path, run, rows, figures)
     return figures

@@ -7,6 +7,9 @@ from typing import Any
 # What comes first, and an arrow to the better side where there is one.
 TITLES = {
     "mcc": "MCC ↑",
+    "dci_d": "DCI-D ↑",
+    "dci_c": "DCI-C ↑",
+    "dci_i": "DCI-I ↑",
     "r": "R ↑",
     "r_con": "R_con ↑",
     "shd": "SHD ↓",
@@ -18,13 +21,21 @@ TITLES = {
     "index_accuracy": "Index accuracy ↑",
     "compat_loglik": "ELBO with the released sign",
     "released_loglik": "Released likelihood figure",
+    "query_loss": "Query loss ↓",
+    "head_density": "Head density",
+    "usage_entropy": "Usage entropy, nats",
+    "kkt": "KKT residual ↓",
+    "dci_d_used": "DCI-D of used features ↑",
     "loss": "Training loss ↓",
     "r_con_t": "R_con, transposed",
 }
-# Metrics that come once for every transformation, as equivariance_error_scale.
+# Metrics that come once for every transformation, as equivariance_error_scale, or head
+# and number of shots, as few_shot_sparse_5.
 FAMILIES = {
     "equivariance_error_": "Equivariance error, {} ↓",
     "static_error_": "Static error, {}",
+    "few_shot_": "Few-shot {} ↑",
+    "raw_": "Raw {} ↑",
 }
 
 
@@ -38,7 +49,7 @@ def title(metric: str) -> str:
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Well-known metrics first, then those of transformations; each name once."""
+    """Well-known metrics first, then those of families; each name once."""
     names = dict.fromkeys(names)
     members = [n for prefix in FAMILIES for n in names if n.startswith(prefix)]
     return list(dict.fromkeys([*(n for n in TITLES if n in names), *members, *names]))
