@@ -18,6 +18,7 @@ disentangled representation learning" (arXiv 2304.07939). Of that paper the abst
 read, and no code of it is public: terms, solver and constants are this library's.
 """
 
+import warnings
 from functools import partial
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -143,8 +144,6 @@ def standardise(
 
 
 def _warn_constant(mean: np.ndarray, std: np.ndarray) -> None:
-    import warnings
-
     constant = np.flatnonzero(std <= 1e-7 * (1 + np.abs(mean))).tolist()
     if constant:
         warnings.warn(

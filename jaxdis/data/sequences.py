@@ -11,7 +11,6 @@ Source: Song et al. 2023 (arXiv 2309.13167), section 4, and its released data.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -21,7 +20,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdis.data import factors, images, tfds, transforms
+from jaxdis.data import bind, factors, images, tfds, transforms
 from jaxdis.types import PRNGKey
 
 LONGER = 4  # steps beyond T that held-out sequences of transformed images go on
@@ -31,13 +30,6 @@ BLOB_SPEED = 1.2  # pixels a step
 BLOB_ROWS = 20_000
 
 Name = Literal["digits", "mnist", "shapes3d", "falcor3d", "isaac3d", "blobs"]
-
-
-@cache
-def _with(f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
-    """`partial(f, *static)`, the same for equal values: else a second data set of the
-    same kind would be traced again."""
-    return partial(f, *static)
 
 
 class Sequences(NamedTuple):
@@ -250,12 +242,12 @@ def load(config: Config) -> tuple[Spec, Dataset]:
         centres = rng.uniform(3.0, 6.0, (BLOB_ROWS, 2)).astype(np.float32)
         widths = rng.uniform(1.0, 1.8, BLOB_ROWS).astype(np.float32)
         shape = spec.shape[:2]
-        render = Partial(_with(_render_blob, shape), centres, widths)
+        render = Partial(bind(_render_blob, shape), centres, widths)
         labels = np.zeros(BLOB_ROWS, np.int32)
     else:
         pixels, labels = _still_images(config)
         form = transforms.transform_red if spec.shape[2] == 3 else transforms.transform
-        render = Partial(_with(_render_image, form, spec.names), jnp.asarray(pixels))
+        render = Partial(bind(_render_image, form, spec.names), jnp.asarray(pixels))
     seen, valid, test = _split(labels, config, rng)
     k = len(spec.names)
     train, *held_out = ([rows] * k for rows in (seen, valid, test))
@@ -361,7 +353,7 @@ def _factor_dataset(config: Config, spec: Spec, rng: np.random.Generator) -> Dat
         for split, part in zip(splits, parts, strict=True):
             split.append(part)
     moving = tuple(bases[name] for name in spec.names)
-    render = Partial(_with(_render_factors, moving), jnp.asarray(found.images))
+    render = Partial(bind(_render_factors, moving), jnp.asarray(found.images))
     train, *held_out = splits
     radix = [(bases[name], sizes[name]) for name in spec.names]
     new = np.zeros(n, bool)
@@ -393,7 +385,7 @@ def _dataset(
     )
     counts = np.array([len(s) for s in train])
     padded = np.stack([np.resize(s, counts.max()) for s in train])
-    draw = Partial(_with(_draw, config.index_per, spec.steps))
+    draw = Partial(bind(_draw, config.index_per, spec.steps))
     source = Source(render, jnp.asarray(padded), jnp.asarray(counts), draw)
     return Dataset(source, valid, test)
 
@@ -475,7 +467,7 @@ def sampler(source: Source, batch: int) -> Callable[[PRNGKey], Sequences]:
     """
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
-    return Partial(_with(_draw_batch, batch), source)
+    return Partial(bind(_draw_batch, batch), source)
 
 
 def _draw_batch(batch: int, source: Source, key: PRNGKey) -> Sequences:

@@ -18,7 +18,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from jaxdis.data import graphs
+from jaxdis.data import bind, graphs
 from jaxdis.types import PRNGKey
 
 LEAKY_SLOPE = 0.2
@@ -417,7 +417,7 @@ def sampler(data: Sequences, batch: int) -> Callable[[PRNGKey], Sequences]:
     check_sequences(data)
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
-    return Partial(partial(_draw_batch, batch), data)
+    return Partial(bind(_draw_batch, batch), data)
 
 
 def _draw_batch(batch: int, data: Sequences, key: PRNGKey) -> Sequences:

@@ -20,9 +20,9 @@ import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdis.data import factors, tfds
+from jaxdis.data import bind, factors, tfds
 from jaxdis.types import PRNGKey
 
 Name = Literal[
@@ -67,13 +67,6 @@ ATTRIBUTES: dict[str, tuple[int, ...]] = {
     "mirror image of itself": (0, 1, 3, 8),
 }
 NEW_ATTRIBUTES = 3
-
-
-@cache
-def _with(f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
-    """`partial(f, *static)`, the same for equal values: else a second data set of the
-    same kind would be traced again."""
-    return partial(f, *static)
 
 
 class Tasks(NamedTuple):
@@ -411,7 +404,7 @@ def _toy(config: Config, spec: Spec) -> Dataset:
         scores = raw_scores(spec, tasks, config.test_query) if raw else None
         return HeldOut(mix(weights, z), z, tasks, scores)
 
-    draw = _with(_draw_toy, config.labels, config.noise, config.support + config.query)
+    draw = bind(_draw_toy, config.labels, config.noise, config.support + config.query)
     return Dataset(
         Partial(draw, weights), held_out(keys[0], False), held_out(keys[1], True)
     )
@@ -545,9 +538,7 @@ def from_images(
         )
         return HeldOut(pixels[some], spread(z_key, values[some], sizes), tasks, None)
 
-    draw = _with(
-        _draw_images, *fixed, config.support + config.query, sizes, categorical
-    )
+    draw = bind(_draw_images, *fixed, config.support + config.query, sizes, categorical)
     return Dataset(
         Partial(draw, split(parts[0])), held_out(parts[1], 1), held_out(parts[2], 2)
     )
@@ -757,7 +748,7 @@ def from_pool(
         some = np.unique(np.concatenate([r for r, _ in groups]))[: config.test_rows]
         raw = raw_scores(spec, tasks, config.test_query) if groups is test else None
         held_out.append(HeldOut(jnp.asarray(pool.x[some]), None, tasks, raw))
-    draw = _with(_draw_pool, config.support, config.query)
+    draw = bind(_draw_pool, config.support, config.query)
     return Dataset(Partial(draw, rows), *held_out)
 
 
@@ -893,7 +884,7 @@ def sampler(train: Partial, tasks: int) -> Callable[[PRNGKey], Tasks]:
     """
     if tasks < 1:
         raise ValueError(f"batch must be at least 1 task, got {tasks}")
-    return Partial(_with(_draw_batch, tasks), train)
+    return Partial(bind(_draw_batch, tasks), train)
 
 
 def _draw_batch(tasks: int, train: Partial, key: PRNGKey) -> Tasks:
