@@ -467,11 +467,11 @@ def _attach_backward(hessian: Array, u: Array) -> tuple[None, None, Array]:
     if size <= DENSE_UNKNOWNS:
         solved = jax.vmap(linalg.solve)(hessian, u.reshape(t, size, 1))
     else:
-        # Of a fixed length: with a tolerance, all tasks would wait for the slowest.
+        # All tasks are one system. Steps after convergence would let rounding grow.
         def product(x: Array) -> Array:
             return _matmul(hessian, x)
 
-        solved = cg(product, u.reshape(t, size, 1), tol=0.0, maxiter=CG_STEPS)[0]
+        solved = cg(product, u.reshape(t, size, 1), tol=1e-6, maxiter=CG_STEPS)[0]
     return None, None, -solved.reshape(u.shape)
 
 

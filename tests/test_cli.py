@@ -20,6 +20,15 @@ TINY = [
 ]  # fmt: skip
 NAME = "mechanism_sparsity/quickstart"
 FLOW = "flow_factorized/quickstart"
+TASKS = "shared_features/quickstart"  # with three points of its own
+TINY_TASKS = [
+    "--seeds", "2", "--steps", "4", "--chunk", "2", "--checkpoint-seconds", "0",
+    "--config.features", "4", "--config.hidden", "8", "--config.rounds", "2",
+    "--config.iters", "3", "--config.batch", "3", "--data.z-dim", "3",
+    "--data.x-dim", "4", "--data.support", "6", "--data.query", "5",
+    "--data.shots", "5", "--data.test-tasks", "3", "--data.test-query", "8",
+    "--data.test-rows", "20",
+]  # fmt: skip
 
 
 def jaxdis(monkeypatch, *args):
@@ -165,6 +174,57 @@ def test_grid_has_one_list_of_seeds_per_point(tmp_path, monkeypatch):
     assert len(lines(out)) == 3 * 2 * 2
 
 
+@pytest.mark.parametrize(
+    ("asked", "alpha", "beta", "rates"),
+    [
+        ([], [0, 0.05, 0.05], [0, 0, 0.05], [1e-3] * 3),
+        # What the points do not change is crossed with them.
+        (
+            ["--hyper.learning-rate", "0.1", "0.2"],
+            [0, 0, 0.05, 0.05, 0.05, 0.05], [0, 0, 0, 0, 0.05, 0.05], [0.1, 0.2] * 3,
+        ),
+        # They give way to one of their fields; the other has its default.
+        (["--hyper.alpha", "0.1", "0.2"], [0.1, 0.2], [0.05, 0.05], [1e-3] * 2),
+        (["--hyper.beta", "0"], [0.05], [0], [1e-3]),
+        (
+            ["--hyper.alpha", "0", "1", "--hyper.beta", "2", "3"],
+            [0, 0, 1, 1], [2, 3, 2, 3], [1e-3] * 4,
+        ),
+    ],
+)  # fmt: skip
+def test_points_of_a_preset_give_way_to_what_is_asked_for(asked, alpha, beta, rates):
+    columns = cli.parse_train([TASKS, *asked]).identity["hyper"]
+    assert columns["alpha"] == pytest.approx(alpha)
+    assert columns["beta"] == pytest.approx(beta)
+    assert columns["learning_rate"] == pytest.approx(rates)
+    assert len({len(column) for column in columns.values()}) == 1
+
+
+def test_points_of_a_preset_are_trained_and_resumed(tmp_path, monkeypatch, capsys):
+    out, again = tmp_path / "whole", tmp_path / "again"
+    command = ["train", TASKS, *TINY_TASKS, "--out"]
+    assert jaxdis(monkeypatch, *command, out) == 0
+    found = results(out)
+    assert [(p["alpha"], p["beta"]) for p in found["hyper"]] == [
+        (0.0, 0.0), (0.05, 0.0), (0.05, 0.05),
+    ]  # fmt: skip
+    assert np.shape(found["metrics"]["mcc"]) == (3, 2)
+    assert np.shape(found["metrics"]["few_shot_sparse_5"]) == (3, 2)
+    assert len(lines(out)) == 2 * 3 * 2
+    density = np.array(found["metrics"]["head_density"])
+    assert (density[0] == 1).all()
+    assert (density[1:] < 1).all()
+    shutil.copytree(out, again)
+    (again / "results.json").unlink()
+    damage(again / "checkpoints" / "4")
+    assert jaxdis(monkeypatch, *command, again, "--resume") == 0
+    assert "resuming after step 2" in capsys.readouterr().out.replace("\n", " ")
+    same_numbers(out, again)
+    other = [*command, again, "--resume", "--hyper.beta", "0.05"]
+    assert jaxdis(monkeypatch, *other) == 2
+    assert "has other hyper" in " ".join(capsys.readouterr().err.split())
+
+
 def test_sequences_are_trained_on_scored_and_drawn(tmp_path, monkeypatch):
     out = tmp_path / "run"
     tiny = [
@@ -234,6 +294,8 @@ def test_list_names_every_preset(monkeypatch, capsys):
         (["train", FLOW, "--data.held-out-classes", "11"], "data.held_out_classes"),
         (["train", "flow_factorized/MNIST", "--data.directory", "nowhere"], "nowhere"),
         (["train", "flow_factorized/Isaac3D"], "data.directory must name the folder"),
+        (["train", "shared_features/linear_probe"], "data.file must name an npz"),
+        (["train", TASKS, "--config.features", "4"], "config.features must be at"),
         (["list", "everything"], "list takes no arguments"),
     ],
 )

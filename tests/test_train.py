@@ -252,6 +252,24 @@ def test_grid_crosses_seeds_with_points():
     np.testing.assert_allclose(weights(result)[6:9], weights(alone), rtol=1e-6)
 
 
+def test_points_that_are_no_product_are_laid_out():
+    points = [
+        {"heal_at": 3.0, "learning_rate": 0.1, "explode_at": 1e9},
+        {"heal_at": 2.0, "learning_rate": 0.1, "explode_at": 1e9},
+        {"heal_at": 3.0, "learning_rate": 0.2, "explode_at": 1e9},
+    ]
+    seeds = train.seed_keys(2, first=4)
+    keys, hyper = train.lay_out(seeds, Hyper, points)
+    assert isinstance(hyper, Hyper)
+    np.testing.assert_allclose(hyper.learning_rate, [0.1, 0.1, 0.1, 0.1, 0.2, 0.2])
+    np.testing.assert_allclose(hyper.heal_at, [3, 3, 2, 2, 3, 3])
+    data = np.asarray(jax.random.key_data(keys)).reshape(3, 2, -1)
+    same = np.broadcast_to(np.asarray(jax.random.key_data(seeds)), data.shape)
+    np.testing.assert_array_equal(data, same)
+    alone = go(seeds, Hyper(learning_rate=0.2))
+    np.testing.assert_allclose(weights(go(keys, hyper))[4:], weights(alone), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

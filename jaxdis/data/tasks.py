@@ -61,7 +61,6 @@ ATTRIBUTES: dict[str, tuple[int, ...]] = {
     "2 to 6": (2, 3, 4, 5, 6),
     "straight stroke": (1, 2, 4, 5, 7),
     "horizontal stroke": (2, 4, 5, 7),
-    "only curves": (0, 3, 6, 8, 9),
     "open to the left": (2, 3, 5, 7, 9),
     "open to the right": (2, 4, 5, 6),
     "mirror image of itself": (0, 1, 3, 8),
