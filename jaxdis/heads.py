@@ -20,7 +20,7 @@ read, and no code of it is public: terms, solver and constants are this library'
 
 import warnings
 from functools import partial
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -574,7 +574,7 @@ def fit_heads(
       axis_name: a mapped axis over which the tasks are spread; usage is of all of them.
 
     Raises:
-      ValueError: shapes or types that do not fit, NaN, a task with one class only,
+      ValueError: shapes or types that do not fit, no such solver or gradient, NaN, a task with one class only,
         labels out of range, negative penalties (as far as values are known, that is,
         outside of jit), "adam" without key.
 
@@ -585,6 +585,12 @@ def fit_heads(
     _check(features, targets, classes, class_mask, **penalties)
     if rounds < 1 or iters < 1:
         raise ValueError(f"rounds and iters must be at least 1, got {rounds}, {iters}")
+    for name, value, known in (
+        ("solver", solver, get_args(Solver)),
+        ("gradient", gradient, get_args(Gradient)),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
     if solver == "adam" and key is None:
         raise ValueError("key must be given for solver='adam', which draws its start")
     if ridge is None:

@@ -736,3 +736,10 @@ def test_sparse_heads_need_fewer_samples_on_the_true_latents():
     assert sparse.min() > 0.85
     assert entangled.mean() < ridge.mean()
     np.testing.assert_allclose(turned, ridge, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["solver", "gradient"])
+def test_an_unknown_choice_is_explained(name):
+    features, targets = jnp.ones((1, 4, 2)), jnp.arange(4.0)[None]
+    with pytest.raises(ValueError, match=rf"{name} must be one of \w+, .*'nothing'"):
+        heads.fit_heads(features, targets, alpha=0.1, **{name: "nothing"})
