@@ -574,9 +574,9 @@ def fit_heads(
       axis_name: a mapped axis over which the tasks are spread; usage is of all of them.
 
     Raises:
-      ValueError: shapes or types that do not fit, no such solver or gradient, NaN, a task with one class only,
-        labels out of range, negative penalties (as far as values are known, that is,
-        outside of jit), "adam" without key.
+      ValueError: shapes or types that do not fit, no such solver or gradient, "adam"
+        without key; and as far as values are known, that is, outside of jit: NaN, a
+        task with one class only, labels out of range, negative penalties.
 
     Source: Fumero et al. 2023 (arXiv 2304.07939) for the principles; see the module.
     """
