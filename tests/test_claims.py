@@ -114,7 +114,7 @@ def test_the_transformation_is_inferred(tmp_path):
 @pytest.mark.slow
 def test_sparse_and_shared_heads_disentangle(tmp_path):
     """No penalty, sparsity alone, sparsity and sharing, in one program."""
-    metrics = trained(tmp_path / "run", "shared_features/quickstart")
+    metrics = trained(tmp_path / "run", "shared_features/quickstart", "--chunk", "1000")
     wanted = ("mcc", "dci_d", "dci_c", "head_density", "few_shot_sparse_5")
     scored("shared features", metrics, *wanted, "few_shot_ridge_5", "raw_ridge_5")
     mcc, dci, density = (metrics[k].mean(1) for k in ("mcc", "dci_d", "head_density"))
@@ -136,6 +136,7 @@ def test_sparse_and_shared_heads_disentangle(tmp_path):
 def test_constant_heads_beat_differentiated_ones(tmp_path):
     """The gradient of the unregularised loss through the heads undoes the sparsity."""
     options = ("--config.features", "5", "--hyper.alpha", ".05", "--hyper.beta", "0")
+    options += ("--seeds", "4", "--chunk", "1000")
     runs = {
         outer: trained(
             tmp_path / outer,
@@ -154,7 +155,9 @@ def test_constant_heads_beat_differentiated_ones(tmp_path):
 
 @pytest.mark.slow
 def test_classes_identify_the_factors_too(tmp_path):
-    metrics = trained(tmp_path / "run", "shared_features/classification")
+    metrics = trained(
+        tmp_path / "run", "shared_features/classification", "--chunk", "800"
+    )
     scored("classes", metrics, "mcc", "dci_d", "dci_d_used", "head_density", "score")
     assert metrics["mcc"].mean() >= 0.95
     # Features that no head uses correlate with several factors: they are left out.
