@@ -312,19 +312,24 @@ def _fista(
 
     Source: Beck and Teboulle 2009; O'Donoghue and Candes 2015 (gradient restart).
     """
-    step = (1.0 / jnp.maximum(_curvature(problem), 1e-12))[:, None, None]
-    threshold = prices[:, :, None] * step
+    t, p, c = start.shape
+    step = (1.0 / jnp.maximum(_curvature(problem), 1e-12))[:, None]
+    threshold = jnp.repeat(prices, c, axis=1) * step
 
+    # Rows of unknowns: a last axis of one output would keep XLA from vectorising.
     def improve(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple, None]:
         v, ahead, q = carry
-        new = soft_threshold(ahead - step * _slope(problem, ahead), threshold)
-        uphill = ((ahead - new) * (new - v)).sum((1, 2), keepdims=True) > 0
+        slope = _slope(problem, ahead.reshape(t, p, c)).reshape(t, p * c)
+        new = soft_threshold(ahead - step * slope, threshold)
+        uphill = ((ahead - new) * (new - v)).sum(1, keepdims=True) > 0
         q_new = jnp.where(uphill, 1.0, (1 + jnp.sqrt(1 + 4 * q**2)) / 2)
         momentum = jnp.where(uphill, 0.0, (q - 1) / q_new)
         return (new, new + momentum * (new - v), q_new), None
 
-    carry = (start, start, jnp.ones_like(step))
-    return jax.lax.scan(improve, carry, None, length=steps)[0][0]
+    rows = start.reshape(t, p * c)
+    carry = (rows, rows, jnp.ones_like(step))
+    v = jax.lax.scan(improve, carry, None, length=steps)[0][0]
+    return v.reshape(t, p, c)
 
 
 def _violation(problem: _Problem, prices: Array, v: Array) -> Float[Array, "t"]:
