@@ -45,6 +45,9 @@ THRESHOLD = 0.6  # of the toy's classes: U(-.6, .6)
 BITS = 3  # of the label of an image task
 TRIALS = 20  # draws of the support of a held-out task of labelled samples
 VALID_SHARE = 0.2
+NO_FILE = (
+    "data.file must name an npz with `features` [n, m], `labels` [n] and `domains` [n]"
+)
 
 # Which digits have an attribute. The first three are kept from training.
 ATTRIBUTES: dict[str, tuple[int, ...]] = {
@@ -791,7 +794,8 @@ def _drop_constant(pool: Pool, source: np.ndarray) -> Pool:
 
 def _features(config: Config) -> Dataset:
     """A task for every source domain and label column; new ones in the target."""
-    assert config.file is not None
+    if config.file is None:
+        raise ValueError(NO_FILE)
     pool = read_features(Path(config.file))
     target = pool.domains[-1] if config.target is None else config.target
     if target not in pool.domains:
@@ -862,17 +866,10 @@ def load(config: Config) -> tuple[Spec, Dataset]:
     if config.name == "digits":
         return spec, _digits(config)
     if config.name == "features":
-        if config.file is None:
-            raise ValueError(NO_FILE)
         return spec, _features(config)
     known = factors.SETS[config.name]
     unordered = tuple(name in known.categorical for name in known.names)
     return spec, from_images(config, _read_images(config), unordered)
-
-
-NO_FILE = (
-    "data.file must name an npz with `features` [n, m], `labels` [n] and `domains` [n]"
-)
 
 
 def sampler(train: Partial, tasks: int) -> Callable[[PRNGKey], Tasks]:

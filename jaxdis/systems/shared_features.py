@@ -387,6 +387,12 @@ def _factor_scores(
     return scores, order
 
 
+def _judges(spec: Spec, new: Tasks, seen: Float[Array, "t n m"]) -> Any:
+    """What no head was fitted on, as `heads.scores` takes it."""
+    most = max(spec.shots) * spec.shot_size
+    return seen[:, most:], new.y[:, most:], spec.classes, new.allowed
+
+
 def _task_scores(
     config: Config,
     spec: Spec,
@@ -413,7 +419,7 @@ def _task_scores(
         rounds=REPORT_ROUNDS,
         iters=REPORT_ITERS,
     )
-    rest: Any = (seen[:, most:], new.y[:, most:], spec.classes, new.allowed)
+    rest = _judges(spec, new, seen)
     used = jnp.abs(fit.w).mean((0, 2))
     rank = used if order is None else used.at[order].set(jnp.inf)
     columns = jnp.argsort(-rank)
@@ -442,8 +448,7 @@ def _few_shot(
     Sparse heads, and with scikit-learn's default penalties ridge and, for classes,
     logistic regression.
     """
-    most = max(spec.shots) * spec.shot_size
-    rest: Any = (seen[:, most:], new.y[:, most:], spec.classes, new.allowed)
+    rest = _judges(spec, new, seen)
     fit = partial(
         heads.fit_heads,
         classes=spec.classes,
