@@ -3,10 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LinearRegression
 
 from jaxdis.identifiability import consistency_pattern
-from jaxdis.metrics import mcc, r, r2, r_con
+from jaxdis.metrics import block_r2, mcc, r, r2, r_con, standardise
+from jaxdis.metrics.regression import split_rows
 
 HADAMARD = np.kron([[1, 1], [1, -1]], [[1, 1], [1, -1]]) / 2
 
@@ -156,10 +158,80 @@ class TestPattern:
         assert float(r_con(z, z_hat, pattern.T)) < 0.96
 
 
+PAIRS = np.kron(np.eye(2, dtype=int), np.ones((2, 2), int))
+
+
+def block_r2_oracle(z, z_hat, mask):
+    fit, judge = split_rows(len(z))
+    z, z_hat = np.asarray(standardise(z)), np.asarray(standardise(z_hat))
+
+    def score(target, codes):
+        model = KernelRidge(kernel="rbf", alpha=0.1, gamma=1 / codes.shape[1])
+        return model.fit(codes[fit], target[fit]).score(codes[judge], target[judge])
+
+    return np.array([score(z[:, i], z_hat[:, used]) for i, used in enumerate(mask)])
+
+
+def turn(pair):
+    """Rotates the plane by the distance from its centre: one to one, not linear."""
+    angle = np.linalg.norm(pair, axis=1)
+    c, s = np.cos(angle), np.sin(angle)
+    return np.stack([c * pair[:, 0] - s * pair[:, 1], s * pair[:, 0] + c * pair[:, 1]])
+
+
+class TestBlocks:
+    def test_matches_sklearn(self, rng):
+        z = rng.normal(size=(900, 4))
+        z_hat = np.tanh(z @ rng.normal(size=(4, 5))) + 0.2 * rng.normal(size=(900, 5))
+        for pattern in (PAIRS, np.triu(np.ones((4, 4), int))):
+            mask = allowed_codes(z, z_hat, pattern)
+            expected = np.maximum(block_r2_oracle(z, z_hat, mask), 0).mean()
+            found = float(block_r2(z, z_hat, pattern))
+            assert found == pytest.approx(expected, abs=1e-5)
+
+    def test_rows_that_judge_do_not_fit(self):
+        for n, sizes in ((4, (2, 2)), (101, (50, 51)), (6000, (512, 2048))):
+            fit, judge = split_rows(n)
+            assert (len(fit), len(judge)) == sizes
+            assert len({*fit, *judge}) == sum(sizes)
+        for domains in (2, 3, 9):  # rows in turns and rows sorted by domain
+            for u in (np.arange(6000) % domains, np.arange(6000) * domains // 6000):
+                assert (
+                    np.bincount(u[fit], minlength=domains).min() > 0.5 * 512 / domains
+                )
+
+    def test_maps_within_blocks_are_no_loss_and_maps_across_are(self, rng):
+        z = rng.normal(size=(4000, 4))
+        z_hat = np.concatenate([turn(z[:, :2]), turn(z[:, 2:])]).T
+        assert float(r_con(z, z_hat, PAIRS)) < 0.85
+        assert float(block_r2(z, z_hat, PAIRS)) > 0.97
+        assert float(block_r2(z, z_hat, 1 - PAIRS)) < 0.01
+        # Here half of the codes of each block come from the other one.
+        across = np.concatenate([turn(z[:, [0, 2]]), turn(z[:, [1, 3]])]).T
+        assert float(block_r2(z, across, PAIRS)) < 0.75
+        assert float(block_r2(z, across, np.ones((4, 4)))) > 0.9
+
+    def test_singletons_see_through_a_monotone_map(self, rng):
+        z = rng.normal(size=(4000, 4))
+        z_hat = np.sinh(1.5 * z)[:, [2, 0, 3, 1]]
+        assert float(mcc(z, z_hat)) < 0.9
+        assert float(block_r2(z, z_hat, np.eye(4))) > 0.95
+
+    def test_useless_codes(self, rng):
+        z, z_hat = rng.normal(size=(2, 400, 4))
+        assert float(block_r2(z, z_hat, np.ones((4, 4)))) < 0.05
+        assert float(block_r2(z, z_hat, np.zeros((4, 4)))) == pytest.approx(0, abs=1e-3)
+
+    def test_too_few_rows_are_refused(self):
+        with pytest.raises(ValueError, match="z has 3 rows"):
+            block_r2(GOOD[:3], GOOD[:3], np.eye(2))
+
+
 def scores(z, z_hat):
     d = z.shape[1]
     pattern = np.triu(np.ones((d, d), bool))
-    return jnp.stack([r(z, z_hat), r2(z, z_hat), r_con(z, z_hat, pattern)])
+    linear = [r(z, z_hat), r2(z, z_hat), r_con(z, z_hat, pattern)]
+    return jnp.stack([*linear, block_r2(z, z_hat, pattern)])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -202,6 +274,12 @@ def test_a_constant_factor_is_left_out_with_a_warning(rng):
         assert float(r2(z, z_hat)) == pytest.approx(expected.mean(), abs=1e-6)
     with pytest.warns(UserWarning, match=r"z is constant in columns \[3\]"):
         assert float(r(z, z_hat)) == pytest.approx(np.sqrt(expected).mean(), abs=1e-6)
+    with pytest.warns(UserWarning, match=r"z is constant in columns \[3\]"):
+        block = float(block_r2(z, z_hat, np.eye(4)))
+    assert block == pytest.approx(
+        np.mean([block_r2_oracle(z[:, [i]], z_hat[:, [i]], [[0]]) for i in range(3)]),
+        abs=1e-5,
+    )
     with pytest.warns(UserWarning, match=r"z is constant in columns \[3\]") as seen:
         own = float(r_con(z, z_hat, np.eye(4)))
     assert len(seen) == 1
@@ -213,11 +291,12 @@ def test_seed_axis_jit_and_vmap_equal_a_loop(rng):
     z = jnp.asarray(rng.normal(size=(400, 4)), jnp.float32)
     z_hat = z[None] + jnp.asarray(rng.normal(size=(3, 400, 4)), jnp.float32)
     loop = np.stack([scores(z, c) for c in z_hat], 1)
-    assert len(set(loop.ravel().tolist())) == 9
-    np.testing.assert_allclose(scores(z, z_hat), loop, atol=1e-6)
-    np.testing.assert_allclose(jax.jit(scores)(z, z_hat), loop, atol=1e-6)
+    assert len(set(loop.ravel().tolist())) == 12
     vmapped = jax.vmap(lambda c: scores(z, c), out_axes=1)(z_hat)
-    np.testing.assert_allclose(vmapped, loop, atol=1e-6)
+    for found in (scores(z, z_hat), jax.jit(scores)(z, z_hat), vmapped):
+        np.testing.assert_allclose(found[:3], loop[:3], atol=1e-6)
+        # Conjugate gradients stop at a residual of 1e-5.
+        np.testing.assert_allclose(found[3], loop[3], atol=2e-5)
 
 
 GOOD = np.arange(20.0).reshape(10, 2)
@@ -233,13 +312,17 @@ GOOD = np.arange(20.0).reshape(10, 2)
     ],
 )
 def test_wrong_arguments_are_refused(z, z_hat, message):
-    for score in (r, r2, lambda z, c: r_con(z, c, np.eye(2))):
+    patterned = [lambda z, c, f=f: f(z, c, np.eye(2)) for f in (r_con, block_r2)]
+    for score in (r, r2, *patterned):
         with pytest.raises(ValueError, match=message):
             score(z, z_hat)
 
 
 def test_wrong_patterns_are_refused():
-    with pytest.raises(ValueError, match=r"pattern has shape \(3, 3\); .* \(2, 2\)"):
-        r_con(GOOD, GOOD, np.eye(3))
-    with pytest.raises(ValueError, match="pattern holds other values than 0 and 1"):
-        r_con(GOOD, GOOD, np.eye(2) / 2)
+    for score in (r_con, block_r2):
+        with pytest.raises(
+            ValueError, match=r"pattern has shape \(3, 3\); .* \(2, 2\)"
+        ):
+            score(GOOD, GOOD, np.eye(3))
+        with pytest.raises(ValueError, match="pattern holds other values than 0 and 1"):
+            score(GOOD, GOOD, np.eye(2) / 2)
