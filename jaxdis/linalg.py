@@ -57,6 +57,30 @@ def _log_abs_det_jvp(
     return log_det, jnp.sum(inverse.T * da)
 
 
+def det(a: Float[Array, "n n"]) -> Float[Array, ""]:
+    """`det a`; its derivative is right unless a is singular."""
+    n = len(a)
+
+    def column(
+        j: Array, carry: tuple[Array, Array, Array]
+    ) -> tuple[Array, Array, Array]:
+        work, used, product = carry
+        entries = work[:, j]
+        chosen = jnp.argmax(jnp.where(used, -1.0, jnp.abs(entries)))
+        pivot = jnp.arange(n) == chosen
+        value = jnp.sum(jnp.where(pivot, entries, 0.0))
+        row = jnp.sum(jnp.where(pivot[:, None], work, 0.0), 0)
+        row = row / jnp.where(value == 0, 1.0, value)
+        # The order of pivots is a permutation: its sign, by its inversions.
+        passed = jnp.sum(~used & (jnp.arange(n) < chosen))
+        used = used | pivot
+        work = jnp.where(used[:, None], work, work - jnp.outer(entries, row))
+        return work, used, product * jnp.where(passed % 2 == 1, -value, value)
+
+    carry = (a, jnp.zeros(n, bool), jnp.ones((), a.dtype))
+    return jax.lax.fori_loop(0, n, column, carry)[2]
+
+
 def is_positive_definite(a: Float[Array, "n n"]) -> Bool[Array, ""]:
     """Whether all pivots of a symmetric matrix are positive, and so its eigenvalues."""
 

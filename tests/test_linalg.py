@@ -1,3 +1,4 @@
+import itertools
 from functools import partial
 
 import jax
@@ -71,6 +72,34 @@ def test_solve(a):
     with jax.enable_x64(True):
         x = jax.jit(linalg.solve)(jnp.asarray(a), jnp.asarray(b))
     np.testing.assert_allclose(x, np.linalg.solve(a, b), rtol=1e-9, atol=1e-11)
+
+
+@each_matrix
+def test_det_and_its_gradient(a):
+    # d det a / d a_ij = det a (a^-1)_ji.
+    with jax.enable_x64(True):
+        value, gradient = jax.jit(jax.value_and_grad(linalg.det))(jnp.asarray(a))
+        assert value.dtype == a.dtype
+        expected = np.linalg.det(a)
+        np.testing.assert_allclose(value, expected, rtol=1e-11)
+        by_inverse = expected * np.linalg.inv(a).T
+        scale = np.abs(by_inverse).max()
+        np.testing.assert_allclose(gradient, by_inverse, rtol=1e-9, atol=1e-12 * scale)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4])
+def test_det_of_permutations(n):
+    orders = list(itertools.permutations(range(n)))
+    signs = jax.vmap(linalg.det)(jnp.float32(np.eye(n)[np.array(orders)]))
+    inversions = [sum(a > b for a, b in itertools.combinations(o, 2)) for o in orders]
+    np.testing.assert_array_equal(signs, (-1.0) ** np.array(inversions))
+
+
+@pytest.mark.parametrize(
+    "a", [np.zeros((2, 2)), np.ones((3, 3)), np.diag([0.0, 1, 2]), np.diag([1.0, 2, 0])]
+)
+def test_det_of_singular_matrices_is_0(a):
+    assert jax.jit(linalg.det)(jnp.float32(a)) == 0
 
 
 def test_float32():
