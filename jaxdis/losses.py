@@ -1,11 +1,16 @@
 """The terms of the objectives. Everything here is minimised."""
 
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdis import gaussian
-from jaxdis.types import Scalar
+from jaxdis.types import PRNGKey, Scalar
+
+JacobianMode: TypeAlias = Literal["full", "columns", "differences"]
 
 
 def gaussian_reconstruction(
@@ -89,6 +94,90 @@ def index_kl(logits: Float[Array, "*b k"]) -> Float[Array, "*b"]:
     return jnp.sum(jnp.exp(log_q) * log_q, -1) + jnp.log(logits.shape[-1])
 
 
+def absolute(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """`|x|` with the derivative 0 at 0, where that of `abs` is 1.
+
+    What is exactly 0, such as a dead unit, gets no push.
+    """
+    return x * jax.lax.stop_gradient(jnp.sign(x))
+
+
+def decoder_jacobian(
+    decode: Callable[[Array], Array], z: Float[Array, "b n"]
+) -> Float[Array, "b m n"]:
+    """`J_bkj = d decode(z_b)_k / d z_bj`, by the cheaper of both modes.
+
+    Reverse mode takes m pulls and forward mode n pushes of the whole batch at once;
+    reverse if m <= n.
+
+    Args:
+      decode: maps latents `[b, n]` to observations `[b, m]`, row by row.
+      z: latents.
+    """
+    b, n = z.shape
+    out = jax.eval_shape(decode, z)
+    m = out.shape[-1]
+    if m <= n:
+        _, pull = jax.vjp(decode, z)
+        units = jnp.broadcast_to(jnp.eye(m, dtype=out.dtype)[:, None], (m, b, m))
+        return jnp.moveaxis(jax.vmap(lambda unit: pull(unit)[0])(units), 0, 1)
+    units = jnp.broadcast_to(jnp.eye(n, dtype=z.dtype)[:, None], (n, b, n))
+    _, push = jax.linearize(decode, z)
+    return jnp.moveaxis(jax.vmap(push)(units), 0, 2)
+
+
+def jacobian_l1(
+    decode: Callable[[Array], Array],
+    z: Float[Array, "b n"],
+    scale: Float[Array, "n"],
+    *,
+    mode: JacobianMode = "full",
+    columns: int = 1,
+    difference: float = 1e-3,
+    key: PRNGKey | None = None,
+) -> Float[Array, ""]:
+    """`mean_b sum_kj |d x_bk / d z_bj| scale_j`: how densely the decoder mixes.
+
+    With `scale_j = std(z_j)` it does not change if a latent is stretched and the
+    decoder shrunk in turn; with 1 a decoder makes it small for nothing.
+
+    Args:
+      decode: maps latents `[b, n]` to observations `[b, m]`, row by row.
+      z: latents.
+      scale: weight of each latent's column.
+      mode: "full", the exact Jacobian; "columns", the mean over random columns times n,
+        which is unbiased; "differences", forward differences of all columns.
+      columns: random columns, without repetition.
+      difference: step of the forward differences.
+      key: for "columns".
+
+    Source: Li et al. 2025 (arXiv 2503.00639), the sparsity of the mixing procedure; the
+      scale is ours.
+    """
+    n = z.shape[-1]
+    if mode == "full":
+        jacobian = decoder_jacobian(decode, z)
+        return jnp.sum(absolute(jacobian).mean(0) * scale[None])
+    if mode == "differences":
+        x = decode(z)
+
+        def column(unit: Array) -> Array:
+            return (decode(z + difference * unit[None]) - x) / difference
+
+        chosen, units = scale, jnp.eye(n, dtype=z.dtype)
+    else:
+        assert key is not None
+        _, push = jax.linearize(decode, z)
+
+        def column(unit: Array) -> Array:
+            return push(jnp.broadcast_to(unit[None], z.shape))
+
+        drawn = jax.random.permutation(key, n)[:columns]
+        chosen, units = scale[drawn] * (n / columns), jnp.eye(n, dtype=z.dtype)[drawn]
+    sizes = jax.vmap(lambda unit: jnp.sum(absolute(column(unit)), -1).mean())(units)
+    return jnp.sum(sizes * chosen)
+
+
 def feature_usage(
     weights: Float[Array, "t m c"], floor: Scalar = 0.0, axis_name: str | None = None
 ) -> Float[Array, "m"]:
@@ -100,9 +189,7 @@ def feature_usage(
         can come back.
       axis_name: a mapped axis over which the tasks are spread.
     """
-    # The derivative of |0| is 0 here, not 1 as that of `abs`.
-    size = weights * jax.lax.stop_gradient(jnp.sign(weights))
-    usage = size.mean((0, 2))
+    usage = absolute(weights).mean((0, 2))
     return floor + (usage if axis_name is None else jax.lax.pmean(usage, axis_name))
 
 
@@ -126,3 +213,53 @@ def sharing_price(usage: Float[Array, "m"]) -> Float[Array, "m"]:
     """
     total = usage.sum()
     return (-jnp.log(usage / total) - feature_sharing(usage)) / total
+
+
+def gan_generator(fake: Float[Array, "*b"]) -> Float[Array, "*b"]:
+    """What the generator minimises in the discriminator's scores: `softplus(-fake)`.
+
+    Source: Goodfellow et al. 2014 (arXiv 1406.2661), the non-saturating form.
+    """
+    return jax.nn.softplus(-fake)
+
+
+def gan_discriminator(
+    fake: Float[Array, "*b"], real: Float[Array, "*b"]
+) -> Float[Array, "*b"]:
+    """What the discriminator minimises: `softplus(fake) + softplus(-real)`."""
+    return jax.nn.softplus(fake) + jax.nn.softplus(-real)
+
+
+def gradient_penalty(
+    score: Callable[[Array], Float[Array, "b"]], x: Float[Array, "b *x"]
+) -> Float[Array, ""]:
+    """`1/2 mean_b |grad score(x_b)|^2`, for real x the R1 penalty.
+
+    Source: Mescheder et al. 2018 (arXiv 1801.04406), equation 9.
+    """
+    gradient = jax.grad(lambda x: score(x).sum())(x)
+    return 0.5 * jnp.sum(gradient**2) / len(x)
+
+
+def path_lengths(
+    synthesis: Callable[[Float[Array, "b w"]], Float[Array, "b h w c"]],
+    styles: Float[Array, "b w"],
+    key: PRNGKey,
+) -> Float[Array, "b"]:
+    """`|J^T y|` of each example, J the Jacobian of its image in its style.
+
+    y are images of noise with variance 1 / (height width). The generator is well
+    conditioned where all lengths are the same.
+
+    Source: Karras et al. 2020 (arXiv 1912.04958), equation 4.
+    """
+    images, pull = jax.vjp(synthesis, styles)
+    _, height, width, _ = images.shape
+    y = jax.random.normal(key, images.shape) * (height * width) ** -0.5
+    (back,) = pull(y)
+    return jnp.sqrt(jnp.sum(back**2, -1) + 1e-8)
+
+
+def importance_size(importance: Float[Array, "n"]) -> Float[Array, ""]:
+    """`mean_j |w_j|`, with derivative 0 where a weight is 0."""
+    return jnp.mean(absolute(importance))

@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -223,3 +225,164 @@ def test_feature_usage():
     assert not slope[:, 1].any()
     each = jax.vmap(lambda w: losses.feature_usage(w, 1e-3, "tasks"), axis_name="tasks")
     np.testing.assert_allclose(each(w[:, None])[0], expected, rtol=1e-6)
+
+
+# The decoder's Jacobian.
+
+JACOBIAN_SIZES = [(2, 5), (3, 3), (4, 2)]  # n latents, m observed
+
+
+def mlp(n, m, seed=0):
+    """A smooth decoder, row by row, and latents of unequal scales."""
+    rng = np.random.default_rng(seed)
+    first, shift, last = (
+        jnp.float32(rng.normal(size=size)) for size in ((n, 6), (1, 6), (6, m))
+    )
+    z = jnp.float32(rng.normal(size=(7, n)) * np.geomspace(0.5, 2, n))
+    return lambda z: jnp.tanh(z @ first + shift) @ last, z
+
+
+def densities(decode, z, scale, **options):
+    """`jacobian_l1` in every exact mode."""
+    n = z.shape[-1]
+    key = jax.random.key(0)
+    full = losses.jacobian_l1(decode, z, scale, **options)
+    columns = losses.jacobian_l1(
+        decode, z, scale, mode="columns", columns=n, key=key, **options
+    )
+    return full, columns
+
+
+def test_absolute_has_no_slope_at_zero():
+    x = jnp.float32([-2, 0, 3, -0.0])
+    value, slope = jax.vmap(jax.value_and_grad(losses.absolute))(x)
+    np.testing.assert_array_equal(value, [2, 0, 3, 0])
+    np.testing.assert_array_equal(slope, [-1, 0, 1, 0])
+
+
+@pytest.mark.parametrize(("n", "m"), JACOBIAN_SIZES)
+def test_jacobian_is_that_of_autodiff(n, m):
+    decode, z = mlp(n, m)
+    expected = jax.vmap(jax.jacfwd(lambda row: decode(row[None])[0]))(z)
+    actual = jax.jit(lambda z: losses.decoder_jacobian(decode, z))(z)
+    assert actual.shape == (7, m, n)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 24), (24, 1)])
+def test_jacobian_takes_the_cheaper_mode(n, m):
+    """About one more pass through the decoder, not 24."""
+    decode, z = mlp(n, m)
+
+    def flops(f):
+        return jax.jit(f).lower(z).compile().cost_analysis()["flops"]
+
+    jacobian = flops(lambda z: losses.decoder_jacobian(decode, z))
+    assert jacobian < 4 * flops(decode)
+
+
+@pytest.mark.parametrize(("n", "m"), JACOBIAN_SIZES)
+def test_modes_of_the_jacobian_agree(n, m):
+    decode, z = mlp(n, m)
+    scale = jnp.linspace(0.3, 2.0, n)
+    jacobian = jax.vmap(jax.jacfwd(lambda row: decode(row[None])[0]))(z)
+    expected = (np.abs(jacobian).mean(0) * np.asarray(scale)).sum()
+    full, columns = densities(decode, z, scale)
+    np.testing.assert_allclose(full, expected, rtol=1e-5)
+    np.testing.assert_allclose(columns, expected, rtol=1e-5)
+    differences = losses.jacobian_l1(decode, z, scale, mode="differences")
+    np.testing.assert_allclose(differences, expected, rtol=1e-3)
+    # The step is the option's: a long one is a chord.
+    chord = losses.jacobian_l1(decode, z, scale, mode="differences", difference=2.0)
+    assert abs(chord - expected) > 0.01 * expected
+
+
+def test_differences_are_chords():
+    z, scale = jnp.float32([[1, 2], [-1, 0]]), jnp.float32([1, 10])
+    actual = losses.jacobian_l1(
+        lambda z: z**2, z, scale, mode="differences", difference=0.5
+    )
+    # |(z + h)^2 - z^2| / h = |2 z + h|
+    expected = (2.5 + 1.5) / 2 + 10 * (4.5 + 0.5) / 2
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_random_columns_are_unbiased(columns):
+    decode, z = mlp(3, 4)
+    scale = jnp.float32([0.5, 1.0, 2.0])
+    jacobian = np.abs(losses.decoder_jacobian(decode, z)).mean(0).sum(0) * scale
+    draw = jax.jit(
+        lambda key: losses.jacobian_l1(
+            decode, z, scale, mode="columns", columns=columns, key=key
+        )
+    )
+    drawn = np.asarray(jax.vmap(draw)(jax.random.split(jax.random.key(0), 600)))
+    # The n / k fold sums of each set of k columns, without repetition, ...
+    pick = itertools.combinations(np.asarray(jacobian), columns)
+    sets = np.sort([3 / columns * sum(chosen) for chosen in pick])
+    nearest = np.abs(drawn[:, None] - sets).argmin(1)
+    np.testing.assert_allclose(drawn, sets[nearest], rtol=1e-4)
+    # ... whose average is the whole, and which are drawn equally often.
+    full = losses.jacobian_l1(decode, z, scale)
+    np.testing.assert_allclose(sets.mean(), full, rtol=1e-5)
+    shares = np.bincount(nearest, minlength=3) / 600
+    np.testing.assert_allclose(shares, 1 / 3, atol=4 * (2 / 9 / 600) ** 0.5)
+
+
+def test_stretched_latents_are_as_dense_by_their_deviation():
+    decode, z = mlp(3, 4)
+    c = jnp.float32([[10.0, 0.2, -3.0]])
+    stretched = lambda z: decode(z / c)  # noqa: E731
+    first = densities(decode, z, z.std(0))
+    other = densities(stretched, c * z, (c * z).std(0))
+    np.testing.assert_allclose(first, other, rtol=1e-4)
+    # One by one too.
+    for j in range(3):
+        one = jnp.ones((1, 3)).at[0, j].set(10.0)
+        single = losses.jacobian_l1(
+            lambda z, one=one: decode(z / one), one * z, (one * z).std(0)
+        )
+        np.testing.assert_allclose(single, first[0], rtol=1e-4)
+    # Without the scale the stretched ones seem sparser.
+    plain = densities(decode, z, jnp.ones(3))
+    larger = densities(lambda z: decode(z / 10), 10 * z, jnp.ones(3))
+    np.testing.assert_allclose(plain, 10 * np.array(larger), rtol=1e-4)
+
+
+def test_gradient_through_the_scale():
+    """A linear decoder has a constant Jacobian, so z is felt by its scale alone."""
+    rng = np.random.default_rng(0)
+    w, z = jnp.float32(rng.normal(size=(3, 4))), jnp.float32(rng.normal(size=(9, 3)))
+
+    def penalty(z, scaled):
+        scale = z.std(0) if scaled else jnp.ones(3)
+        return jnp.stack(densities(lambda z: z @ w, z, scale))
+
+    slopes = jax.jacobian(penalty)(z, True)
+    centred = z - z.mean(0)[None]
+    expected = centred / (9 * z.std(0)[None]) * np.abs(w).sum(1)[None]
+    for slope in slopes:
+        np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(jax.jacobian(penalty)(z, False), 0.0)
+
+
+@pytest.mark.parametrize("mode", ["full", "columns", "differences"])
+@pytest.mark.parametrize("m", [2, 4])
+def test_zero_weights_get_no_push(mode, m):
+    rng = np.random.default_rng(0)
+    w = jnp.float32(rng.normal(size=(3, m))).at[0, 1].set(0.0).at[2].set(0.0)
+    z = jnp.float32(rng.normal(size=(5, 3))).at[0].set(0.0)
+    scale = jnp.float32([1.0, 2.0, 3.0])
+
+    def penalty(w):
+        key = jax.random.key(0)
+        return losses.jacobian_l1(
+            lambda z: z @ w, z, scale, mode=mode, columns=3, key=key
+        )
+
+    # Differences at z = 0 alone are exact zeros: elsewhere rounding makes them.
+    slope = jax.jit(jax.grad(penalty))(w)
+    np.testing.assert_allclose(
+        slope, np.sign(w) * np.asarray(scale)[:, None], rtol=1e-3, atol=1e-4
+    )
