@@ -450,11 +450,16 @@ def _moment(statistic: Callable[..., Any], values: np.ndarray) -> Any:
 
 
 def _udr(experiment: Experiment, rows: train.Rows) -> float | list[float] | None:
-    """Agreement of the seeds of each grid point; undefined for one seed."""
+    """Agreement of the seeds of each grid point.
+
+    Undefined for one seed, and where seeds do not see the same observations or do not
+    encode them, which is where the test split has no `x`.
+    """
     seeds, points = len(_seeds(experiment)), len(experiment.points)
-    if seeds < 2:
+    seen = getattr(experiment.data.test, "x", None)
+    if seeds < 2 or seen is None:
         return None
-    x = experiment.data.test.x[:UDR_ROWS]
+    x = seen[:UDR_ROWS]
     encode = jax.jit(jax.vmap(experiment.system.encode, in_axes=(0, None)))
     z_hat = encode(rows.state.params, x)
     z_hat = z_hat.reshape(points, seeds, -1, z_hat.shape[-1])
