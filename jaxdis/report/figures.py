@@ -279,11 +279,16 @@ def shade_bar(part: SubFigure, axes: Any, label: str) -> None:
     part.colorbar(shades, ticks=[0, 0.5, 1], label=label, **place)
 
 
-def _ranked(group: Group, matrices: Seeds) -> list[int]:
-    """Rows of seeds with a result, best first: fewest wrong edges, then highest MCC."""
+def ranked(group: Group, matrices: Seeds) -> list[int]:
+    """Rows of seeds with a result, best first.
+
+    Those with the fewest wrong edges of a graph or entries of a mask, then those with
+    the highest MCC.
+    """
     none = np.zeros(len(group.seeds))
-    shd, mcc = group.final.get("shd", none), group.final.get("mcc", none)
-    order = np.lexsort((-np.nan_to_num(mcc), np.nan_to_num(shd, nan=np.inf)))
+    wrong = group.final.get("shd", group.final.get("wrong_entries", none))
+    mcc = group.final.get("mcc", none)
+    order = np.lexsort((-np.nan_to_num(mcc), np.nan_to_num(wrong, nan=np.inf)))
     usable = np.isfinite(matrices).all((1, 2)) & ~group.failed
     return [int(i) for i in order if usable[i]]
 
@@ -306,7 +311,7 @@ def _draw_graph(
     """The truth, then mean, best and worst seed, or the only one."""
     heat(axes[0], true)
     number_axes(axes[0], "latent", parents)
-    rows = _ranked(group, learned)
+    rows = ranked(group, learned)
     note = f"{int((true > 0.5).sum())} edges" if rows else "every seed failed"
     name_panel(axes[0], "true", note, bad=not rows)
     panels = {f"seed {group.seeds[i]}": learned[i] for i in rows[:1]}
@@ -341,7 +346,7 @@ def _draw_graphs(
 
 
 def _draw_mean_correlation(ax: Axes, group: Group, matrices: Seeds) -> None:
-    rows = _ranked(group, matrices)
+    rows = ranked(group, matrices)
     if not rows:
         ax.set_axis_off()
         return name_panel(ax, "correlation of latents", "every seed failed", bad=True)
@@ -383,7 +388,10 @@ def curve_metrics(groups: list[Group]) -> list[str]:
     Of a system without them what it logs first.
     """
     logged = ordered(name for g in groups for name in g.curves)
-    wanted = ("mcc", "dci_d", "equivariance_error", "hj_residual", "query_loss", "loss")
+    wanted = (
+        "mcc", "dci_d", "equivariance_error", "hj_residual", "query_loss", "jac_std_l1",
+        "digit_kept", "colour_right", "frechet", "loss",
+    )  # fmt: skip
     return [n for n in wanted if n in logged][:3] or logged[:2]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxdis import log
-from jaxdis.report import read, sequences, tasks, text
+from jaxdis.report import domains, mixing, read, sequences, tasks, text
 from jaxdis.report.figures import curve_metrics, draw
 from jaxdis.report.read import Group, Run, alive, failed_seeds, mean_std
 
@@ -85,9 +85,36 @@ CAPTIONS = {
     "few_shot.png": "Scores on held-out tasks by the samples that fit a head. Bold and "
     "band: mean and one standard deviation over seeds, thin: seeds. Dashed: heads on "
     "raw observations.",
+    "jacobian.png": "Mean |dx / dz| std z of the decoder on test rows, latents matched "
+    "to the true ones where these are known, each row divided by its largest. Black: "
+    "entries of the true mask; orange: entries on the wrong side of 0.1. Of the seeds "
+    "that did not fail the one with the fewest wrong entries, then the highest MCC, "
+    "and the one in the middle.",
+    "latents.png": "Densities of latents by domain, smoothed, each divided by its "
+    "highest: true ones, and posterior means of the best seed, matched and with the "
+    "sign of the true. Below, one against the other and their correlation. "
+    f"At most {mixing.POINTS_DRAWN} points and {mixing.LATENTS_DRAWN} latents.",
+    "domains.png": "At the end, by the number of domains: mean and one standard "
+    "deviation over seeds; dots are seeds. Dashed: observations as they are in the "
+    "place of latents, mean over seeds.",
+    "samples.png": "Held-out images beside those of the model, of the first seed that "
+    "did not fail; a row a domain.",
+    "translation.png": "Every column has the same latents and noise, only the domain "
+    "changes, from row to row.",
+    "style_traversals.png": "The style latents with the largest weights w, moved over "
+    "a range from left to right; all else stays.",
+    "importance.png": "Weights of style latents, largest first in every seed. Bold and "
+    "band: mean and one standard deviation over seeds, thin: seeds. Below the dashed "
+    "line domains do not move a latent; w is then shown as 0.",
 }
 # What a run is judged by, and whether more of it is better; or by heads of new tasks.
-JUDGES = {"mcc": True, "equivariance_error": False}
+JUDGES = {"mcc": True, "equivariance_error": False, "frechet": False}
+# Scores of a headline: the first of these that a run has any of.
+HEADLINES = (
+    ("mcc", "shd", "dci_d", "wrong_entries"),
+    ("equivariance_error", "elbo"),
+    ("frechet", "digit_kept", "colour_right"),
+)
 FEW_SHOT = "few_shot_sparse_"
 NAMED = ("name", "value")
 NOTE = (
@@ -212,13 +239,9 @@ def _few_shot(group: Group) -> list[str]:
 
 
 def _score(group: Group) -> str:
-    """MCC, with SHD or DCI-D, or equivariance error and ELBO, or few-shot scores.
-
-    Of a run with none of them the first two there are.
-    """
+    """One of `HEADLINES`, or few-shot scores, or the first two scores there are."""
     names = text.ordered(group.final)
-    known = (("mcc", "shd", "dci_d"), ("equivariance_error", "elbo"))
-    for some in (*known, _few_shot(group)[:2], names[:2]):
+    for some in (*HEADLINES, _few_shot(group)[:2], names[:2]):
         if chosen := [n for n in some if n in names]:
             break
     means = [text.plus_minus(mean_std(alive(group, n))) for n in chosen]
@@ -233,9 +256,7 @@ def _best(groups: list[Group]) -> str:
         means = np.array([mean_std(alive(g, metric))[0] for g in groups])
         if np.isfinite(means).any():
             best = groups[int(np.nanargmax(means if more else -means))]
-            what = text.title(metric).rstrip(" ↑↓")
-            what = what if what.isupper() else what.lower()
-            count = f"Best of {len(groups)} by mean {what}"
+            count = f"Best of {len(groups)} by mean {text.phrase(metric)}"
             return f"{count}: {best.label} with {_score(best)}"
     return f"{len(groups)} points, {sum(len(g.seeds) for g in groups)} runs"
 
@@ -283,7 +304,9 @@ def build(directory: Path) -> Path:
       directory: of the run; curves.png, seeds.png and report.html are written into
         it, and as far as the run has the figures graphs.png, correlation.png, and
         steps.png, traversals.png, traversals.gif, superposed.png, switched.png and
-        confusion.png, or heads.png, usage.png, grid.png and few_shot.png.
+        confusion.png, or heads.png, usage.png, grid.png and few_shot.png, or
+        jacobian.png and latents.png, or samples.png, translation.png,
+        style_traversals.png and importance.png.
 
     Returns:
       The path of report.html, which needs no other file.
@@ -301,6 +324,10 @@ def build(directory: Path) -> Path:
         pictures |= sequences.draw(groups, run.transformations, run.horizon, figures)
     if figures.keys() & set(read.TASKS):
         pictures |= tasks.draw(groups, run.results.get("spec") or {}, figures)
+    if figures.keys() & set(read.MIXING):
+        pictures |= mixing.draw(groups, run.results["spec"], figures)
+    if figures.keys() & set(read.DOMAINS):
+        pictures |= domains.draw(groups, run.results["spec"]["names"], figures)
     sections = [
         _facts(_run_facts(run)),
         *_pictures(pictures),
@@ -333,7 +360,8 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
     Args:
       directories: of finished runs.
       out: the page to write, NAME.html; NAME-curves.png and NAME-seeds.png are written
-        beside it.
+        beside it, and of sparse mixings with different numbers of domains
+        NAME-domains.png.
 
     Returns:
       out; the page needs no other file.
@@ -354,7 +382,7 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
         for name, run in runs.items()
         for group in run.groups
     ]
-    pictures = draw(groups, curve_metrics(groups)[:1], {})
+    pictures = draw(groups, curve_metrics(groups)[:1], {}) | mixing.compare(runs)
     facts = [{"run": n, "preset": r.name} | _run_facts(r) for n, r in runs.items()]
     head = list(dict.fromkeys(name for row in facts for name in row))
     commands = "\n".join(str(run.settings["command"]) for run in runs.values())

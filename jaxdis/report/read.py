@@ -36,6 +36,24 @@ TASK_SHAPES = {
     "true_raw": "raw_methods shots",
 }
 TASKS = ("heads", "usage", "few_shot")
+# Arrays of a sparse mixing, and those of them that any such run has.
+MIXING_SHAPES = {
+    "jacobian": "points seeds observed latents",
+    "latents": "points seeds rows latents",
+    "latents_true": "points seeds rows latents",
+    "true_domains": "rows",
+}
+MIXING = ("jacobian", "latents")
+# Arrays of images by domain, and those of them that any such run has.
+IMAGE = "height width channels"
+DOMAIN_SHAPES = {
+    "true_images": f"domains examples {IMAGE}",
+    "samples": f"points seeds domains examples {IMAGE}",
+    "translation": f"points seeds images domains {IMAGE}",
+    "traversal": f"points seeds domains moved values {IMAGE}",
+    "importance": "points seeds styles",
+}
+DOMAINS = ("samples", "translation", "traversal", "importance")
 
 
 class Group(NamedTuple):
@@ -194,7 +212,9 @@ def load(directory: Path) -> Run:
         labels = [", ".join(f"{n} {setting(h[n])}" for n in names) for h in hypers]
     with _reading(path, "spec must hold names of transformations and their steps"):
         spec = dict(results.get("spec") or {})
-        transformations = [str(name) for name in spec.get("names") or []]
+        # Names of domains are none of transformations.
+        named = [] if "domains" in spec else spec.get("names") or []
+        transformations = [str(name) for name in named]
         horizon = int(spec["steps"]) if transformations else 0
     final = _per_seed(path, metrics, (len(hypers), len(seeds)))
     steps, curves = _curves(directory / "metrics.jsonl", len(hypers), seeds)
@@ -260,6 +280,51 @@ def _check_tasks(
         raise ValueError(f"{path}: {problem}; train the run again")
 
 
+def _check_mixing(
+    path: Path, run: Run, rows: tuple[int, int], figures: dict[str, np.ndarray]
+) -> None:
+    """Raises where arrays of a mixing do not fit the run, or one another."""
+    spec = dict(run.results.get("spec") or {})
+    with _reading(path.with_name("results.json"), "spec must hold x_dim and domains"):
+        sizes = {"points": rows[0], "seeds": rows[1], "observed": int(spec["x_dim"])}
+        domains = int(spec["domains"])
+    with _reading(path.with_name("results.json"), "spec.mask must be a matrix"):
+        mask = np.array(spec.get("mask") or np.empty((0, 0)), float)
+    problems = _wrong_shapes(MIXING_SHAPES, sizes, figures)
+    if "latents_true" in figures and mask.size:
+        wanted = (sizes["observed"], sizes.get("latents", mask.shape[-1]))
+        if mask.shape != wanted:
+            got = " x ".join(map(str, mask.shape))
+            problems.append(
+                f"jacobian must be as large as spec.mask of results.json, {got}"
+            )
+    if not np.isin(figures.get("true_domains", 0), range(domains)).all():
+        problems.append(f"true_domains must hold whole numbers below {domains}")
+    for problem in problems[:1]:
+        raise ValueError(f"{path}: {problem}; train the run again")
+
+
+def _check_domains(
+    path: Path, run: Run, rows: tuple[int, int], figures: dict[str, np.ndarray]
+) -> None:
+    """Raises where images by domain do not fit the run, or one another."""
+    spec = dict(run.results.get("spec") or {})
+    problem = "spec must hold the shape of an image and names of domains"
+    with _reading(path.with_name("results.json"), problem):
+        image = dict(zip(IMAGE.split(), map(int, spec["shape"]), strict=True))
+        names = [str(name) for name in spec["names"]]
+    sizes = {"points": rows[0], "seeds": rows[1], "domains": len(names)} | image
+    problems = _wrong_shapes(DOMAIN_SHAPES, sizes, figures)
+    pictures = [n for n in DOMAIN_SHAPES if n in figures and n != "importance"]
+    if wrong := [n for n in pictures if figures[n].dtype != np.uint8]:
+        kind = figures[wrong[0]].dtype
+        problems.append(f"{wrong[0]} must hold bytes, 0 to 255, got {kind}")
+    if image["channels"] not in (1, 3):
+        problems.append("images must hold 1 or 3 channels, grey or RGB")
+    for problem in problems[:1]:
+        raise ValueError(f"{path}: {problem}; train the run again")
+
+
 def load_figures(directory: Path, run: Run) -> dict[str, np.ndarray]:
     """Reads the arrays of figures.npz: one for each seed, and true ones.
 
@@ -282,4 +347,8 @@ def load_figures(directory: Path, run: Run) -> dict[str, np.ndarray]:
         _check_sequences(path, run, rows, figures)
     if figures.keys() & set(TASKS):
         _check_tasks(path, run, rows, figures)
+    if figures.keys() & set(MIXING):
+        _check_mixing(path, run, rows, figures)
+    if figures.keys() & set(DOMAINS):
+        _check_domains(path, run, rows, figures)
     return figures

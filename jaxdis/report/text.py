@@ -7,6 +7,19 @@ from typing import Any
 # What comes first, and an arrow to the better side where there is one.
 TITLES = {
     "mcc": "MCC ↑",
+    "mcc_spearman": "MCC of ranks ↑",
+    "r2": "R² ↑",
+    "block_r2": "R² of blocks ↑",
+    "wrong_entries": "Wrong entries ↓",
+    "jac_std_l1": "Scaled Jacobian L1",
+    "latent_std": "Deviation of latents",
+    "jac_l1": "Jacobian L1",
+    "digit_kept": "Digit kept ↑",
+    "colour_right": "Colour right ↑",
+    "frechet": "Fréchet distance ↓",
+    "active": "Active style latents",
+    "diversity": "Diversity, 1 as real",
+    "class_entropy": "Entropy of classes, nats",
     "dci_d": "DCI-D ↑",
     "dci_c": "DCI-C ↑",
     "dci_i": "DCI-I ↑",
@@ -28,7 +41,12 @@ TITLES = {
     "dci_d_used": "DCI-D of used features ↑",
     "loss": "Training loss ↓",
     "r_con_t": "R_con, transposed",
+    "reconstruction": "Squared error ↓",
+    "kl": "KL, nats",
+    "mcc_observed": "MCC of raw observations",
 }
+# Those that hold the name of a person.
+PROPER = ("Fréchet distance",)
 # Metrics that come once for every transformation, as equivariance_error_scale, or head
 # and number of shots, as few_shot_sparse_5.
 FAMILIES = {
@@ -46,6 +64,12 @@ def title(metric: str) -> str:
             return family.format(metric.removeprefix(prefix).replace("_", " "))
     words = metric.replace("_", " ")
     return TITLES.get(metric, words[:1].upper() + words[1:])
+
+
+def phrase(metric: str) -> str:
+    """How a metric is called within a sentence."""
+    words = title(metric).rstrip(" ↑↓")
+    return words if words.isupper() or words in PROPER else words.lower()
 
 
 def ordered(names: Iterable[str]) -> list[str]:
