@@ -1,0 +1,195 @@
+"""Do changing domains and sparse mixing complete each other?
+
+CG-VAE with and without the sparsity penalty, with and without a prior for every domain,
+as one grid of one program a cell; a seed is an initialisation and a mixing of its own.
+Cells differ in the mask, the number of latents and of domains, and some in how the
+model is trained. A table and `benchmarks/results/synergy-DEVICE.json` say of each cell
+
+- how many latents theory identifies by sparsity alone, by changes alone (as if the
+  mixing were dense), and by both (`identifiability.mixing_report`);
+- the MCC (Spearman, held-out rows, mean and standard deviation over seeds) of neither,
+  changes, sparsity and both, and of the observations as they are;
+- paired over seeds, with standard errors: what changes add to sparsity, what sparsity
+  adds to changes, and the interaction, `both - sparsity - changes + neither`. A synergy
+  is an interaction above 0.
+
+    python -m benchmarks.synergy                     # two CPU cores: 40 minutes
+    python -m benchmarks.synergy --seeds 32          # on an accelerator
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import numpy as np
+import tyro
+
+from benchmarks.timing import finish
+from jaxdis import identifiability, train
+from jaxdis.data import domains
+from jaxdis.systems import sparse_mixing as sm
+
+SCORE = "mcc_spearman"
+WAYS = ("neither", "changes", "sparsity", "both")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is run.
+
+    Attributes:
+      seeds: initialisations and mixings a cell.
+      steps: of training, where a cell does not say more.
+      only: cells whose names contain this.
+    """
+
+    seeds: int = 8
+    steps: int = 4_000
+    only: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison.
+
+    Attributes:
+      mask, latents, count: of the mixing, and its number of domains.
+      tall: twice as many observed variables as latents.
+      alpha: the penalty's weight where it is on.
+      longer: multiple of the steps.
+      hyper: further hyper-parameters.
+      config: of the model.
+      why: what is unlike the other cells.
+    """
+
+    mask: domains.Mask
+    count: int
+    latents: int = 4
+    tall: bool = True
+    alpha: float = 0.03
+    longer: int = 1
+    hyper: dict[str, float] = field(default_factory=dict)
+    config: sm.Config = field(default_factory=sm.Config)
+    why: str = ""
+
+
+def _study(mask: domains.Mask, count: int) -> list[Cell]:
+    """The same mixing, trained in other ways."""
+    cell = Cell(mask, count)
+    return [
+        replace(cell, alpha=0.003, why="alpha .003"),
+        replace(cell, alpha=0.01, why="alpha .01"),
+        replace(cell, longer=4, why="4 x steps"),
+        replace(cell, hyper={"beta": 0.03}, why="beta .03"),
+        replace(cell, config=sm.Config(bins=16, embedding=16), why="16 bins"),
+    ]
+
+
+CELLS = [
+    # Sparsity is enough.
+    Cell("ring", 9),
+    Cell("ring", 2),
+    # Neither is enough alone: the mask leaves blocks, for 2n + 1 domains are missing.
+    Cell("nested", 3),
+    Cell("nested", 7),
+    Cell("block", 5),
+    Cell("block", 5, latents=8),
+    Cell("nested", 3, latents=8),
+    # Both alone should do, or changes alone.
+    Cell("nested", 9),
+    Cell("block", 9),
+    Cell("dense", 9),
+    # Nothing does.
+    Cell("dense", 3),
+    Cell("block", 2),
+    # As many observed variables as latents, where the observations are a sparse code.
+    Cell("ring", 9, tall=False),
+    Cell("nested", 9, tall=False),
+    *_study("block", 5),
+    *_study("nested", 3),
+]
+
+
+def name(cell: Cell) -> str:
+    """A line's first column."""
+    form = "" if cell.tall else " square"
+    why = f", {cell.why}" if cell.why else ""
+    return f"{cell.mask}{form} n={cell.latents} D={cell.count}{why}"
+
+
+def theory(cell: Cell, mask: np.ndarray) -> dict[str, str]:
+    """Latents that are identified by sparsity alone, changes alone, and both."""
+    dense = np.ones_like(mask)
+    cases = {
+        "sparsity": (mask, 1),
+        "changes": (dense, cell.count),
+        "both": (mask, cell.count),
+    }
+    found = {
+        way: int(identifiability.mixing_report(m, count).identified.sum())
+        for way, (m, count) in cases.items()
+    }
+    return {"theory": "/".join(map(str, found.values())) + f" of {cell.latents}"}
+
+
+def _paired(difference: np.ndarray) -> str:
+    error = difference.std(ddof=1) / len(difference) ** 0.5
+    wins = f"{(difference > 0).sum()}/{len(difference)}"
+    return f"{difference.mean():+.3f} ({error:.3f}) {wins}"
+
+
+def row(cell: Cell, options: Options) -> dict[str, Any]:
+    """Trains a cell's grid, and compares."""
+    seeds, steps = options.seeds, options.steps * cell.longer
+    data = domains.Config(
+        mask=cell.mask,
+        domains=cell.count,
+        z_dim=cell.latents,
+        tall=cell.tall,
+        worlds=seeds,
+    )
+    spec, split = sm.load(data)
+    system = sm.make(cell.config, spec)
+    base = sm.default_hyper(cell.config, spec, steps)._asdict() | cell.hyper
+    points = [
+        base | {"alpha": alpha, "conditioning": conditioning}
+        for alpha in (0.0, cell.alpha)
+        for conditioning in (0.0, 1.0)
+    ]
+    keys, hyper = train.lay_out(train.seed_keys(seeds), sm.Hyper, points)
+    sample = sm.sampler(split.train, cell.config.batch)
+    result = train.run(system, sample, keys, hyper, steps=steps, chunk=steps)
+    figures = train.evaluator(system, split.test, keys)(result.rows.state)
+    scores = np.where(result.rows.failed, np.nan, figures[SCORE]).reshape(4, seeds)
+    floor = figures["mcc_observed"].reshape(4, seeds)[0]
+    neither, changes, sparsity, both = scores
+    assert spec.mask is not None
+    return {
+        "cell": name(cell),
+        **theory(cell, spec.mask),
+        "observed": f"{floor.mean():.3f}",
+        **{
+            way: f"{values.mean():.3f} ({values.std():.3f})"
+            for way, values in zip(WAYS, scores, strict=True)
+        },
+        "changes add": _paired(both - sparsity),
+        "sparsity adds": _paired(both - changes),
+        "interaction": _paired(both - sparsity - changes + neither),
+    } | {"scores": scores.tolist()}
+
+
+def main(options: Options) -> None:
+    """Prints and writes the table anew after each cell: they take minutes."""
+    train.use_all_cores()
+    # Cells that differ in numbers alone are the same program.
+    rows: list[dict[str, Any]] = []
+    for cell in CELLS:
+        if options.only in name(cell):
+            rows.append(row(cell, options))
+            jax.clear_caches()
+            print(rows[-1], flush=True)
+    finish("synergy", rows)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
