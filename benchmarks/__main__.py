@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for question in ("seeds", "full_size", "flows", "heads"):
+for question in ("seeds", "full_size", "flows", "heads", "jacobian"):
     subprocess.run([sys.executable, "-m", f"benchmarks.{question}"], check=True)

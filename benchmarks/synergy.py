@@ -20,7 +20,6 @@ model is trained. A table and `benchmarks/results/synergy-DEVICE.json` say of ea
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import jax
 import numpy as np
 import tyro
 
@@ -175,19 +174,18 @@ def row(cell: Cell, options: Options) -> dict[str, Any]:
         "changes add": _paired(both - sparsity),
         "sparsity adds": _paired(both - changes),
         "interaction": _paired(both - sparsity - changes + neither),
-    } | {"scores": scores.tolist()}
+        "scores": scores.tolist(),
+    }
 
 
 def main(options: Options) -> None:
-    """Prints and writes the table anew after each cell: they take minutes."""
+    """Prints each cell as it is ready: they take minutes."""
     train.use_all_cores()
-    # Cells that differ in numbers alone are the same program.
     rows: list[dict[str, Any]] = []
     for cell in CELLS:
         if options.only in name(cell):
             rows.append(row(cell, options))
-            jax.clear_caches()
-            print(rows[-1], flush=True)
+            print({k: v for k, v in rows[-1].items() if k != "scores"}, flush=True)
     finish("synergy", rows)
 
 

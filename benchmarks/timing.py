@@ -50,10 +50,14 @@ def _cell(value: Any) -> str:
 
 
 def finish(name: str, rows: list[dict[str, Any]]) -> None:
-    """Prints the rows and writes `benchmarks/results/NAME-DEVICE.json`."""
-    table = Table(*rows[0], title=name)
+    """Prints the rows and writes `benchmarks/results/NAME-DEVICE.json`.
+
+    Lists are only written.
+    """
+    shown = [name for name, value in rows[0].items() if not isinstance(value, list)]
+    table = Table(*shown, title=name)
     for row in rows:
-        table.add_row(*map(_cell, row.values()))
+        table.add_row(*(_cell(row[name]) for name in shown))
     Console().print(table)
     RESULTS.mkdir(exist_ok=True)
     device = jax.devices()[0].device_kind.lower().replace(" ", "-")

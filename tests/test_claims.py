@@ -162,3 +162,48 @@ def test_classes_identify_the_factors_too(tmp_path):
     assert metrics["mcc"].mean() >= 0.95
     # Features that no head uses correlate with several factors: they are left out.
     assert metrics["dci_d_used"].mean() >= 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("preset", "seeds"), [("quickstart", 8), ("nested", 6)])
+def test_sparse_mixing_identifies_the_latents(preset, seeds, tmp_path):
+    """Each seed has a mixing of its own, the same without and with the penalty."""
+    metrics = trained(
+        tmp_path / "run",
+        f"sparse_mixing/{preset}",
+        *("--seeds", str(seeds), "--chunk", "4000"),
+    )
+    scored(preset, metrics, "mcc", "mcc_spearman", "mcc_observed", "wrong_entries")
+    plain, sparse = metrics["mcc"]
+    assert (sparse - plain).mean() >= 0.07
+    assert (sparse > plain).mean() >= 0.75
+    # Four codes and some seeds that merge two of them.
+    assert sparse.mean() >= (0.9 if preset == "quickstart" else 0.85)
+    wrong = metrics["wrong_entries"].mean(1)
+    assert wrong[1] <= 0.7 * wrong[0]
+
+
+@pytest.mark.slow
+def test_latents_grow_where_the_penalty_sees_their_scale(tmp_path):
+    """Without the standard deviations a decoder is made small, and no sparser."""
+    runs = {
+        scale: trained(
+            tmp_path / scale,
+            "sparse_mixing/quickstart",
+            *("--config.jac-scale", scale, "--seeds", "4", "--chunk", "4000"),
+            *("--hyper.alpha", "0", "0.1"),
+        )
+        for scale in ("std", "none")
+    }
+    for scale, metrics in runs.items():
+        scored(scale, metrics, "latent_std", "jac_l1", "jac_std_l1", "mcc")
+
+    def change(scale, metric):
+        before, after = runs[scale][metric].mean(1)
+        return after / before
+
+    assert change("none", "latent_std") >= 3
+    assert change("none", "jac_l1") <= 0.3
+    assert change("none", "jac_std_l1") >= 0.75
+    assert change("std", "jac_std_l1") <= 0.65
+    assert change("std", "latent_std") <= 1
