@@ -31,7 +31,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxdis import linalg
 from jaxdis.data import bind
-from jaxdis.data.tasks import _read_npz
+from jaxdis.data.tasks import read_npz
 from jaxdis.types import PRNGKey
 
 Name = Literal["toy", "dense_shift", "table"]
@@ -521,7 +521,7 @@ def read_table(path: Path) -> Table:
       ValueError: no such file or array, shapes that do not fit, NaN, domains that are
         not 0 .. D - 1 with D at least 2, a mask of other numbers than 0 and 1.
     """
-    found = _read_npz(path, ("x", "u"))
+    found = read_npz(path, ("x", "u"))
     x, u, z, mask = (found.get(name) for name in ("x", "u", "z", "mask"))
     assert x is not None
     assert u is not None

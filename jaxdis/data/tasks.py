@@ -496,7 +496,7 @@ def _read_images(config: Config) -> factors.LabelledImages:
             "data.file must name an npz with `images` and `factors` of cars3d, which "
             "TensorFlow Datasets does not have"
         )
-    found = _read_npz(Path(config.file), ("images", "factors"))
+    found = read_npz(Path(config.file), ("images", "factors"))
     sizes = factors.SETS["cars3d"].sizes
     images = factors.by_factors(found["images"], found["factors"], sizes)
     return factors.labelled(images)
@@ -567,7 +567,8 @@ class Pool(NamedTuple):
     classes: int
 
 
-def _read_npz(path: Path, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+def read_npz(path: Path, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+    """All arrays of an npz, which must hold those wanted; errors name `data.file`."""
     try:
         with path.open("rb") as stream:
             file = np.load(stream)
@@ -596,7 +597,7 @@ def read_features(path: Path) -> Pool:
       ValueError: no such file or array, unequal lengths, NaN, one class or one domain
         only, label columns with different numbers of classes.
     """
-    found = _read_npz(path, ("features", "labels", "domains"))
+    found = read_npz(path, ("features", "labels", "domains"))
     x, labels, domains = (found[k] for k in ("features", "labels", "domains"))
     labels = labels.reshape(len(labels), -1) if labels.ndim else labels
     n = len(x) if x.ndim == 2 else 0
