@@ -1,0 +1,68 @@
+"""The Frechet distance of features, against scipy's matrix square root."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.linalg import sqrtm
+
+from jaxdis.metrics import feature_moments, frechet_distance
+
+
+def moments(rows, p, seed, rank=None):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, rank or p)) @ rng.normal(size=(rank or p, p))
+    x = x * np.geomspace(0.05, 3, p) + rng.normal(size=p)
+    return x.mean(0), np.cov(x.T)
+
+
+def by_scipy(mean1, cov1, mean2, cov2):
+    # The root in its symmetric form, which singular covariances have too.
+    root = sqrtm(cov1).real
+    both = np.sqrt(np.clip(np.linalg.eigvalsh(root @ cov2 @ root), 0, None)).sum()
+    return ((mean1 - mean2) ** 2).sum() + np.trace(cov1 + cov2) - 2 * both
+
+
+@pytest.mark.parametrize(("p", "rank"), [(1, None), (5, None), (32, None), (32, 7)])
+def test_distance_is_that_of_scipy(p, rank):
+    first, second = moments(400, p, 0), moments(300, p, 1, rank)
+    if p == 1:
+        first, second = ((m, np.reshape(c, (1, 1))) for m, c in (first, second))
+    expected = by_scipy(*first, *second)
+    actual = jax.jit(frechet_distance)(*map(jnp.float32, (*first, *second)))
+    np.testing.assert_allclose(actual, expected, rtol=1e-3)
+
+
+def test_distance_of_diagonal_gaussians():
+    """`|m1 - m2|^2 + sum (s1 - s2)^2`."""
+    s1, s2 = jnp.float32([1, 2, 0]), jnp.float32([3, 2, 0.5])
+    zero, shift = jnp.zeros(3), jnp.float32([0, 1, 2])
+    actual = frechet_distance(zero, jnp.diag(s1**2), shift, jnp.diag(s2**2))
+    np.testing.assert_allclose(actual, 5 + 4 + 0 + 0.25, rtol=1e-5)
+
+
+def test_equal_moments_are_at_no_distance():
+    mean, cov = map(jnp.float32, moments(200, 16, 0))
+    scale = float(jnp.trace(cov))
+    assert frechet_distance(mean, cov, mean, cov) <= 1e-4 * scale
+    nothing = jnp.zeros((16, 16))
+    np.testing.assert_allclose(
+        frechet_distance(mean, nothing, mean, cov), scale, rtol=1e-5
+    )
+    assert frechet_distance(mean, nothing, mean, nothing) == 0
+
+
+def test_seeds_are_scored_together():
+    pairs = [(*moments(100, 4, i), *moments(100, 4, i + 9)) for i in range(3)]
+    stacked = [jnp.float32(np.stack(a)) for a in zip(*pairs, strict=True)]
+    together = jax.jit(jax.vmap(frechet_distance))(*stacked)
+    np.testing.assert_allclose(together, [by_scipy(*p) for p in pairs], rtol=1e-3)
+
+
+def test_moments():
+    x = np.random.default_rng(0).normal(size=(50, 3)) * [1, 2, 3] + 100
+    mean, cov = feature_moments(jnp.float32(x))
+    np.testing.assert_allclose(mean, x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(cov, np.cov(x.T), rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="features must have at least 2 rows, got 1"):
+        feature_moments(jnp.ones((1, 3)))
