@@ -240,7 +240,7 @@ def marked(inner):
 
 
 def numbers(x, inner):
-    """The number in an image, and that its margin is black where it is grey."""
+    """The number in each image."""
     x = np.asarray(x).max(-1)
     margin = (x.shape[1] - inner) // 2
     bar = inner // 7
@@ -312,9 +312,12 @@ def test_seed_is_that_of_splits_and_colours(quick, found):
     jax.tree.map(np.testing.assert_array_equal, first, again)
     assert set(numbers(first.test.images, 28)) != set(numbers(other.test.images, 28))
     assert not np.array_equal(first.test.judge.weights[0], other.test.judge.weights[0])
-    # An image of the same domain has other colours in another place.
-    border = np.asarray(first.valid.images)[np.asarray(first.valid.u) == 0, 0, 0]
-    assert len(np.unique(border, axis=0)) > 6
+    # An image of the same domain has other colours elsewhere and under another seed.
+    borders = [np.asarray(d.valid.images)[:, 0, 0] for d in (first, other)]
+    same = np.asarray(first.valid.u) == 0
+    assert len(np.unique(borders[0][same], axis=0)) > 6
+    np.testing.assert_array_equal(first.valid.u, other.valid.u)
+    assert not np.array_equal(*borders)
 
 
 # Samplers.
@@ -408,6 +411,9 @@ def test_folder(folder, monkeypatch):
     for part in parts[1:]:
         np.testing.assert_array_equal(part.labels, part.u)
         np.testing.assert_array_equal(classify(part.judge, part.images), part.u)
+
+    other = load(dataclasses.replace(config, seed=1))[1].valid.images
+    assert set(np.asarray(other)[:, 0, 0].min(-1).tolist()) != set(number[1])
 
     batch = jax.jit(sampler(data.train, 3_000))(KEY)
     colour = np.asarray(batch.images)[:, 0, 0]

@@ -33,6 +33,31 @@ def test_distance_is_that_of_scipy(p, rank):
     np.testing.assert_allclose(actual, expected, rtol=1e-3)
 
 
+@pytest.mark.parametrize(("p", "ranks"), [(32, (7, 5)), (64, (64, 10))])
+def test_distance_of_few_rows_and_dead_features(p, ranks):
+    """Of n rows X and m rows Y, centred: `tr (C1 C2)^(1/2) = |X Y'|_* / sqrt(n m)`.
+
+    Both covariances are singular: by few directions, features that are always zero and
+    fewer rows than features.
+    """
+    rng = np.random.default_rng(0)
+    rows = [
+        rng.normal(size=(40, rank)) @ rng.normal(size=(rank, p)) + rng.normal(size=p)
+        for rank in ranks
+    ]
+    for x, dead in zip(rows, (3, 9), strict=True):
+        x[:, :dead] = 0
+    moments = [jax.jit(feature_moments)(jnp.float32(x)) for x in rows]
+    actual = jax.jit(frechet_distance)(*moments[0], *moments[1])
+    x, y = (x - x.mean(0) for x in rows)
+    both = np.linalg.svd(x @ y.T, compute_uv=False).sum() / 39
+    off = ((rows[0].mean(0) - rows[1].mean(0)) ** 2).sum()
+    expected = off + ((x**2).sum() + (y**2).sum()) / 39 - 2 * both
+    np.testing.assert_allclose(actual, expected, rtol=1e-3)
+    other = jax.jit(frechet_distance)(*moments[1], *moments[0])
+    np.testing.assert_allclose(other, actual, rtol=1e-4)
+
+
 def test_distance_of_diagonal_gaussians():
     """`|m1 - m2|^2 + sum (s1 - s2)^2`."""
     s1, s2 = jnp.float32([1, 2, 0]), jnp.float32([3, 2, 0.5])
@@ -50,6 +75,13 @@ def test_equal_moments_are_at_no_distance():
         frechet_distance(mean, nothing, mean, cov), scale, rtol=1e-5
     )
     assert frechet_distance(mean, nothing, mean, nothing) == 0
+
+
+def test_rounding_makes_no_distance_negative():
+    pairs = [moments(50, 8, i) for i in range(20)]
+    mean, cov = (jnp.float32(np.stack(a)) for a in zip(*pairs, strict=True))
+    distance = jax.jit(jax.vmap(frechet_distance))(mean, cov, mean, cov)
+    assert (distance >= 0).all()
 
 
 def test_seeds_are_scored_together():
