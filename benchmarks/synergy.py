@@ -13,7 +13,7 @@ model is trained. A table and `benchmarks/results/synergy-DEVICE.json` say of ea
   adds to changes, and the interaction, `both - sparsity - changes + neither`. A synergy
   is an interaction above 0.
 
-    python -m benchmarks.synergy                     # two CPU cores: 40 minutes
+    python -m benchmarks.synergy                     # two CPU cores: an hour
     python -m benchmarks.synergy --seeds 32          # on an accelerator
 """
 
