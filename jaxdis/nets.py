@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias, cast
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, Key
 
 from jaxdis.types import Params
 
@@ -434,3 +434,260 @@ class TaskConvEncoder(nn.Module):
 def apply(network: nn.Module, params: Params, x: Float[Array, "..."]) -> Array:
     """The output of a network; `Module.apply` for networks without mutable state."""
     return cast(Array, network.apply(params, x))
+
+
+# Style-based generators and their discriminators. Weights are stored with the same
+# scale in every layer and multiplied when they are used, so that Adam moves all layers
+# alike. Sources: Karras et al. 2018 (arXiv 1710.10196), equalised rates and the
+# deviation of a minibatch; Karras et al. 2020 (arXiv 1912.04958), modulation and
+# demodulation, the skips; Karras et al. 2020 (arXiv 2006.06676), the projection.
+
+TINY = 1e-8
+
+
+def leaky(x: Float[Array, "*b"]) -> Float[Array, "*b"]:
+    """`sqrt(2) leaky_relu(x, .2)`, which about keeps the second moment of N(0, 1)."""
+    return 2**0.5 * nn.leaky_relu(x, LEAKY_SLOPE)
+
+
+def unit_square(x: Float[Array, "*b i"]) -> Float[Array, "*b i"]:
+    """Scales a row to a mean square of 1: `x (mean_i x_i^2 + 1e-8)^(-1/2)`."""
+    return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + TINY)
+
+
+class EqualDense(nn.Module):
+    """`(r / sqrt(in)) W x + r b` with W drawn from N(0, 1 / r^2).
+
+    Attributes:
+      out: output size.
+      rate: r, by which the layer learns slower than others under Adam.
+      bias: r b at the start.
+      precision: of the matrix product.
+    """
+
+    out: int
+    rate: float = 1.0
+    bias: float = 0.0
+    precision: str = "highest"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
+        r, inputs = self.rate, x.shape[-1]
+        normal = nn.initializers.normal(1 / r)
+        constant = nn.initializers.constant(self.bias / r)
+        kernel = self.param("kernel", normal, (inputs, self.out))
+        bias = self.param("bias", constant, (self.out,))
+        y = jnp.matmul(x, kernel * (r * inputs**-0.5), precision=self.precision)
+        return y + (r * bias).reshape((1,) * (y.ndim - 1) + (self.out,))
+
+
+class DomainNet(nn.Module):
+    """From a domain, one-hot, to the parameters of its maps.
+
+    `FC_1`, rows to mean square 1, `layers` leaky `FC_.01`, `FC_.01` to `out`.
+    """
+
+    width: int
+    layers: int
+    out: int
+    rate: float = 0.01
+    precision: str = "highest"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b d"]) -> Float[Array, "*b o"]:
+        x = unit_square(EqualDense(self.width, precision=self.precision)(x))
+        for _ in range(self.layers):
+            x = leaky(EqualDense(self.width, self.rate, precision=self.precision)(x))
+        return EqualDense(self.out, self.rate, precision=self.precision)(x)
+
+
+class StyleMLP(nn.Module):
+    """`layers` leaky layers `FC_.01`, all of the same width."""
+
+    width: int
+    layers: int
+    rate: float = 0.01
+    precision: str = "highest"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b i"]) -> Float[Array, "*b o"]:
+        for _ in range(self.layers):
+            x = leaky(EqualDense(self.width, self.rate, precision=self.precision)(x))
+        return x
+
+
+def _pointwise(x: Array, kernel: Array, precision: str) -> Array:
+    return jnp.einsum("bhwc,co->bhwo", x, kernel[0, 0], precision=precision)
+
+
+class _EqualConv(nn.Module):
+    """A convolution with equalised rate and bias; `fan` taps reach an output pixel."""
+
+    out: int
+    size: int
+    fan: int
+    convolution: Callable[[Array, Array, str], Array]
+    precision: str
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 o"]:
+        c = x.shape[-1]
+        shape = (self.size, self.size, c, self.out)
+        kernel = self.param("kernel", nn.initializers.normal(1.0), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.out,))
+        gain = (self.fan * c) ** -0.5
+        y = self.convolution(x, gain * kernel, self.precision)
+        return y + bias[None, None, None]
+
+
+class _StyledConv(nn.Module):
+    """A convolution whose weights are modulated by each example's style.
+
+    `y_o = d_o conv_o(s x) + b`, `s = FC_1(style)` a factor per input channel and
+    `d_o = (sum_ik (s_i W_kio)^2 + 1e-8)^(-1/2)`, which is the convolution with weights
+    of each example's own, but shares the product of all examples.
+    """
+
+    out: int
+    size: int
+    fan: int
+    convolution: Callable[[Array, Array, str], Array]
+    precision: str
+    demodulate: bool = True
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], style: Float[Array, "b i"]
+    ) -> Float[Array, "b h2 w2 o"]:
+        c = x.shape[-1]
+        scale = EqualDense(c, bias=1.0, precision=self.precision)(style)
+        shape = (self.size, self.size, c, self.out)
+        kernel = self.param("kernel", nn.initializers.normal(1.0), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.out,))
+        kernel = kernel * (self.fan * c) ** -0.5
+        y = self.convolution(x * scale[:, None, None], kernel, self.precision)
+        if self.demodulate:
+            power = (kernel**2).sum((0, 1)) * (self.fan / self.size**2)
+            power = jnp.matmul(scale**2, power, precision=self.precision)
+            y = y * jax.lax.rsqrt(power + TINY)[:, None, None]
+        return y + bias[None, None, None]
+
+
+# Bilinear interpolation to twice the size, as taps of `double`.
+_BILINEAR = (0.25, 0.75, 0.75, 0.25)
+
+
+class Synthesis(nn.Module):
+    """Images from styles: a learned 4 x 4 map, doubled and coloured in by styles.
+
+    Each size has a doubling 4/2/1 (not the first) and a convolution 3/1/1, with noise
+    of a learned strength added after each, and a layer to the image's channels, whose
+    outputs are doubled bilinearly and summed over the sizes. A convolution takes the
+    next style; a layer to the channels the one that the next convolution takes.
+
+    Attributes:
+      widths: channels at 4 x 4, 8 x 8, ...; the last size is cut to the image's centre.
+      shape: `(height, width, channels)` of an image.
+      convolutions: key of `CONVOLUTIONS`.
+      precision: of the matrix products.
+    """
+
+    widths: tuple[int, ...]
+    shape: tuple[int, int, int]
+    convolutions: str = "matmul"
+    precision: str = "highest"
+
+    @nn.compact
+    def __call__(
+        self, styles: Float[Array, "b l i"], key: Key[Array, ""] | None
+    ) -> Float[Array, "b h w c"]:
+        """Styles, two a size, and a key of the noise, without which there is none."""
+        forms = CONVOLUTIONS[self.convolutions]
+        b, channels, precision = len(styles), self.shape[2], self.precision
+        start = self.param("start", nn.initializers.normal(1.0), (4, 4, self.widths[0]))
+        x = jnp.broadcast_to(start[None], (b, *start.shape))
+        taps = jnp.outer(jnp.array(_BILINEAR), jnp.array(_BILINEAR))
+        taps = taps[:, :, None, None] * jnp.eye(channels)[None, None]
+        image = None
+        for size, width in enumerate(self.widths):
+            for half in (0, 1) if size else (1,):
+                layer = 2 * size - 1 + half
+                kind = (3, 9, forms.smooth) if half else (4, 4, forms.double)
+                x = _StyledConv(width, *kind, precision)(x, styles[:, layer])
+                strength = self.param(f"noise_{layer}", nn.initializers.zeros, ())
+                if key is not None:
+                    shape = (*x.shape[:3], 1)
+                    noise = jax.random.normal(jax.random.fold_in(key, layer), shape)
+                    x = x + strength * noise
+                x = leaky(x)
+            colour = _StyledConv(channels, 1, 1, _pointwise, precision, False)
+            seen = colour(x, styles[:, 2 * size + 1])
+            image = (
+                seen if image is None else forms.double(image, taps, precision) + seen
+            )
+        assert image is not None
+        top, left = ((image.shape[1 + i] - self.shape[i]) // 2 for i in (0, 1))
+        return image[:, top : top + self.shape[0], left : left + self.shape[1]]
+
+
+def batch_deviation(
+    x: Float[Array, "b h w c"], most: int = 4
+) -> Float[Array, "b h w c+1"]:
+    """Appends how much the examples of a group differ, by which a collapse shows.
+
+    The mean over pixels and channels of the deviation in groups of neighbours, of the
+    largest size up to `most` that divides the batch.
+    """
+    b, h, w, c = x.shape
+    group = max(n for n in range(1, most + 1) if b % n == 0)
+    deviation = jnp.sqrt(x.reshape(-1, group, h, w, c).var(1) + TINY).mean((1, 2, 3))
+    deviation = jnp.repeat(deviation, group)[:, None, None, None]
+    return jnp.concatenate([x, jnp.broadcast_to(deviation, (b, h, w, 1))], -1)
+
+
+class StyleDiscriminator(nn.Module):
+    """Scores of images, each as one of its domain: residual halvings to 4 x 4.
+
+    1/1/0 to the last width; at each size conv 3/1/1 and 4/2/1, leaky, plus the means of
+    2 x 2 pixels through 1/1/0, over sqrt(2); at 4 x 4 the deviation of the minibatch,
+    conv 3/1/1, dense to the first width, and a dense layer a. The score is the product
+    `a . e_u / sqrt(width)` with the domain's embedding e_u, of mean square 1.
+
+    Attributes:
+      widths: channels at 4 x 4, 8 x 8, ...
+      domains: number of domains.
+      convolutions: key of `CONVOLUTIONS`.
+      precision: of the matrix products.
+    """
+
+    widths: tuple[int, ...]
+    domains: int
+    convolutions: str = "matmul"
+    precision: str = "highest"
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b h w c"], u: Int[Array, "b"]
+    ) -> Float[Array, "b"]:
+        forms, precision = CONVOLUTIONS[self.convolutions], self.precision
+        side = 4 * 2 ** (len(self.widths) - 1)
+        rows, columns = side - x.shape[1], side - x.shape[2]
+        edges = ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2))
+        x = jnp.pad(x, ((0, 0), *edges, (0, 0)), mode="edge")
+        x = leaky(_EqualConv(self.widths[-1], 1, 1, _pointwise, precision)(x))
+        for width in self.widths[-2::-1]:
+            c = x.shape[-1]
+            y = leaky(_EqualConv(c, 3, 9, forms.smooth, precision)(x))
+            y = leaky(_EqualConv(width, 4, 16, forms.halve, precision)(y))
+            b, h, w, _ = x.shape
+            x = x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
+            x = _EqualConv(width, 1, 1, _pointwise, precision)(x)
+            x = (x + y) * 2**-0.5
+        width = self.widths[0]
+        x = batch_deviation(x)
+        x = leaky(_EqualConv(width, 3, 9, forms.smooth, precision)(x))
+        x = leaky(EqualDense(width, precision=precision)(x.reshape(len(x), -1)))
+        x = EqualDense(width, precision=precision)(x)
+        hot = jax.nn.one_hot(u, self.domains)
+        embedded = unit_square(EqualDense(width, precision=precision)(hot))
+        return jnp.sum(x * embedded, -1) * width**-0.5
