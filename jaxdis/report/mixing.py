@@ -36,6 +36,7 @@ POINTS_DRAWN = 8  # grid points whose latents are drawn
 LATENTS_DRAWN = 8
 OVERLAP = 1.7  # height of a density, of the distance to the next
 NOT_MODEL = ("domains",)  # settings of the data that tell no line from another
+RAW = "raw observations"
 FLOOR: Any = {"ls": "--", "lw": 1.5}
 
 
@@ -225,8 +226,8 @@ def _draw_latents_of(
 
 
 def _ridge(domains: int) -> float:
-    """Inches of the densities of all domains."""
-    return min(0.7 + 0.11 * domains, 2.8)
+    """Inches of the densities of all domains, no less than their label needs."""
+    return min(max(0.7 + 0.11 * domains, 1.5), 2.8)
 
 
 def _draw_latents(groups: list[Group], domains: int, figures: Figures) -> Figure:
@@ -304,12 +305,14 @@ def _draw_floors(ax: Axes, lines: dict[str, list[Place]], colours: list[str]) ->
         for domains, mean in zip(x, means, strict=True):
             seen.setdefault(domains, set()).add(fixed(float(mean)))
     alike = all(len(values - {"–"}) <= 1 for values in seen.values())
-    name = "raw observations"
+    drawn = False
     for x, means, colour in sorted(floors.values(), key=lambda f: -len(f[0])):
         if np.isfinite(means).any():
             look = FLOOR | {"color": FAINT if alike else colour, "marker": "."}
-            ax.plot(x, means, label=name, **look)
-            name = f"_{name}"  # one entry of the legend
+            ax.plot(x, means, **look)
+            drawn = True
+    if drawn:  # one entry of the legend, in no line's colour
+        ax.plot([], [], label=RAW, **FLOOR | {"color": FAINT, "marker": "."})
 
 
 def _draw_domains(lines: dict[str, list[Place]]) -> Figure:
@@ -337,7 +340,7 @@ def _draw_domains(lines: dict[str, list[Place]]) -> Figure:
     ax.set(xlabel="domains", xlim=(ticks[0] - 0.06 * span, ticks[-1] + 0.06 * span))
     ax.set_xticks(ticks, labels=[number(t) for t in ticks])
     handles, names = ax.get_legend_handles_labels()
-    order = np.argsort([name == "raw observations" for name in names], kind="stable")
+    order = np.argsort([name == RAW for name in names], kind="stable")
     figure.legend(
         [handles[i] for i in order],
         [names[i] for i in order],

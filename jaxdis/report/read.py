@@ -290,6 +290,7 @@ def _check_mixing(
         domains = int(spec["domains"])
     with _reading(path.with_name("results.json"), "spec.mask must be a matrix"):
         mask = np.array(spec.get("mask") or np.empty((0, 0)), float)
+        _, _ = mask.shape
     problems = _wrong_shapes(MIXING_SHAPES, sizes, figures)
     if "latents_true" in figures and mask.size:
         wanted = (sizes["observed"], sizes.get("latents", mask.shape[-1]))
@@ -319,6 +320,8 @@ def _check_domains(
     if wrong := [n for n in pictures if figures[n].dtype != np.uint8]:
         kind = figures[wrong[0]].dtype
         problems.append(f"{wrong[0]} must hold bytes, 0 to 255, got {kind}")
+    if sizes.get("styles", math.inf) < sizes.get("moved", 0):
+        problems.append("importance must hold no fewer styles than traversal moves")
     if image["channels"] not in (1, 3):
         problems.append("images must hold 1 or 3 channels, grey or RGB")
     for problem in problems[:1]:
