@@ -242,14 +242,15 @@ def gradient_penalty(
 
 
 def path_lengths(
-    synthesis: Callable[[Float[Array, "b w"]], Float[Array, "b h w c"]],
-    styles: Float[Array, "b w"],
+    synthesis: Callable[[Float[Array, "b l w"]], Float[Array, "b h w c"]],
+    styles: Float[Array, "b l w"],
     key: PRNGKey,
 ) -> Float[Array, "b"]:
     """`|J^T y|` of each example, J the Jacobian of its image in its style.
 
-    y are images of noise with variance 1 / (height width). The generator is well
-    conditioned where all lengths are the same.
+    The square is a mean over layers, each with a style of its own; y are images of
+    noise with variance 1 / (height width). The generator is well conditioned where all
+    lengths are the same.
 
     Source: Karras et al. 2020 (arXiv 1912.04958), equation 4.
     """
@@ -257,7 +258,7 @@ def path_lengths(
     _, height, width, _ = images.shape
     y = jax.random.normal(key, images.shape) * (height * width) ** -0.5
     (back,) = pull(y)
-    return jnp.sqrt(jnp.sum(back**2, -1) + 1e-8)
+    return jnp.sqrt(jnp.mean(jnp.sum(back**2, -1), 1) + 1e-8)
 
 
 def importance_size(importance: Float[Array, "n"]) -> Float[Array, ""]:

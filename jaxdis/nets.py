@@ -147,18 +147,22 @@ def double(
 def smooth(
     x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c o"], precision: str
 ) -> Float[Array, "b h w o"]:
-    """Convolution 3 x 3 with stride 1 and padding 1, as nine matrix products."""
-    _, h, w, _ = x.shape
+    """Convolution 3 x 3 with stride 1 and padding 1, as three matrix products.
+
+    Three columns side by side are the inputs of a product; rows are shifted outputs.
+    All nine taps in one product would triple the copy, one at a time the products.
+    """
+    _, h, w, c = x.shape
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    columns = jnp.concatenate([padded[:, :, j : j + w] for j in range(3)], -1)
     products = (
         jnp.einsum(
             "bhwc,co->bhwo",
-            padded[:, i : i + h, j : j + w],
-            kernel[i, j],
+            columns[:, i : i + h],
+            kernel[i].reshape(3 * c, -1),
             precision=precision,
         )
         for i in range(3)
-        for j in range(3)
     )
     return cast(Array, sum(products))
 
@@ -521,11 +525,10 @@ def _pointwise(x: Array, kernel: Array, precision: str) -> Array:
 
 
 class _EqualConv(nn.Module):
-    """A convolution with equalised rate and bias; `fan` taps reach an output pixel."""
+    """A convolution with equalised rate and bias."""
 
     out: int
     size: int
-    fan: int
     convolution: Callable[[Array, Array, str], Array]
     precision: str
 
@@ -535,7 +538,7 @@ class _EqualConv(nn.Module):
         shape = (self.size, self.size, c, self.out)
         kernel = self.param("kernel", nn.initializers.normal(1.0), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.out,))
-        gain = (self.fan * c) ** -0.5
+        gain = (self.size**2 * c) ** -0.5
         y = self.convolution(x, gain * kernel, self.precision)
         return y + bias[None, None, None]
 
@@ -550,7 +553,6 @@ class _StyledConv(nn.Module):
 
     out: int
     size: int
-    fan: int
     convolution: Callable[[Array, Array, str], Array]
     precision: str
     demodulate: bool = True
@@ -564,26 +566,43 @@ class _StyledConv(nn.Module):
         shape = (self.size, self.size, c, self.out)
         kernel = self.param("kernel", nn.initializers.normal(1.0), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.out,))
-        kernel = kernel * (self.fan * c) ** -0.5
+        kernel = kernel * (self.size**2 * c) ** -0.5
         y = self.convolution(x * scale[:, None, None], kernel, self.precision)
         if self.demodulate:
-            power = (kernel**2).sum((0, 1)) * (self.fan / self.size**2)
+            power = (kernel**2).sum((0, 1))
             power = jnp.matmul(scale**2, power, precision=self.precision)
             y = y * jax.lax.rsqrt(power + TINY)[:, None, None]
         return y + bias[None, None, None]
 
 
-# Bilinear interpolation to twice the size, as taps of `double`.
-_BILINEAR = (0.25, 0.75, 0.75, 0.25)
+def bilinear(x: Float[Array, "b h w c"]) -> Float[Array, "b 2h 2w c"]:
+    """Bilinear interpolation to twice the size; the edge goes on outside."""
+
+    def doubled(a: Array, axis: int) -> Array:
+        n = a.shape[axis]
+        edge = [(int(i == axis),) * 2 for i in range(a.ndim)]
+        padded = jnp.pad(a, edge, mode="edge")
+        before, after = (
+            0.75 * a + 0.25 * jax.lax.slice_in_dim(padded, i, i + n, axis=axis)
+            for i in (0, 2)
+        )
+        shape = (*a.shape[:axis], 2 * n, *a.shape[axis + 1 :])
+        return jnp.stack([before, after], axis + 1).reshape(shape)
+
+    return doubled(doubled(x, 1), 2)
 
 
 class Synthesis(nn.Module):
     """Images from styles: a learned 4 x 4 map, doubled and coloured in by styles.
 
-    Each size has a doubling 4/2/1 (not the first) and a convolution 3/1/1, with noise
-    of a learned strength added after each, and a layer to the image's channels, whose
-    outputs are doubled bilinearly and summed over the sizes. A convolution takes the
-    next style; a layer to the channels the one that the next convolution takes.
+    Each size has a convolution 3/1/1 of the size before it, doubled bilinearly (not the
+    first), and one of its own, with noise of a learned strength added after each, and a
+    layer to the image's channels, whose outputs are doubled bilinearly and summed over
+    the sizes. A convolution takes the next style; a layer to the channels the one that
+    the next convolution takes.
+
+    To convolve before doubling is a quarter of the work of a transposed convolution,
+    and leaves no checkerboard.
 
     Attributes:
       widths: channels at 4 x 4, 8 x 8, ...; the last size is cut to the image's centre.
@@ -606,25 +625,23 @@ class Synthesis(nn.Module):
         b, channels, precision = len(styles), self.shape[2], self.precision
         start = self.param("start", nn.initializers.normal(1.0), (4, 4, self.widths[0]))
         x = jnp.broadcast_to(start[None], (b, *start.shape))
-        taps = jnp.outer(jnp.array(_BILINEAR), jnp.array(_BILINEAR))
-        taps = taps[:, :, None, None] * jnp.eye(channels)[None, None]
         image = None
         for size, width in enumerate(self.widths):
             for half in (0, 1) if size else (1,):
                 layer = 2 * size - 1 + half
-                kind = (3, 9, forms.smooth) if half else (4, 4, forms.double)
-                x = _StyledConv(width, *kind, precision)(x, styles[:, layer])
+                conv = _StyledConv(width, 3, forms.smooth, precision)
+                x = conv(x, styles[:, layer])
+                if not half:
+                    x = bilinear(x)
                 strength = self.param(f"noise_{layer}", nn.initializers.zeros, ())
                 if key is not None:
                     shape = (*x.shape[:3], 1)
                     noise = jax.random.normal(jax.random.fold_in(key, layer), shape)
                     x = x + strength * noise
                 x = leaky(x)
-            colour = _StyledConv(channels, 1, 1, _pointwise, precision, False)
+            colour = _StyledConv(channels, 1, _pointwise, precision, False)
             seen = colour(x, styles[:, 2 * size + 1])
-            image = (
-                seen if image is None else forms.double(image, taps, precision) + seen
-            )
+            image = seen if image is None else bilinear(image) + seen
         assert image is not None
         top, left = ((image.shape[1 + i] - self.shape[i]) // 2 for i in (0, 1))
         return image[:, top : top + self.shape[0], left : left + self.shape[1]]
@@ -674,18 +691,18 @@ class StyleDiscriminator(nn.Module):
         rows, columns = side - x.shape[1], side - x.shape[2]
         edges = ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2))
         x = jnp.pad(x, ((0, 0), *edges, (0, 0)), mode="edge")
-        x = leaky(_EqualConv(self.widths[-1], 1, 1, _pointwise, precision)(x))
+        x = leaky(_EqualConv(self.widths[-1], 1, _pointwise, precision)(x))
         for width in self.widths[-2::-1]:
             c = x.shape[-1]
-            y = leaky(_EqualConv(c, 3, 9, forms.smooth, precision)(x))
-            y = leaky(_EqualConv(width, 4, 16, forms.halve, precision)(y))
+            y = leaky(_EqualConv(c, 3, forms.smooth, precision)(x))
+            y = leaky(_EqualConv(width, 4, forms.halve, precision)(y))
             b, h, w, _ = x.shape
             x = x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
-            x = _EqualConv(width, 1, 1, _pointwise, precision)(x)
+            x = _EqualConv(width, 1, _pointwise, precision)(x)
             x = (x + y) * 2**-0.5
         width = self.widths[0]
         x = batch_deviation(x)
-        x = leaky(_EqualConv(width, 3, 9, forms.smooth, precision)(x))
+        x = leaky(_EqualConv(width, 3, forms.smooth, precision)(x))
         x = leaky(EqualDense(width, precision=precision)(x.reshape(len(x), -1)))
         x = EqualDense(width, precision=precision)(x)
         hot = jax.nn.one_hot(u, self.domains)

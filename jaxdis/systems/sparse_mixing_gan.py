@@ -72,6 +72,9 @@ class Config:
       rate: by which those two networks learn slower than the others. A run of a few
         thousand steps hardly moves them at the released one.
       widths: channels of both networks at 4 x 4, 8 x 8, ...; as many as images need.
+      style_from: the first layer of the synthesis, two a size, that active style
+        latents reach; earlier ones see them as 0. 0, the released code's, is all: then
+        nothing but the penalties keeps a domain from changing the content.
       img_sparse: the penalty of a style latent's effect: "intended", a difference of
         two images that differ by one style latent; "jvp", its limit; "released", the
         released code's, which compares two images of the same latents.
@@ -92,6 +95,7 @@ class Config:
     layers: int = 2
     rate: float = 0.01
     widths: tuple[int, ...] = (512, 512, 512, 512)
+    style_from: int = 0
     img_sparse: Mode = "intended"
     batch: int = 64
     r1_part: int = 16
@@ -173,12 +177,12 @@ class Variation(NamedTuple):
 
     Attributes:
       noise: key of the noise of the synthesis; None is no noise.
-      other: second style of each image.
+      other: second styles of each image.
       cut: the first layer that takes it.
     """
 
     noise: PRNGKey | None
-    other: Float[Array, "b w"]
+    other: Float[Array, "b l w"]
     cut: Int[Array, "b"]
 
 
@@ -200,6 +204,12 @@ def check(config: Config, spec: Spec) -> None:
         raise ValueError(
             f"config.img_sparse must be one of {', '.join(get_args(Mode))}, got "
             f"{config.img_sparse!r}"
+        )
+    if not 0 <= config.style_from < 2 * len(config.widths):
+        raise ValueError(
+            "config.style_from must be one of 0 to "
+            f"{2 * len(config.widths) - 1}, two layers for each of config.widths, got "
+            f"{config.style_from}"
         )
     if any(width < 1 for width in config.widths):
         raise ValueError(f"config.widths must be positive, got {config.widths}")
@@ -326,23 +336,38 @@ def style_mapping(
 
 
 def styles(
-    params: Generator, config: Config, x_tilde: Float[Array, "b n"]
-) -> Float[Array, "b w"]:
-    """The style of each example, `w = StyleMLP(x_tilde)`."""
-    return nets.apply(_mapping_net(config), params.mapping, x_tilde)
+    params: Generator,
+    config: Config,
+    x_tilde: Float[Array, "b n"],
+    mask: Float[Array, "n"],
+) -> Float[Array, "b l w"]:
+    """The style of each layer of an example, `w = StyleMLP(x_tilde)`.
+
+    Layers before `config.style_from` take `StyleMLP((1 - mask) x_tilde)`, the same in
+    all domains.
+    """
+    layers, early = 2 * len(config.widths), config.style_from
+
+    def mapped(x: Array, times: int) -> Array:
+        style = nets.apply(_mapping_net(config), params.mapping, x)
+        return jnp.broadcast_to(style[:, None], (len(x), times, config.w_dim))
+
+    late = mapped(x_tilde, layers - early)
+    if not early:
+        return late
+    return jnp.concatenate([mapped((1 - mask)[None] * x_tilde, early), late], 1)
 
 
 def synthesise(
     params: Generator,
     config: Config,
     spec: Spec,
-    style: Float[Array, "b w"],
+    style: Float[Array, "b l w"],
     variation: Variation,
 ) -> Float[Array, "b h w c"]:
-    """Images, about in [-1, 1], of a style up to a layer and a second one after it."""
-    layers = 2 * len(config.widths)
-    late = jnp.arange(layers)[None] >= variation.cut[:, None]
-    by_layer = jnp.where(late[..., None], variation.other[:, None], style[:, None])
+    """Images, about in [-1, 1], of styles up to a layer and second ones after it."""
+    late = jnp.arange(style.shape[1])[None] >= variation.cut[:, None]
+    by_layer = jnp.where(late[..., None], variation.other, style)
     network = _synthesis_net(config, spec)
     return _apply(network, params.synthesis, by_layer, variation.noise)
 
@@ -358,16 +383,16 @@ def draw_variation(
     noise, second, where, whether = jax.random.split(key, 4)
     b, layers = len(u), 2 * len(config.widths)
     z = jax.random.normal(second, (b, config.z_dim))
-    other = styles(params, config, style_mapping(params, config, z, u)[0])
+    other = styles(params, config, *style_mapping(params, config, z, u)[:2])
     cut = jax.random.randint(where, (b,), 1, layers)
     mixed = jax.random.bernoulli(whether, mixing, (b,))
     return Variation(noise, other, jnp.where(mixed, cut, layers))
 
 
 def unmixed(
-    config: Config, style: Float[Array, "b w"], noise: PRNGKey | None
+    config: Config, style: Float[Array, "b l w"], noise: PRNGKey | None
 ) -> Variation:
-    """One style in all layers."""
+    """No second styles."""
     cut = jnp.full(len(style), 2 * len(config.widths))
     return Variation(noise, style, cut)
 
@@ -458,7 +483,7 @@ def generator_loss(
     z = jax.random.normal(next(keys), (len(u), config.z_dim))
     x_tilde, mask, size = style_mapping(params, config, z, hot)
     variation = draw_variation(params, config, hot, hyper.mixing, next(keys))
-    style = styles(params, config, x_tilde)
+    style = styles(params, config, x_tilde, mask)
     images = synthesise(params, config, spec, style, variation)
     scores = _apply(_discriminator_net(config, spec), discriminator, images, u)
     adversarial = losses.gan_generator(scores).mean()
@@ -471,10 +496,12 @@ def generator_loss(
         noise = next(keys)
 
         def synthesis(x: Array) -> Array:
-            return synthesise(params, config, spec, styles(params, config, x), few)
+            return synthesise(
+                params, config, spec, styles(params, config, x, mask), few
+            )
 
         def again(x: Array) -> Array:
-            style = styles(params, config, x)
+            style = styles(params, config, x, mask)
             return synthesise(
                 params, config, spec, style, unmixed(config, style, noise)
             )
@@ -685,8 +712,8 @@ def report(
     domains, chosen = spec.domains, jnp.arange(spec.domains)
     first, second, noise = jax.random.split(key, 3)
 
-    def images(x_tilde: Array) -> Array:
-        style = styles(generator, config, x_tilde)
+    def images(x_tilde: Array, mask: Array) -> Array:
+        style = styles(generator, config, x_tilde, mask)
         variation = unmixed(config, style, noise)
         return to_bytes(synthesise(generator, config, spec, style, variation))
 
@@ -695,7 +722,7 @@ def report(
         return style_mapping(generator, config, z, hot)[:2]
 
     z = jax.random.normal(first, (ROWS, config.z_dim))
-    translated = jax.lax.map(lambda u: images(placed(z, u)[0]), chosen)
+    translated = jax.lax.map(lambda u: images(*placed(z, u)), chosen)
     flat = translated.reshape(-1, *spec.shape)
     asked = jnp.repeat(chosen, ROWS)
     features = domain_images.features(batch.judge, flat)
@@ -724,7 +751,7 @@ def report(
 
     drawn = jax.random.normal(second, (domains, PICTURES, config.z_dim))
     figures["samples"] = jax.lax.map(
-        lambda a: images(placed(a[0], a[1])[0]), (drawn, chosen)
+        lambda a: images(*placed(a[0], a[1])), (drawn, chosen)
     )
     figures["traversal"] = jax.lax.map(
         lambda u: _traversal(config, generator, placed(z[:1], u), images), chosen
@@ -738,15 +765,15 @@ def _traversal(
     config: Config,
     generator: Generator,
     placed: tuple[Array, Array],
-    images: Callable[[Array], Array],
+    images: Callable[[Array, Array], Array],
 ) -> UInt8[Array, "j t h w c"]:
     """One latent, its most important style latents set to a row of values."""
-    (x_tilde, _), moved = placed, min(MOVED, config.style_dims)
+    (x_tilde, mask), moved = placed, min(MOVED, config.style_dims)
     rank = jnp.argsort(-generator.importance)[:moved]
     values = jnp.linspace(-REACH, REACH, VALUES)
     units = jax.nn.one_hot(rank, config.z_dim)[:, None]
     changed = x_tilde[None] * (1 - units) + values[None, :, None] * units
-    made = images(changed.reshape(-1, config.z_dim))
+    made = images(changed.reshape(-1, config.z_dim), mask)
     return made.reshape(moved, VALUES, *made.shape[1:])
 
 

@@ -217,12 +217,14 @@ def test_gradient_penalty_of_a_quadratic():
 
 
 def test_path_lengths_of_a_linear_generator():
-    """Their mean square is `|A|^2 / (height width)`."""
-    a = jax.random.normal(jax.random.key(0), (3, 2 * 4 * 3))
-    lengths = losses.path_lengths(
-        lambda w: (w @ a).reshape(-1, 2, 4, 3), jnp.ones((20_000, 3)), jax.random.key(1)
-    )
-    np.testing.assert_allclose((lengths**2).mean(), (a**2).sum() / 8, rtol=0.03)
+    """Their mean square is `|A|^2 / (height width)`, a mean over both layers."""
+    a = jax.random.normal(jax.random.key(0), (2, 3, 2 * 4 * 3))
+
+    def images(styles):
+        return jnp.einsum("blw,lwx->bx", styles, a).reshape(-1, 2, 4, 3)
+
+    lengths = losses.path_lengths(images, jnp.ones((20_000, 2, 3)), jax.random.key(1))
+    np.testing.assert_allclose((lengths**2).mean(), (a**2).sum() / 16, rtol=0.03)
 
 
 def test_generator_loss_is_the_sum_of_its_terms(start):
@@ -286,11 +288,11 @@ def sparsity(params, delta, mixing=0.9, mode="intended", noise=True):
         drawn = drawn if noise else drawn._replace(noise=None)
 
         def images(x):
-            style = gan.styles(params, TINY, x)
+            style = gan.styles(params, TINY, x, mask)
             return gan.synthesise(params, TINY, SPEC, style, drawn)
 
         def again(x):
-            style = gan.styles(params, TINY, x)
+            style = gan.styles(params, TINY, x, mask)
             alone = gan.unmixed(TINY, style, jax.random.key(5) if noise else None)
             return gan.synthesise(params, TINY, SPEC, style, alone)
 
@@ -388,36 +390,27 @@ def test_equalised_layer(rate):
 
 
 def convolved(x, kernel):
-    """One image through 3/1/1, or through the transposed 4/2/1 which scatters it."""
-    (h, w), size = x.shape[:2], len(kernel)
-    taps = [(i, j) for i in range(size) for j in range(size)]
-    if size == 3:
-        x = np.pad(x, ((1, 1), (1, 1), (0, 0)))
-        return sum(x[i : i + h, j : j + w] @ kernel[i, j] for i, j in taps)
-    out = np.zeros((2 * h + 2, 2 * w + 2, kernel.shape[-1]))
-    for i, j in taps:
-        out[i : i + 2 * h : 2, j : j + 2 * w : 2] += x @ kernel[i, j]
-    return out[1:-1, 1:-1]
+    """One image through 3/1/1."""
+    h, w = x.shape[:2]
+    x = np.pad(x, ((1, 1), (1, 1), (0, 0)))
+    taps = [(i, j) for i in range(3) for j in range(3)]
+    return sum(x[i : i + h, j : j + w] @ kernel[i, j] for i, j in taps)
 
 
 @pytest.mark.parametrize("demodulate", [True, False])
-@pytest.mark.parametrize("kind", ["smooth", "double"])
 @pytest.mark.parametrize("form", ["matmul", "lax"])
-def test_styled_convolution_has_weights_of_each_example(form, kind, demodulate):
-    size, fan = (3, 9) if kind == "smooth" else (4, 4)
-    conv = getattr(nets.CONVOLUTIONS[form], kind)
-    layer = nets._StyledConv(5, size, fan, conv, "highest", demodulate)
+def test_styled_convolution_has_weights_of_each_example(form, demodulate):
+    conv = nets.CONVOLUTIONS[form].smooth
+    layer = nets._StyledConv(5, 3, conv, "highest", demodulate)
     x = jax.random.normal(jax.random.key(0), (3, 4, 4, 2))
     style = jax.random.normal(jax.random.key(1), (3, 7))
     params = layer.init(jax.random.key(2), x, style)
     own = params["params"]
     own["bias"] = jnp.arange(5.0)
     scale = nets.EqualDense(2, bias=1.0).apply({"params": own["EqualDense_0"]}, style)
-    weights = own["kernel"][None] * (fan * 2) ** -0.5 * scale[:, None, None, :, None]
+    weights = own["kernel"][None] * 18**-0.5 * scale[:, None, None, :, None]
     if demodulate:
-        # `double` reaches each pixel with a quarter of its taps.
-        share = 0.25 if kind == "double" else 1.0
-        power = share * (weights**2).sum((1, 2, 3), keepdims=True)
+        power = (weights**2).sum((1, 2, 3), keepdims=True)
         weights = weights * (power + 1e-8) ** -0.5
     x, weights = np.asarray(x), np.asarray(weights)
     expected = np.stack([convolved(*pair) for pair in zip(x, weights, strict=True)])
@@ -463,16 +456,45 @@ def test_every_style_matters_and_noise_too(start):
     assert not np.allclose(first, plain)
 
 
+def test_early_layers_are_the_same_in_all_domains(start):
+    """The digit is early layers', colours are late ones'; pruned latents reach all."""
+    params, early = start.params.generator, variant(style_from=3)
+    params = params._replace(importance=jnp.array([1.0, 0.05, 1.0, 1.0]))
+    z = jax.random.normal(jax.random.key(0), (4, TINY.z_dim))
+
+    def by_layer(z, u):
+        u = jnp.broadcast_to(jax.nn.one_hot(u, SPEC.domains)[None], (4, SPEC.domains))
+        return gan.styles(params, early, *gan.style_mapping(params, early, z, u)[:2])
+
+    one, other = by_layer(z, 0), by_layer(z, 1)
+    np.testing.assert_array_equal(one[:, :3], other[:, :3])
+    assert (np.abs(one - other)[:, 3:].max((0, 2)) > 1e-3).all()
+    moved = np.abs(by_layer(z.at[:, 0].add(1.0), 0) - one).max((0, 2))
+    assert (moved[:3] == 0).all()
+    assert moved[3] > 1e-3
+    moved = np.abs(by_layer(z.at[:, 1].add(1.0), 0) - one).max((0, 2))
+    assert (moved > 1e-3).all()
+    # All layers are late in the released code.
+    u = jnp.ones((4, 1)) * jax.nn.one_hot(0, SPEC.domains)[None]
+    x, mask, _ = gan.style_mapping(params, TINY, z, u)
+    style = gan.styles(params, TINY, x, mask)
+    alone = gan._mapping_net(TINY).apply(params.mapping, x)
+    np.testing.assert_array_equal(style, np.repeat(alone[:, None], 4, 1))
+
+
+def test_bilinear_doubling():
+    x = jax.random.normal(jax.random.key(0), (2, 3, 5, 2))
+    expected = jax.image.resize(x, (2, 6, 10, 2), "linear")
+    np.testing.assert_allclose(nets.bilinear(x), expected, atol=1e-6)
+
+
 def test_second_style_takes_over_at_the_cut(start):
     params, layers = start.params.generator, jnp.arange(4)
-    a, b = jax.random.normal(jax.random.key(0), (2, 2, 8))
+    a, b = jax.random.normal(jax.random.key(0), (2, 2, 4, 8))
     variation = gan.Variation(None, b, jnp.array([1, 3]))
     images = gan.synthesise(params, TINY, SPEC, a, variation)
     by_layer = jnp.stack(
-        [
-            jnp.where(layers[:, None] < cut, a[i][None], b[i][None])
-            for i, cut in enumerate((1, 3))
-        ]
+        [jnp.where(layers[:, None] < cut, a[i], b[i]) for i, cut in enumerate((1, 3))]
     )
     expected = gan._synthesis_net(TINY, SPEC).apply(params.synthesis, by_layer, None)
     np.testing.assert_allclose(images, expected, rtol=1e-6)
@@ -637,7 +659,7 @@ def test_scores_of_a_known_generator(stepped, data, monkeypatch, keeps):
         return gan.scaled(domain_images.two_colours(halves(left), hue, hue + 0.5))
 
     monkeypatch.setattr(gan, "style_mapping", placed)
-    monkeypatch.setattr(gan, "styles", lambda params, config, x: x)
+    monkeypatch.setattr(gan, "styles", lambda params, config, x, mask: x)
     monkeypatch.setattr(gan, "synthesise", drawn)
     figures = scored(data, state)
     assert figures["digit_kept"] == keeps
@@ -794,6 +816,8 @@ def test_presets_fit_their_data(name):
         ({"rate": 0.0}, "config.rate must be positive, got 0.0"),
         ({"batch": 0}, "config.batch must be at least 1"),
         ({"style_dims": 7}, "config.style_dims must be at most config.z_dim = 6"),
+        ({"style_from": 4}, "config.style_from must be one of 0 to 3, two layers"),
+        ({"style_from": -1}, "config.style_from must be one of 0 to 3, two layers"),
         ({"img_sparse": "none"}, "config.img_sparse must be one of intended, jvp"),
         ({"widths": (4, 0)}, "config.widths must be positive, got (4, 0)"),
         ({"widths": (4,)}, "config.widths must name 2 widths, for 4 x 4 to 8 x 8"),
