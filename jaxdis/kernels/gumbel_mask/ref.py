@@ -1,0 +1,115 @@
+"""The definition of the fused Gumbel-sigmoid layer, one latent and one block of rows.
+
+    e   = log u - log(1 - u),  u uniform from the random bits of (row, latent, input)
+    m   = sample(log_alpha, e, tau),  a relaxation of `masks`
+    out = (m o x) W
+
+The bits are those of `jax.random.bits(key, (b, k, n))`: Threefry-2x32 with 20 rounds of
+the element's number, whose two words are added without carry. Any block of them can
+thus be made anew from the key, which is what lets the backward pass store none.
+"""
+
+from typing import Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt32
+
+from jaxdis import masks
+
+Mask: TypeAlias = Literal["soft", "straight_through", "hard_concrete"]
+
+PARITY = 0x1BD11BDA  # of the key schedule
+ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+TINY = 1.1754943508222875e-38  # smallest normal float32, so that no noise is infinite
+
+
+def threefry(
+    key: tuple[Array, Array], x0: UInt32[Array, "*s"], x1: UInt32[Array, "*s"]
+) -> tuple[UInt32[Array, "*s"], UInt32[Array, "*s"]]:
+    """Two random words for each pair of counters.
+
+    Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+    """
+    keys = (*key, key[0] ^ key[1] ^ jnp.uint32(PARITY))
+    x0, x1 = x0 + keys[0], x1 + keys[1]
+    for i in range(5):
+        for r in ROTATIONS[i % 2]:
+            x0 = x0 + x1
+            x1 = (x1 << jnp.uint32(r)) | (x1 >> jnp.uint32(32 - r))
+            x1 = x1 ^ x0
+        x0 = x0 + keys[(i + 1) % 3]
+        x1 = x1 + keys[(i + 2) % 3] + jnp.uint32(i + 1)
+    return x0, x1
+
+
+def logistic(key: tuple[Array, Array], index: UInt32[Array, "*s"]) -> Array:
+    """Standard logistic noise of each element, `jax.random.logistic` to rounding.
+
+    Uses no operation that compiled kernels lack: 23 random bits go through an integer,
+    and 1 - u is exact, so that its logarithm needs no log1p.
+    """
+    first, second = threefry(key, jnp.zeros_like(index), index)
+    bits = (first ^ second) >> jnp.uint32(9)
+    u = bits.astype(jnp.int32).astype(jnp.float32) * jnp.float32(2.0**-23)
+    return jnp.log(jnp.maximum(u, TINY)) - jnp.log(1.0 - u)
+
+
+def numbers(
+    rows: int, inputs: int, latents: int, first_row: Array | int, latent: Array | int
+) -> UInt32[Array, "b n"]:
+    """The number of each element of a block in the whole `[b, k, n]`, rows first."""
+
+    def unsigned(x: Array | int) -> Array:
+        return jnp.asarray(x, jnp.uint32)
+
+    def count(axis: int) -> Array:
+        shape = (rows, inputs)
+        return jax.lax.broadcasted_iota(jnp.int32, shape, axis).astype(jnp.uint32)
+
+    row = (unsigned(first_row) + count(0)) * unsigned(latents) + unsigned(latent)
+    return row * unsigned(inputs) + count(1)
+
+
+def block(
+    x: Float[Array, "b n"],
+    weight: Float[Array, "n h"],
+    log_alpha: Float[Array, "1 n"],
+    temperature: Array,
+    key: tuple[Array, Array],
+    index: UInt32[Array, "b n"],
+    mask: Mask,
+    precision: jax.lax.PrecisionLike,
+) -> Float[Array, "b h"]:
+    """One latent's masked product for a block of rows, in float32.
+
+    Products are taken in the type of x and summed in float32.
+    """
+    noise = logistic(key, index)
+    drawn = masks.RELAXATIONS[mask].sample(log_alpha, noise, temperature)
+    seen = (drawn * x).astype(x.dtype)
+    return jnp.matmul(
+        seen, weight, precision=precision, preferred_element_type=jnp.float32
+    )
+
+
+def masked_product(
+    x: Float[Array, "b n"],
+    weight: Float[Array, "k n h"],
+    log_alpha: Float[Array, "k n"],
+    temperature: Array,
+    key: UInt32[Array, "2"],
+    mask: Mask,
+    precision: jax.lax.PrecisionLike,
+) -> Float[Array, "k b h"]:
+    """All latents, unfused: noise and masks `[k, b, n]` are arrays."""
+    (b, n), k = x.shape, len(weight)
+
+    def one(weight: Array, log_alpha: Array, latent: Array) -> Array:
+        index = numbers(b, n, k, 0, latent)
+        words = (key[0], key[1])
+        return block(
+            x, weight, log_alpha[None], temperature, words, index, mask, precision
+        )
+
+    return jax.vmap(one)(weight, log_alpha, jnp.arange(k))
