@@ -805,14 +805,15 @@ PRESETS: dict[str, Preset] = {
             style_dims=16,
             w_dim=64,
             widths=(64, 32, 16, 8),
+            style_from=6,
             batch=32,
             r1_part=4,
             path_part=0,
             sparse_part=4,
         ),
         data=domain_images.Config(),
-        steps=1_600,
-        hyper={"r1": 1.0, "lambda_w": 1.0, "mixing": 0.0, "half_life": 4_000.0},
+        steps=10_000,
+        hyper={"r1": 0.2, "lambda_w": 0.5, "mixing": 0.0, "half_life": 16_000.0},
         source="this library",
         cost="10 min for 2 x 1 seed on 2 busy cores",
         expects=(
@@ -820,8 +821,8 @@ PRESETS: dict[str, Preset] = {
             ".96 (1.0), frechet 22 (16); digits are not kept: digit_kept .12 (.11)"
         ),
         seeds=1,
-        chunk=200,
-        points=({"lambda_w": 0.0}, {}),
+        chunk=500,
+        points=({"lambda_w": 0.0, "lambda_img": 0.0}, {}),
         scores=_SCORES,
     ),
     "two_color_mnist": _published(

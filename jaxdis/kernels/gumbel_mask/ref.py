@@ -83,11 +83,13 @@ def block(
 ) -> Float[Array, "b h"]:
     """One latent's masked product for a block of rows, in float32.
 
-    Products are taken in the type of x and summed in float32.
+    Products are taken in the type of x and summed in float32. Those of bfloat16 numbers
+    are exact in float32, and TPUs refuse a higher precision for them.
     """
     noise = logistic(key, index)
     drawn = masks.RELAXATIONS[mask].sample(log_alpha, noise, temperature)
     seen = (drawn * x).astype(x.dtype)
+    precision = precision if x.dtype == jnp.float32 else "default"
     return jnp.matmul(
         seen, weight, precision=precision, preferred_element_type=jnp.float32
     )

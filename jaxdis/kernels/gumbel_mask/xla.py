@@ -36,7 +36,7 @@ def _some(
     """The product of a group of latents, of which `first` is the first."""
 
     def one(weight: Array, log_alpha: Array, latent: Array) -> Array:
-        index = ref.numbers(*x.shape, latents, 0, latent)
+        index = ref.numbers(x.shape[0], x.shape[1], latents, 0, latent)
         key = (words[0], words[1])
         return ref.block(
             x, weight, log_alpha[None], temperature, key, index, mask, precision
@@ -83,7 +83,7 @@ def backward(
     size = _group(len(x), k, x.shape[1])
 
     def group(
-        sums: tuple[Array, Array], at: tuple[Array, Array, Array, Array]
+        sums: tuple[Array, Array], at: tuple[Array, ...]
     ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         first, weight, log_alpha, g = at
         product = partial(_some, first, words, mask, precision, k)
