@@ -29,16 +29,14 @@ FASTEST: dict[str, Impl] = {"cpu": "xla"}
 logger = logging.getLogger(__name__)
 
 
-def choose(
-    impl: Impl | None, operation: str, have: tuple[str, ...], refusal: str | None
-) -> Impl:
+def choose(impl: Impl | None, operation: str, refusals: dict[str, str | None]) -> Impl:
     """The form of an operation to run.
 
     Args:
       impl: what was asked for.
       operation: its name, for messages.
-      have: the platforms with a kernel, of "tpu" and "gpu".
-      refusal: why a kernel cannot run on these sizes; None if it can.
+      refusals: for each platform with a kernel, "tpu" or "gpu", why it cannot run on
+        these sizes; None if it can.
 
     Raises:
       ValueError: an unknown form; a kernel on a platform without one.
@@ -56,13 +54,14 @@ def choose(
         wanted = "tpu"
     else:
         wanted = platform if impl == "pallas" else impl.removeprefix("pallas_")
-    if wanted not in have:
+    if wanted not in refusals:
         raise ValueError(
             f"impl={impl!r}: {operation} has a compiled kernel for "
-            f"{' and '.join(have)} and none for {wanted}; impl='xla' runs everywhere"
+            f"{' and '.join(refusals)} and none for {wanted}; impl='xla' runs "
+            "everywhere"
         )
-    if refusal:
-        _say_once(f"{operation} runs in XLA: {refusal}")
+    if reason := refusals[wanted]:
+        _say_once(f"{operation} runs in XLA: {reason}")
         return "xla"
     return "interpret" if impl == "interpret" else _named(wanted)
 

@@ -30,7 +30,6 @@ FORMS: dict[str, Any] = {
     "pallas_tpu": pallas.COMPILED,
     "interpret": pallas.INTERPRETED,
 }
-PLATFORMS = ("tpu",)
 
 
 def masked_product(
@@ -66,8 +65,8 @@ def masked_product(
         a draw; a kernel on a platform that has none.
     """
     _check(x, weight, log_alpha, mask)
-    refusal = pallas.refusal(*x.shape, *weight.shape[::2])
-    form = choose(impl, "gumbel_mask", PLATFORMS, refusal)
+    refusals = {"tpu": pallas.refusal(*x.shape, *weight.shape[::2])}
+    form = choose(impl, "gumbel_mask", refusals)
     tau = jnp.asarray(temperature, jnp.float32)
     return _product(x, weight, log_alpha, tau, _words(key), mask, precision, form)
 
