@@ -3,7 +3,8 @@
 All nets share their inputs up to a mask: net k sees `mask[k] * inputs`. A mask shared
 by the batch is folded into the first-layer weights, since
 `(x * m_k) @ W_k = x @ (m_k[:, None] * W_k)`, so that no masked copy of the inputs
-(batch x nets x inputs) is ever made.
+(batch x nets x inputs) is ever made. Masks of each example are drawn where they are
+used, by a fused kernel, to the same end.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdis.types import PRNGKey
+from jaxdis.kernels import gumbel_mask
+from jaxdis.types import PRNGKey, Scalar
 
 
 class ParallelMLP(NamedTuple):
@@ -34,6 +36,22 @@ class ParallelMLP(NamedTuple):
     hidden: tuple[Float[Array, "k h h2"], ...]
     out: Float[Array, "k h o"]
     out_bias: Float[Array, "k o"]
+
+
+class Draws(NamedTuple):
+    """A mask for each example and net, to be drawn: `gumbel_mask.masked_product`.
+
+    Attributes:
+      log_alpha: logits of the masks.
+      key: of their noise.
+      temperature: of the relaxation.
+      mask: the relaxation, a key of `masks.RELAXATIONS`.
+    """
+
+    log_alpha: Float[Array, "k n"]
+    key: PRNGKey
+    temperature: Scalar
+    mask: gumbel_mask.Mask
 
 
 def init(
@@ -67,8 +85,13 @@ def init(
 
 
 def _masked_product(
-    x: Array, weight: Array, mask: Array, precision: jax.lax.PrecisionLike
+    x: Array, weight: Array, mask: Array | Draws, precision: jax.lax.PrecisionLike
 ) -> Array:
+    if isinstance(mask, Draws):
+        logits, key, temperature, kind = mask
+        return gumbel_mask.masked_product(
+            x, weight, logits, key, temperature, mask=kind, precision=precision
+        )
     if mask.ndim == 2:
         folded = mask[:, :, None] * weight
         return jnp.einsum("bn,knh->kbh", x, folded, precision=precision)
@@ -79,7 +102,7 @@ def _masked_product(
 def apply(
     params: ParallelMLP,
     inputs: Sequence[Float[Array, "b n"]],
-    masks: Sequence[Float[Array, "k n"] | Float[Array, "b k n"]],
+    masks: Sequence[Float[Array, "k n"] | Float[Array, "b k n"] | Draws],
     *,
     slope: float = 0.2,
     precision: jax.lax.PrecisionLike = "highest",
@@ -91,7 +114,8 @@ def apply(
     Args:
       params: stacked parameters.
       inputs: one array per input group.
-      masks: one mask per group: `[k, n]` shared by the batch, `[b, k, n]` per example.
+      masks: one mask per group: `[k, n]` shared by the batch, `[b, k, n]` per example,
+        or `Draws` of one per example, of which no array is made.
       slope: of the leaky ReLU.
       precision: of the matrix products.
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdis import masks as relaxations
 from jaxdis import parallel
 
 NETS, BATCH, SIZES, HIDDEN, OUT = 3, 5, (4, 2), (8, 6), 2
@@ -176,3 +177,22 @@ def test_errors():
     for arguments in [(inputs[:1], shared), (inputs, shared[:1]), ((), ())]:
         with pytest.raises(ValueError, match=r"zip\(\) argument"):
             parallel.apply(params, *arguments)
+
+
+@pytest.mark.parametrize("mask", list(relaxations.RELAXATIONS))
+def test_draws_are_masks_of_examples(mask):
+    """Their noise is `masks.logistic_noise` of the key."""
+    params, inputs, _ = problem()
+    draws, drawn = [], []
+    for i, n in enumerate(SIZES):
+        key = jax.random.key(i)
+        logits = jnp.linspace(-2.0, 2.0, n * NETS).reshape(NETS, n)
+        noise = relaxations.logistic_noise(key, (BATCH, *logits.shape))
+        drawn.append(relaxations.RELAXATIONS[mask].sample(logits, noise, 0.8))
+        draws.append(parallel.Draws(logits, key, 0.8, mask))
+    np.testing.assert_allclose(
+        parallel.apply(params, inputs, draws),
+        parallel.apply(params, inputs, drawn),
+        rtol=1e-5,
+        atol=1e-5,
+    )

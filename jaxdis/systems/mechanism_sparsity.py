@@ -11,7 +11,7 @@ Source: Lachapelle et al. 2022, "Disentanglement via Mechanism Sparsity Regulari
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -179,7 +179,7 @@ class Noise(NamedTuple):
 
     Attributes:
       posterior: standard normal `[b, t, z]`.
-      masks: logistic, of the masks' shape, or with the batch in front.
+      masks: logistic, of the masks' shape; of masks per example, the keys to draw it.
     """
 
     posterior: Array
@@ -304,21 +304,35 @@ def draw_noise(
     """Draws the random numbers of one evaluation of the loss."""
     posterior_key, z_key, a_key = jax.random.split(key, 3)
     b, t, _ = batch.x.shape
-    leading = (b,) if config.mask_draws == "example" else ()
     keys = Graphs(
         *(
             None if m is None else k
             for k, m in zip((z_key, a_key), params.masks, strict=True)
         )
     )
-    return Noise(
-        posterior=jax.random.normal(posterior_key, (b, t, config.z_dim)),
-        masks=jax.tree.map(
-            lambda m, k: masks.logistic_noise(k, (*leading, *m.shape)),
-            params.masks,
-            keys,
-        ),
-    )
+    drawn = keys
+    if config.mask_draws == "batch":
+        drawn = jax.tree.map(
+            lambda m, k: masks.logistic_noise(k, m.shape), params.masks, keys
+        )
+    posterior = jax.random.normal(posterior_key, (b, t, config.z_dim))
+    return Noise(posterior, drawn)
+
+
+def draw_masks(
+    config: Config, logits: Graphs, noise: Graphs, temperature: Scalar
+) -> Graphs:
+    """Both masks: sampled, or, one per example, to be drawn where they are used."""
+
+    def one(log_alpha: Array | None, noise: Array | None) -> Any:
+        if log_alpha is None or noise is None:
+            return None
+        if config.mask_draws == "example":
+            return parallel.Draws(log_alpha, noise, temperature, config.mask)
+        sample = masks.RELAXATIONS[config.mask].sample
+        return sample(log_alpha, noise, temperature)
+
+    return Graphs(one(logits.z, noise.z), one(logits.a, noise.a))
 
 
 def posterior(
@@ -483,9 +497,7 @@ def make(config: Config, spec: Spec) -> System:
     ) -> tuple[Array, tuple[Extra, Metrics]]:
         noise = draw_noise(key, config, params, batch)
         logits = _logits(params, config, hyper, state.step)
-        sampled = jax.tree.map(
-            lambda m, e: relaxation.sample(m, e, hyper.temperature), logits, noise.masks
-        )
+        sampled = draw_masks(config, logits, noise.masks, hyper.temperature)
         terms = elbo_terms(
             params,
             config,
