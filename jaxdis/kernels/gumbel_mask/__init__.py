@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdis.kernels import Impl, choose
-from jaxdis.kernels.gumbel_mask import pallas, xla
+from jaxdis.kernels.gumbel_mask import mosaic_gpu, pallas, xla
 from jaxdis.kernels.gumbel_mask.ref import Mask
 from jaxdis.types import PRNGKey, Scalar
 
@@ -28,6 +28,7 @@ __all__ = ["Mask", "masked_product"]
 FORMS: dict[str, Any] = {
     "xla": xla,
     "pallas_tpu": pallas.COMPILED,
+    "pallas_gpu": mosaic_gpu.COMPILED,
     "interpret": pallas.INTERPRETED,
 }
 
@@ -65,7 +66,8 @@ def masked_product(
         a draw; a kernel on a platform that has none.
     """
     _check(x, weight, log_alpha, mask)
-    refusals = {"tpu": pallas.refusal(*x.shape, *weight.shape[::2])}
+    sizes = (*x.shape, *weight.shape[::2])
+    refusals = {"tpu": pallas.refusal(*sizes), "gpu": mosaic_gpu.refusal(*sizes)}
     form = choose(impl, "gumbel_mask", refusals)
     tau = jnp.asarray(temperature, jnp.float32)
     return _product(x, weight, log_alpha, tau, _words(key), mask, precision, form)

@@ -76,16 +76,27 @@ class Derivatives(NamedTuple):
     product: Float[Array, "k b n"] | None
 
 
-class _Layers(NamedTuple):
+class Network(NamedTuple):
+    """What one potential is made of at one time, vectors as rows."""
+
+    w1: Float[Array, "n h"]
+    b1: Float[Array, "1 h"]
+    w2: Float[Array, "h h"]
+    beta: Float[Array, "1 h"]
+    w3: Float[Array, "1 h"]
+    b3: Float[Array, "1 1"]
+
+
+class Layers(NamedTuple):
     """Activations a and the derivatives d, e of both layers; c, s as above; and o."""
 
-    a1: Array
-    d1: Array
-    a2: Array
-    d2: Array
-    c: Array
-    s: Array
-    o: Array
+    a1: Float[Array, "b h"]
+    d1: Float[Array, "b h"]
+    a2: Float[Array, "b h"]
+    d2: Float[Array, "b h"]
+    c: Float[Array, "b h"]
+    s: Float[Array, "b h"]
+    o: Float[Array, "b 1"]
 
     @property
     def e1(self) -> Array:
@@ -136,12 +147,12 @@ def init(key: PRNGKey, potentials: int, n: int, hidden: int) -> Potentials:
 
 
 def _dot(x: Array, w: Array) -> Array:
-    """`[k, b, i]` times `[k, i, j]`."""
-    return jnp.einsum("kbi,kij->kbj", x, w, precision=PRECISION)
+    """`[b, i]` times `[i, j]`."""
+    return jnp.einsum("bi,ij->bj", x, w, precision=PRECISION)
 
 
 def _dot_transposed(x: Array, w: Array) -> Array:
-    return jnp.einsum("kbj,kij->kbi", x, w, precision=PRECISION)
+    return jnp.einsum("bj,ij->bi", x, w, precision=PRECISION)
 
 
 def _slope(x: Array) -> Array:
@@ -183,24 +194,71 @@ def clock(params: Potentials, times: Float[Array, "t"]) -> Clock:
     return Clock(beta, layer(layer(gelu_slope * dq, params.vt), params.w2))
 
 
-def _layers(params: Potentials, beta: Float[Array, "k h"], z: Array) -> _Layers:
-    first = jnp.einsum("bn,knh->kbh", z, params.w1, precision=PRECISION)
-    first = first + params.b1[:, None]
+def networks(params: Potentials, beta: Float[Array, "k h"]) -> Network:
+    """All potentials at one time, on a leading axis."""
+    return Network(
+        w1=params.w1,
+        b1=params.b1[:, None],
+        w2=params.w2,
+        beta=beta[:, None],
+        w3=params.w3[:, None],
+        b3=params.b3[:, None, None],
+    )
+
+
+def _layers(w: Network, z: Float[Array, "b n"]) -> Layers:
+    first = _dot(z, w.w1) + w.b1
     a1, d1 = jnp.tanh(first), _slope(first)
-    second = _dot(a1, params.w2) + beta[:, None]
+    second = _dot(a1, w.w2) + w.beta
     a2, d2 = jnp.tanh(second), _slope(second)
-    c = params.w3[:, None] * d2
-    o = jnp.einsum("kbh,kh->kb", a2, params.w3, precision=PRECISION)
-    s = _dot_transposed(c, params.w2)
-    return _Layers(a1, d1, a2, d2, c, s, o + params.b3[:, None])
+    c = w.w3 * d2
+    return Layers(
+        a1, d1, a2, d2, c, _dot_transposed(c, w.w2), _dot_transposed(a2, w.w3) + w.b3
+    )
 
 
 def value(
     params: Potentials, beta: Float[Array, "k h"], z: Float[Array, "b n"], head: Head
 ) -> Float[Array, "k b"]:
     """u^k(z, t) alone, with beta = beta(t) of `clock`."""
-    o = _layers(params, beta, z).o
+    o = jax.vmap(lambda w: _layers(w, z).o[:, 0])(networks(params, beta))
     return o if head == "linear" else jnp.tanh(o)
+
+
+def block(
+    w: Network,
+    rate: Float[Array, "1 h"],
+    z: Float[Array, "b n"],
+    v: Float[Array, "b n"] | None,
+    head: Head,
+) -> tuple[Array, Array, Array, Array | None]:
+    """`Derivatives` of one potential, value and time derivative as columns `[b, 1]`.
+
+    With the head "tanh", y = tanh(o), k1 = 1 - y^2 and k2 = -2 y k1: the time
+    derivative and gradient gain the factor k1, and
+    `H v = k1 H_o v + k2 (grad o . v) grad o`.
+    """
+    layers = _layers(w, z)
+    time = _dot_transposed(layers.c, rate)
+    gradient = _dot_transposed(layers.d1 * layers.s, w.w1)
+    product = None if v is None else _product(w, layers, v)
+    if head == "linear":
+        return layers.o, time, gradient, product
+    y, k1 = jnp.tanh(layers.o), _slope(layers.o)
+    if product is not None and v is not None:
+        k2 = -2.0 * y * k1
+        along = jnp.sum(gradient * v, -1, keepdims=True)
+        product = k1 * product + k2 * along * gradient
+    return y, k1 * time, k1 * gradient, product
+
+
+def _product(w: Network, layers: Layers, v: Float[Array, "b n"]) -> Float[Array, "b n"]:
+    """`H v` of o."""
+    p = _dot(v, w.w1)
+    q = _dot(layers.d1 * p, w.w2)
+    bent = _dot_transposed(w.w3 * layers.e2 * q, w.w2)
+    product = layers.e1 * p * layers.s + layers.d1 * bent
+    return _dot_transposed(product, w.w1)
 
 
 def derivatives(
@@ -212,88 +270,84 @@ def derivatives(
 ) -> Derivatives:
     """Value, time derivative, gradient and Hessian-vector product of all potentials.
 
-    With the head "tanh", y = tanh(o), k1 = 1 - y^2 and k2 = -2 y k1: the time
-    derivative and gradient gain the factor k1, and
-    `H v = k1 H_o v + k2 (grad o . v) grad o`.
-
-    Args:
-      params: k networks.
-      at: `clock` of one time, `[k, h]`.
-      z: points.
-      v: a direction for every point, or None for no product.
-      head: "linear" or "tanh".
-
-    Returns:
-      Arrays `[k, b]` and `[k, b, n]`.
+    A `block` of all rows for every potential, and `[k, b]` in place of columns.
     """
-    layers = _layers(params, at.beta, z)
-    time = jnp.einsum("kbh,kh->kb", layers.c, at.rate, precision=PRECISION)
-    gradient = _dot_transposed(layers.d1 * layers.s, params.w1)
-    product = None if v is None else _product(params, layers, v)
-    if head == "linear":
-        return Derivatives(layers.o, time, gradient, product)
-    y, k1 = jnp.tanh(layers.o), _slope(layers.o)
-    if product is not None and v is not None:
-        k2 = -2.0 * y * k1
-        along = jnp.einsum("kbn,bn->kb", gradient, v, precision=PRECISION)
-        product = k1[..., None] * product + (k2 * along)[..., None] * gradient
-    return Derivatives(y, k1 * time, k1[..., None] * gradient, product)
+
+    def one(w: Network, rate: Array) -> Derivatives:
+        value, time, gradient, product = block(w, rate, z, v, head)
+        return Derivatives(value[:, 0], time[:, 0], gradient, product)
+
+    found: Derivatives = jax.vmap(one)(networks(params, at.beta), at.rate[:, None])
+    return found
 
 
-def _product(
-    params: Potentials, layers: _Layers, v: Float[Array, "b n"]
-) -> Float[Array, "k b n"]:
-    """`H v` of o."""
-    p = jnp.einsum("bn,knh->kbh", v, params.w1, precision=PRECISION)
-    q = _dot(layers.d1 * p, params.w2)
-    bent = _dot_transposed(params.w3[:, None] * layers.e2 * q, params.w2)
-    product = layers.e1 * p * layers.s + layers.d1 * bent
-    return _dot_transposed(product, params.w1)
-
-
-class _Factors(NamedTuple):
-    """H = A' diag(first) A + W1 diag(second) W1' + left right'.
+class Factors(NamedTuple):
+    """H = A' diag(first) A + W1 diag(second) W1' + left right', A = W2' diag(d1) W1'.
 
     The last term is the tanh head's, None for the linear one.
     """
 
-    a: Float[Array, "k b h n"]
-    first: Float[Array, "k b h"]
-    second: Float[Array, "k b h"]
-    outer: tuple[Float[Array, "k b n"], Float[Array, "k b n"]] | None
+    d1: Float[Array, "b h"]
+    first: Float[Array, "b h"]
+    second: Float[Array, "b h"]
+    outer: tuple[Float[Array, "b n"], Float[Array, "b n"]] | None
 
 
-def _factors(
-    params: Potentials, beta: Float[Array, "k h"], z: Array, head: Head
-) -> _Factors:
-    layers = _layers(params, beta, z)
-    inner = layers.d1[..., None, :] * params.w1[:, None]  # [k, b, n, h]
-    a = jnp.einsum("kbni,kij->kbjn", inner, params.w2, precision=PRECISION)
-    first, second = params.w3[:, None] * layers.e2, layers.e1 * layers.s
+def factors(w: Network, z: Float[Array, "b n"], head: Head) -> Factors:
+    """Those of one potential's Hessian."""
+    layers = _layers(w, z)
+    first, second = w.w3 * layers.e2, layers.e1 * layers.s
     if head == "linear":
-        return _Factors(a, first, second, None)
-    gradient = _dot_transposed(layers.d1 * layers.s, params.w1)
-    y, k1 = jnp.tanh(layers.o)[..., None], _slope(layers.o)[..., None]
-    return _Factors(a, k1 * first, k1 * second, (-2.0 * y * k1 * gradient, gradient))
+        return Factors(layers.d1, first, second, None)
+    gradient = _dot_transposed(layers.d1 * layers.s, w.w1)
+    y, k1 = jnp.tanh(layers.o), _slope(layers.o)
+    outer = (-2.0 * y * k1 * gradient, gradient)
+    return Factors(layers.d1, k1 * first, k1 * second, outer)
+
+
+def _bends(w: Network, d1: Float[Array, "b h"]) -> Float[Array, "b h n"]:
+    """The matrices A."""
+    inner = d1[:, None] * w.w1[None]
+    return jnp.einsum("bni,ij->bjn", inner, w.w2, precision=PRECISION)
 
 
 def hessian(
     params: Potentials, beta: Float[Array, "k h"], z: Float[Array, "b n"], head: Head
 ) -> Float[Array, "k b n n"]:
     """The Hessian of all potentials in z; symmetric."""
-    a, first, second, outer = _factors(params, beta, z, head)
-    w1 = params.w1
-    h = jnp.einsum("kbhi,kbh,kbhj->kbij", a, first, a, precision=PRECISION)
-    h += jnp.einsum("kih,kbh,kjh->kbij", w1, second, w1, precision=PRECISION)
-    return h if outer is None else h + outer[0][..., :, None] * outer[1][..., None, :]
+
+    def one(w: Network) -> Float[Array, "b n n"]:
+        d1, first, second, outer = factors(w, z, head)
+        a = _bends(w, d1)
+        h = jnp.einsum("bhi,bh,bhj->bij", a, first, a, precision=PRECISION)
+        h += jnp.einsum("ih,bh,jh->bij", w.w1, second, w.w1, precision=PRECISION)
+        return h if outer is None else h + outer[0][:, :, None] * outer[1][:, None]
+
+    found: Array = jax.vmap(one)(networks(params, beta))
+    return found
 
 
 def hessian_diagonal(
     params: Potentials, beta: Float[Array, "k h"], z: Float[Array, "b n"], head: Head
 ) -> Float[Array, "k b n"]:
     """The diagonal of the Hessian of all potentials, without the Hessian."""
-    a, first, second, outer = _factors(params, beta, z, head)
-    w1 = params.w1
-    diagonal = jnp.einsum("kbhi,kbh->kbi", a * a, first, precision=PRECISION)
-    diagonal += jnp.einsum("kih,kbh->kbi", w1 * w1, second, precision=PRECISION)
-    return diagonal if outer is None else diagonal + outer[0] * outer[1]
+
+    def one(w: Network) -> Float[Array, "b n"]:
+        d1, first, second, outer = factors(w, z, head)
+        a = _bends(w, d1)
+        bent = jnp.einsum("bhn,bh->bn", a * a, first, precision=PRECISION)
+        return diagonal(bent, w.w1, second, outer)
+
+    found: Array = jax.vmap(one)(networks(params, beta))
+    return found
+
+
+def diagonal(
+    bent: Float[Array, "b n"],
+    w1: Float[Array, "n h"],
+    second: Float[Array, "b h"],
+    outer: tuple[Float[Array, "b n"], Float[Array, "b n"]] | None,
+) -> Float[Array, "b n"]:
+    """That of one Hessian, whose first term's diagonal is given."""
+    found = bent + _dot_transposed(second, w1 * w1)
+    return found if outer is None else found + outer[0] * outer[1]

@@ -1,0 +1,200 @@
+"""Real compilation for a TPU and a Hopper GPU, on a machine that has neither.
+
+Lowering checks shapes and operations; only a compiler says whether a kernel fits into
+the memory of a core. Not part of an ordinary run, for which the compilers are missing:
+
+    pip install -e ".[test,aot-tpu]" && pytest -m aot_tpu tests/test_aot.py
+    pip install -e ".[test,aot-cuda]" && pytest -m aot_cuda tests/test_aot.py
+"""
+
+import dataclasses
+import functools
+import os
+from functools import partial
+
+os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental import topologies
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxdis import cli, train
+from jaxdis.kernels import gumbel_mask, potential_flow
+from jaxdis.systems import mechanism_sparsity
+
+TPU = "v5e:2x2"
+SHARED = 232_448  # bytes of a Hopper core's shared memory that a block may take
+
+# What XLA's compiler wants to know of an H100.
+HOPPER = {
+    "threads_per_block_limit": 1024,
+    "threads_per_warp": 32,
+    "shared_memory_per_block": 49_152,
+    "shared_memory_per_core": 233_472,
+    "threads_per_core_limit": 2048,
+    "core_count": 132,
+    "fpus_per_core": 128,
+    "block_dim_limit_x": 2_147_483_647,
+    "block_dim_limit_y": 65_535,
+    "block_dim_limit_z": 65_535,
+    "memory_bandwidth": 3_352_320_000_000,
+    "l2_cache_size": 52_428_800,
+    "clock_rate_ghz": 1.98,
+    "device_memory_size": 84_929_347_584,
+    "shared_memory_per_block_optin": SHARED,
+    "registers_per_core_limit": 65_536,
+    "registers_per_block_limit": 65_536,
+}
+CUDA = (
+    "gpu_device_info { %s cuda_compute_capability { major: 9 } } platform_name: 'CUDA' "
+    "dnn_version_info { major: 9 minor: 28 } runtime_version { major: 12 minor: 9 } "
+    "device_description_str: 'NVIDIA H100 80GB HBM3'"
+    % " ".join(f"{name}: {value}" for name, value in HOPPER.items())
+)
+
+
+@functools.cache  # devices of two descriptions are never the same
+def device(platform):
+    """One device of a machine that is not there."""
+    if platform == "cuda":
+        described = topologies.get_topology_desc(
+            platform="cuda", topology_name="", topology="1x1x4", target_config=CUDA
+        )
+    else:
+        described = topologies.get_topology_desc(platform="tpu", topology_name=TPU)
+    return described.devices[0]
+
+
+def compiled(platform, function, *shapes):
+    """The program of a function whose keys are given as their words."""
+    mesh = Mesh(np.array([device(platform)]), ("seed",), axis_types=(AxisType.Auto,))
+    there = NamedSharding(mesh, PartitionSpec())
+    placed = jax.jit(function, in_shardings=there, out_shardings=there)
+    lowered = placed.trace(*shapes).lower(lowering_platforms=(platform,))
+    return lowered.compile()
+
+
+def masked_layer(impl, b, n, k, h, dtype):
+    """Value and gradients of the masked layer, and their arguments' shapes."""
+
+    def passes(x, weight, log_alpha, temperature, words):
+        key = jax.random.wrap_key_data(words)
+
+        def total(x, weight, log_alpha, temperature):
+            return jnp.sum(
+                gumbel_mask.masked_product(
+                    x, weight, log_alpha, key, temperature, impl=impl
+                )
+                ** 2
+            )
+
+        gradient = jax.value_and_grad(total, argnums=(0, 1, 2, 3))
+        return gradient(x, weight, log_alpha, temperature)
+
+    single = partial(jax.ShapeDtypeStruct, dtype=jnp.float32)
+    of = partial(jax.ShapeDtypeStruct, dtype=dtype)
+    words = jax.ShapeDtypeStruct((2,), jnp.uint32)
+    return passes, of((b, n)), of((k, n, h)), single((k, n)), single(()), words
+
+
+def flow(impl, b, n, k, h, head):
+    """Value and gradients of all derivatives of potentials, and the shapes."""
+
+    def passes(params, at, z, v):
+        def total(arguments):
+            found = potential_flow.derivatives(*arguments, head, impl=impl)
+            return sum(jnp.sum(a**2) for a in jax.tree.leaves(found))
+
+        return jax.value_and_grad(total)((params, at, z, v))
+
+    key = jax.random.key(0)
+    params = jax.eval_shape(partial(potential_flow.init, key, k, n, h))
+    row = jax.ShapeDtypeStruct((k, h), jnp.float32)
+    points = jax.ShapeDtypeStruct((b, n), jnp.float32)
+    return passes, params, potential_flow.Clock(row, row), points, points
+
+
+LAYERS = [(1024, 64, 64, 64), (24, 10, 3, 7), (1024, 10, 10, 512), (2048, 256, 16, 512)]
+FLOWS = [(32, 12, 3, 32), (512, 64, 4, 64), (128, 128, 4, 512)]
+
+
+@pytest.mark.aot_tpu
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("size", LAYERS, ids=str)
+def test_masked_layer_compiles_for_a_tpu(size, dtype):
+    program = compiled("tpu", *masked_layer("pallas_tpu", *size, dtype))
+    assert program.as_text().count("tpu_custom_call") >= 3
+
+
+@pytest.mark.aot_tpu
+@pytest.mark.parametrize("head", ["linear", "tanh"])
+@pytest.mark.parametrize("size", FLOWS, ids=str)
+def test_flow_compiles_for_a_tpu(size, head):
+    program = compiled("tpu", *flow("pallas_tpu", *size, head))
+    assert program.as_text().count("tpu_custom_call") >= 3
+
+
+@pytest.mark.aot_cuda
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("size", LAYERS, ids=str)
+def test_masked_layer_compiles_for_a_gpu(size, dtype):
+    program = compiled("cuda", *masked_layer("pallas_gpu", *size, dtype))
+    assert "mosaic_gpu" in program.as_text()
+
+
+@pytest.mark.parametrize(
+    "platform",
+    [
+        pytest.param("tpu", marks=pytest.mark.aot_tpu),
+        pytest.param("cuda", marks=pytest.mark.aot_cuda),
+    ],
+)
+@pytest.mark.parametrize("draws", ["batch", "example"])
+def test_training_step_compiles(platform, draws):
+    """One step of four seeds of the quickstart, in 1/100 of a device's memory."""
+    preset = mechanism_sparsity.PRESETS["quickstart"]
+    config = dataclasses.replace(preset.config, mask_draws=draws)
+    spec = mechanism_sparsity.make_spec(preset.data)
+    system = mechanism_sparsity.make(config, spec)
+    hyper = cli.preset_hyper(mechanism_sparsity, preset, config, spec, preset.steps)
+    hyper = jax.tree.map(jnp.float32, hyper)
+
+    def start(words):
+        return jax.vmap(system.init, (0, None))(jax.random.wrap_key_data(words), hyper)
+
+    def step(state, batch, words):
+        keys = jax.random.wrap_key_data(words)
+        of = jax.vmap(system.step, (0, None, None, 0))
+        return of(state, batch, hyper, keys)
+
+    words = jax.ShapeDtypeStruct((4, 2), jnp.uint32)
+    state = jax.eval_shape(start, words)
+    small = dataclasses.replace(preset.data, samples=1_000)
+    _, data = mechanism_sparsity.load(small)
+    batch = jax.eval_shape(
+        mechanism_sparsity.sampler(data.train, config.batch), train.seed_keys(1)[0]
+    )
+    memory = compiled(platform, step, state, batch, words).memory_analysis()
+    needed = (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        + memory.temp_size_in_bytes
+    )
+    assert needed < 16e9 / 100
+
+
+@pytest.mark.aot_tpu
+def test_too_large_a_block_is_refused(monkeypatch):
+    """What the sizes that we refuse are for."""
+    from jaxdis.kernels.gumbel_mask import pallas
+
+    size = (8192, 512, 2, 4096)
+    assert pallas.refusal(*size)
+    monkeypatch.setattr(pallas, "ROWS", 8192)
+    monkeypatch.setattr(pallas, "VECTOR_MEMORY", 2**40)
+    with pytest.raises(jax.errors.JaxRuntimeError, match=r"(?i)vmem|memory"):
+        compiled("tpu", *masked_layer("pallas_tpu", *size, "float32"))
