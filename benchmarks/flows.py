@@ -107,7 +107,7 @@ def invented_mnist(directory: Any) -> Images:
 
 def main(name: str) -> None:
     """Prints the tables and writes them to benchmarks/results."""
-    ceiling = matmul_flops(2048 if jax.devices()[0].platform == "cpu" else 8192)
+    ceiling = matmul_flops()
     if name != "quickstart":
         sequences.tfds.mnist = invented_mnist  # type: ignore[assignment]
         preset = system.PRESETS[name]

@@ -9,6 +9,7 @@ which are 3 times the forward ones; the ceiling is a float32 product in the same
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,12 +17,18 @@ import jax.numpy as jnp
 
 from benchmarks.timing import finish, matmul_flops, median_seconds
 from jaxdis import masks
-from jaxdis.kernels import FASTEST, gumbel_mask, potential_flow
+from jaxdis.kernels import FASTEST, choose, gumbel_mask, potential_flow
 
 # b, n, k, h: the published size of 10 latents and actions, and one of 64 latents.
 MASK_SIZES = ((1024, 10, 10, 512), (1024, 64, 64, 64))
 # b, n, k, h: the quickstart's potentials, and those of images.
 FLOW_SIZES = ((32, 12, 3, 32), (128, 16, 4, 64), (512, 64, 4, 64))
+
+# Where an operation has a kernel; sizes that it refuses run in XLA, and say so.
+PLATFORMS: dict[str, dict[str, str | None]] = {
+    "gumbel_mask": {"tpu": None, "gpu": None},
+    "potential_flow": {"tpu": None},
+}
 
 
 def unfused(
@@ -30,17 +37,21 @@ def unfused(
     log_alpha: jax.Array,
     key: jax.Array,
     temperature: jax.Array,
+    precision: str = "highest",
 ) -> jax.Array:
     """The masked layer with noise and masks as arrays `[b, k, n]`."""
     noise = masks.logistic_noise(key, (len(x), *log_alpha.shape))
     drawn = masks.SOFT.sample(log_alpha, noise, temperature)
-    return jnp.einsum("bkn,knh->kbh", drawn * x[:, None], weight, precision="highest")
+    return jnp.einsum("bkn,knh->kbh", drawn * x[:, None], weight, precision=precision)
 
 
-def forms(refusals: dict[str, str | None]) -> list[str]:
+def forms(operation: str) -> list[str]:
     """XLA's form, and the compiled kernel where this platform has one."""
-    platform = jax.default_backend()
-    return ["xla"] + ["pallas"] * (refusals.get(platform, "none") is None)
+    try:
+        choose("pallas", operation, PLATFORMS[operation])
+    except ValueError:
+        return ["xla"]
+    return ["xla", "pallas"]
 
 
 def passes(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,19 +101,14 @@ def masked_layers(ceiling: float) -> list[dict[str, Any]]:
             jax.random.normal(keys[2], (k, n)),
         )
 
-        def plain(floats: Any, key: Any) -> Any:
-            return unfused(*floats, key, jnp.float32(1.0))
+        layers: dict[str, Callable[..., Any]] = {"arrays": unfused}
+        for form in forms("gumbel_mask"):
+            layers[form] = partial(gumbel_mask.masked_product, impl=form)  # type: ignore[arg-type]
+        for form, layer in layers.items():
 
-        def fused(form: str) -> Callable[..., Any]:
-            def f(floats: Any, key: Any) -> Any:
-                return gumbel_mask.masked_product(*floats, key, 1.0, impl=form)  # type: ignore[arg-type]
+            def f(floats: Any, key: Any, layer: Callable[..., Any] = layer) -> Any:
+                return layer(*floats, key, jnp.float32(1.0))
 
-            return f
-
-        functions = {"arrays": plain} | {
-            form: fused(form) for form in forms(gumbel_mask.refusals(b, n, k, h))
-        }
-        for form, f in functions.items():
             rows.append(
                 row(
                     "gumbel_mask", form, (b, n, k, h), f, (floats, keys[3]),
@@ -117,18 +123,21 @@ def flows(ceiling: float) -> list[dict[str, Any]]:
     rows = []
     for b, n, k, h in FLOW_SIZES:
         params = potential_flow.init(jax.random.key(0), k, n, h)
-        at = jax.tree.map(
-            lambda a: a[0], potential_flow.clock(params, jnp.ones(1))
-        )
+        at = jax.tree.map(lambda a: a[0], potential_flow.clock(params, jnp.ones(1)))
         z, v = jax.random.normal(jax.random.key(1), (2, b, n))
         # Products with w1 and w2: value, gradient and Hessian product take two each.
         flop = 3 * 2.0 * k * b * (4 * n * h + 4 * h * h)
-        for form in forms(potential_flow.refusals(b, n, k, h)):
+        for form in forms("potential_flow"):
 
             def f(floats: Any, form: str = form) -> Any:
                 params, at, z, v = floats
                 return potential_flow.derivatives(
-                    params, at, z, v, "linear", impl=form  # type: ignore[arg-type]
+                    params,
+                    at,
+                    z,
+                    v,
+                    "linear",
+                    impl=form,  # type: ignore[arg-type]
                 )
 
             rows.append(
@@ -142,7 +151,7 @@ def flows(ceiling: float) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Prints the table and writes it to benchmarks/results."""
-    ceiling = matmul_flops(2048 if jax.default_backend() == "cpu" else 8192)
+    ceiling = matmul_flops()
     print("default form here:", FASTEST.get(jax.default_backend(), "xla"))
     finish("kernels", masked_layers(ceiling) + flows(ceiling))
 

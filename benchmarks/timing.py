@@ -27,10 +27,14 @@ def median_seconds(f: Callable[[], Any], repeats: int = 5) -> float:
     return sorted(times)[repeats // 2]
 
 
-def matmul_flops(n: int = 2048) -> float:
-    """FLOP/s of a float32 n x n product on one device, the ceiling to compare with."""
+def matmul_flops(n: int | None = None, precision: str = "highest") -> float:
+    """FLOP/s of a float32 n x n product on one device, the ceiling to compare with.
+
+    n is 2048 on a CPU and 8192 elsewhere, unless it is given.
+    """
+    n = n or (2048 if jax.default_backend() == "cpu" else 8192)
     x = jax.random.normal(jax.random.key(0), (n, n))
-    product = jax.jit(lambda x: jnp.matmul(x, x, precision="highest"))
+    product = jax.jit(lambda x: jnp.matmul(x, x, precision=precision))
     return 2 * n**3 / median_seconds(lambda: product(x))
 
 

@@ -135,7 +135,7 @@ def test_masked_layer_compiles_for_a_tpu(size, dtype):
 @pytest.mark.parametrize("size", FLOWS, ids=str)
 def test_flow_compiles_for_a_tpu(size, head):
     program = compiled("tpu", *flow("pallas_tpu", *size, head))
-    assert program.as_text().count("tpu_custom_call") >= 3
+    assert program.as_text().count("tpu_custom_call") >= 2
 
 
 @pytest.mark.aot_cuda

@@ -812,7 +812,7 @@ PRESETS: dict[str, Preset] = {
             sparse_part=4,
         ),
         data=domain_images.Config(),
-        steps=10_000,
+        steps=6_000,
         hyper={"r1": 0.2, "lambda_w": 0.5, "mixing": 0.0, "half_life": 16_000.0},
         source="this library",
         cost="10 min for 2 x 1 seed on 2 busy cores",

@@ -9,6 +9,10 @@ Source: Song et al. 2023, "Flow Factorized Representation Learning" (arXiv 2309.
 for the networks; the closed forms are worked out in `ref`.
 """
 
+from jaxtyping import Array, Float
+
+from jaxdis.kernels import Impl, choose
+from jaxdis.kernels.potential_flow import pallas, ref
 from jaxdis.kernels.potential_flow.ref import (
     Clock,
     Derivatives,
@@ -16,9 +20,7 @@ from jaxdis.kernels.potential_flow.ref import (
     Potentials,
     check_sizes,
     clock,
-    derivatives,
     hessian,
-    hessian_diagonal,
     init,
     value,
 )
@@ -36,3 +38,72 @@ __all__ = [
     "init",
     "value",
 ]
+
+
+def derivatives(
+    params: Potentials,
+    at: Clock,
+    z: Float[Array, "b n"],
+    v: Float[Array, "b n"] | None,
+    head: Head,
+    *,
+    impl: Impl | None = None,
+) -> Derivatives:
+    """Value, time derivative, gradient and Hessian-vector product of all potentials.
+
+    `u^k`, `d u^k / d t`, `grad u^k` and `(grad grad' u^k) v` at every point.
+
+    Args:
+      params: k networks.
+      at: `clock` of one time, `[k, h]`.
+      z: points.
+      v: a direction for every point, or None for no product.
+      head: "linear" or "tanh".
+      impl: which form runs; see `jaxdis.kernels`.
+
+    Returns:
+      Arrays `[k, b]` and `[k, b, n]`, differentiable, in reverse, in all arguments.
+
+    Raises:
+      ValueError: a kernel on a platform that has none.
+    """
+    form = choose(impl, "potential_flow", {"tpu": _refusal(params, z)})
+    if form == "xla":
+        return ref.derivatives(params, at, z, v, head)
+    interpret = form == "interpret"
+    return pallas.derivatives(params, at, z, v, head, interpret=interpret)
+
+
+def hessian_diagonal(
+    params: Potentials,
+    beta: Float[Array, "k h"],
+    z: Float[Array, "b n"],
+    head: Head,
+    *,
+    impl: Impl | None = None,
+) -> Float[Array, "k b n"]:
+    """The diagonal of the Hessian of all potentials, without the Hessian.
+
+    Args:
+      params: k networks.
+      beta: of `clock` at one time.
+      z: points.
+      head: "linear" or "tanh".
+      impl: which form runs; see `jaxdis.kernels`.
+
+    Returns:
+      `[k, b, n]`, differentiable, in reverse, in all arguments.
+
+    Raises:
+      ValueError: a kernel on a platform that has none.
+    """
+    form = choose(impl, "potential_flow", {"tpu": _refusal(params, z)})
+    if form == "xla":
+        return ref.hessian_diagonal(params, beta, z, head)
+    interpret = form == "interpret"
+    return pallas.hessian_diagonal(params, beta, z, head, interpret=interpret)
+
+
+def _refusal(params: Potentials, z: Float[Array, "b n"]) -> str | None:
+    _, n, h = params.w1.shape
+    return pallas.refusal(len(z), n, h, z.dtype)

@@ -212,9 +212,9 @@ def _layers(w: Network, z: Float[Array, "b n"]) -> Layers:
     second = _dot(a1, w.w2) + w.beta
     a2, d2 = jnp.tanh(second), _slope(second)
     c = w.w3 * d2
-    return Layers(
-        a1, d1, a2, d2, c, _dot_transposed(c, w.w2), _dot_transposed(a2, w.w3) + w.b3
-    )
+    # As sums: compiled kernels cannot add b3 to a product of one column.
+    o = jnp.sum(a2 * w.w3, -1, keepdims=True) + w.b3
+    return Layers(a1, d1, a2, d2, c, _dot_transposed(c, w.w2), o)
 
 
 def value(
@@ -239,7 +239,7 @@ def block(
     `H v = k1 H_o v + k2 (grad o . v) grad o`.
     """
     layers = _layers(w, z)
-    time = _dot_transposed(layers.c, rate)
+    time = jnp.sum(layers.c * rate, -1, keepdims=True)
     gradient = _dot_transposed(layers.d1 * layers.s, w.w1)
     product = None if v is None else _product(w, layers, v)
     if head == "linear":
