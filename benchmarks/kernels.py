@@ -27,7 +27,7 @@ FLOW_SIZES = ((32, 12, 3, 32), (128, 16, 4, 64), (512, 64, 4, 64))
 # Where an operation has a kernel; sizes that it refuses run in XLA, and say so.
 PLATFORMS: dict[str, dict[str, str | None]] = {
     "gumbel_mask": {"tpu": None, "gpu": None},
-    "potential_flow": {"tpu": None},
+    "potential_flow": {"tpu": None, "gpu": None},
 }
 
 

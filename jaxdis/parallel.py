@@ -8,8 +8,9 @@ used, by a fused kernel, to the same end.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,8 @@ from jaxtyping import Array, Float
 
 from jaxdis.kernels import gumbel_mask
 from jaxdis.types import PRNGKey, Scalar
+
+LARGE = 2**26  # multiply-adds of a layer that keeps all CPU cores busy by itself
 
 
 class ParallelMLP(NamedTuple):
@@ -54,6 +57,10 @@ class Draws(NamedTuple):
     mask: gumbel_mask.Mask
 
 
+# Start of the first layer, folded weights, hidden weights, output weight and bias.
+_Net: TypeAlias = tuple[Array, tuple[Array, ...], tuple[Array, ...], Array, Array]
+
+
 def init(
     key: PRNGKey, nets: int, inputs: Sequence[int], hidden: Sequence[int], out: int
 ) -> ParallelMLP:
@@ -84,17 +91,15 @@ def init(
     )
 
 
-def _masked_product(
+def _product_of_examples(
     x: Array, weight: Array, mask: Array | Draws, precision: jax.lax.PrecisionLike
-) -> Array:
+) -> Float[Array, "k b h"]:
+    """A group's product where every example has masks of its own."""
     if isinstance(mask, Draws):
         logits, key, temperature, kind = mask
         return gumbel_mask.masked_product(
             x, weight, logits, key, temperature, mask=kind, precision=precision
         )
-    if mask.ndim == 2:
-        folded = mask[:, :, None] * weight
-        return jnp.einsum("bn,knh->kbh", x, folded, precision=precision)
     masked = mask * x[:, None, :]
     return jnp.einsum("bkn,knh->kbh", masked, weight, precision=precision)
 
@@ -122,14 +127,29 @@ def apply(
     Returns:
       `[b, k, o]`.
     """
-    products = (
-        _masked_product(x, w, m, precision)
-        for x, w, m in zip(inputs, params.inputs, masks, strict=True)
-    )
-    h = sum(products) + params.bias[:, None, :]
-    for weight in params.hidden:
-        h = jax.nn.leaky_relu(h, slope)
-        h = jnp.einsum("kbh,khm->kbm", h, weight, precision=precision)
-    h = jax.nn.leaky_relu(h, slope)
-    out = jnp.einsum("kbh,kho->bko", h, params.out, precision=precision)
-    return out + params.out_bias[None]
+    start = params.bias[:, None, :]
+    seen, folded = [], []
+    for x, weight, mask in zip(inputs, params.inputs, masks, strict=True):
+        if isinstance(mask, Draws) or mask.ndim == 3:
+            start = start + _product_of_examples(x, weight, mask, precision)
+        else:
+            seen.append(x)
+            folded.append(mask[:, :, None] * weight)
+
+    def net(of: _Net) -> Float[Array, "b o"]:
+        start, folded, hidden, out, out_bias = of
+        dot = partial(jnp.matmul, precision=precision)
+        h = sum(map(dot, seen, folded), start)
+        for weight in hidden:
+            h = dot(jax.nn.leaky_relu(h, slope), weight)
+        return dot(jax.nn.leaky_relu(h, slope), out) + out_bias[None]
+
+    nets = (start, tuple(folded), params.hidden, params.out, params.out_bias)
+    rows = len(inputs[0])
+    large = any(rows * w[0].size >= LARGE for w in params.hidden)
+    if large and jax.default_backend() == "cpu":
+        # One after the other: their layers stay in the cores' caches.
+        stacked = jax.lax.map(net, nets)
+    else:
+        stacked = jax.vmap(net)(nets)
+    return stacked.swapaxes(0, 1)

@@ -19,6 +19,9 @@ from jaxdis.types import Batch, Hyper, Metrics, Params, PRNGKey, System, TrainSt
 
 # A row that had this many non-finite updates in a row is frozen: it has diverged.
 PATIENCE = 10
+LARGE = 2**14  # numbers of an array that is looked at by itself
+CACHED = 2**19  # bytes of the rows that a CPU core trains at the same time
+FEW = 2**20  # parameters that an optimiser takes as one vector
 
 Loss: TypeAlias = Callable[
     [Params, TrainState, Batch, Hyper, PRNGKey], tuple[Array, tuple[Any, Metrics]]
@@ -79,6 +82,27 @@ class Result(NamedTuple):
     compile_s: float
     step_s: float
     devices: int
+
+
+def in_one_pass(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+    """An element-wise optimiser on one vector of all parameters, if they are few.
+
+    One pass instead of one per array is what small networks need; of large ones the
+    copies into a vector would cost more than the passes.
+    """
+    flat = optax.flatten(tx)
+
+    def pick(params: Params) -> optax.GradientTransformation:
+        few = sum(a.size for a in jax.tree.leaves(params)) < FEW
+        return flat if few else tx
+
+    def init(params: Params) -> Any:
+        return pick(params).init(params)
+
+    def update(updates: Params, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return pick(updates).update(updates, state, params)
+
+    return optax.GradientTransformation(init, update)
 
 
 def minimise(
@@ -206,8 +230,16 @@ def _take(tree: Any, n: int) -> Any:
 
 
 def _all_finite(tree: Any) -> Bool[Array, ""]:
+    """Whether all numbers are finite.
+
+    Large arrays are summed over their last axis, by a product, which runs at the speed
+    of memory; such sums pass on what is not finite. Small ones are put together.
+    """
     leaves = [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.inexact)]
-    return jnp.isfinite(ravel_pytree(leaves)[0]).all()
+    large = [a for a in leaves if a.size >= LARGE]
+    sums = [jnp.matmul(a, jnp.ones(a.shape[-1], a.dtype)) for a in large]
+    small = [a for a in leaves if a.size < LARGE]
+    return jnp.isfinite(ravel_pytree(small + sums)[0]).all()
 
 
 def _guarded_step(
@@ -238,6 +270,21 @@ def init_rows(
     return jax.jit(jax.vmap(init), out_shardings=shardings)(keys, hyper)
 
 
+def _platform(mesh: Mesh) -> str:
+    platform: str = mesh.devices.flat[0].platform
+    return platform
+
+
+def _group(rows: Rows) -> int:
+    """How many rows a core takes at a time: a divisor, of at most `CACHED` bytes."""
+    n = len(rows.skipped)
+    leaves = jax.tree.leaves(rows.state)
+    each = sum(a.size * a.dtype.itemsize for a in leaves) / n
+    return max(
+        d for d in range(1, n + 1) if n % d == 0 and (d == 1 or d * each <= CACHED)
+    )
+
+
 def make_chunk(system: System, mesh: Mesh) -> Any:
     """The compiled unit of training: `length` steps of all rows.
 
@@ -245,6 +292,9 @@ def make_chunk(system: System, mesh: Mesh) -> Any:
     steps inside a vmap over rows inside a shard_map over devices inside one jit. Rows
     never meet, so there is nothing to communicate, and shard_map lets the compiler add
     nothing. `start` and `length` are traced: chunks of any length are one program.
+
+    A CPU core takes its rows a few at a time, through all steps of the chunk, so that
+    what they write between steps stays in its cache.
     """
 
     # Traced once: the call below for shapes and the one in the loop share the cache.
@@ -281,7 +331,18 @@ def make_chunk(system: System, mesh: Mesh) -> Any:
     ) -> tuple[Rows, Metrics]:
         axes = (0, 0, 0, None, None, None)
         end = start + length
-        return jax.vmap(steps, axes)(rows, keys, hyper, sample, start, end)
+
+        def some(at: tuple[Rows, Array, Hyper]) -> tuple[Rows, Metrics]:
+            return jax.vmap(steps, axes)(*at, sample, start, end)
+
+        group = _group(rows) if _platform(mesh) == "cpu" else len(keys)
+        if group == len(keys):
+            return some((rows, keys, hyper))
+        groups = jax.tree.map(
+            lambda a: a.reshape(-1, group, *a.shape[1:]), (rows, keys, hyper)
+        )
+        done = jax.lax.map(some, groups)
+        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), done)
 
     row, all_ = PartitionSpec("seed"), PartitionSpec()
     sharded = jax.shard_map(

@@ -49,11 +49,12 @@ HOPPER = {
     "registers_per_core_limit": 65_536,
     "registers_per_block_limit": 65_536,
 }
+_HOPPER = " ".join(f"{name}: {value}" for name, value in HOPPER.items())
 CUDA = (
-    "gpu_device_info { %s cuda_compute_capability { major: 9 } } platform_name: 'CUDA' "
-    "dnn_version_info { major: 9 minor: 28 } runtime_version { major: 12 minor: 9 } "
+    f"gpu_device_info {{ {_HOPPER} cuda_compute_capability {{ major: 9 }} }} "
+    "platform_name: 'CUDA' dnn_version_info { major: 9 minor: 28 } "
+    "runtime_version { major: 12 minor: 9 } "
     "device_description_str: 'NVIDIA H100 80GB HBM3'"
-    % " ".join(f"{name}: {value}" for name, value in HOPPER.items())
 )
 
 
@@ -143,6 +144,14 @@ def test_flow_compiles_for_a_tpu(size, head):
 @pytest.mark.parametrize("size", LAYERS, ids=str)
 def test_masked_layer_compiles_for_a_gpu(size, dtype):
     program = compiled("cuda", *masked_layer("pallas_gpu", *size, dtype))
+    assert "mosaic_gpu" in program.as_text()
+
+
+@pytest.mark.aot_cuda
+@pytest.mark.parametrize("head", ["linear", "tanh"])
+@pytest.mark.parametrize("size", FLOWS[:2], ids=str)
+def test_flow_compiles_for_a_gpu(size, head):
+    program = compiled("cuda", *flow("pallas_gpu", *size, head))
     assert "mosaic_gpu" in program.as_text()
 
 

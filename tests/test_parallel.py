@@ -196,3 +196,21 @@ def test_draws_are_masks_of_examples(mask):
         rtol=1e-5,
         atol=1e-5,
     )
+
+
+def test_large_networks_one_after_the_other_are_the_same(monkeypatch):
+    params, inputs, shared = problem()
+
+    def found():
+        def apply(*arguments):  # not traced before
+            return parallel.apply(*arguments)
+
+        text = str(jax.make_jaxpr(apply)(params, inputs, shared))
+        return "scan" in text, values_and_gradients(apply, params, inputs, shared)
+
+    loops, together = found()
+    assert not loops
+    monkeypatch.setattr(parallel, "LARGE", 1)
+    loops, apart = found()
+    assert loops
+    assert_close(apart, together)

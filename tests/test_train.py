@@ -102,6 +102,52 @@ def test_eight_devices_give_the_numbers_of_one(seeds):
     np.testing.assert_allclose(weights(spread), weights(single), rtol=1e-6)
 
 
+def bytes_of_a_row():
+    state = jax.eval_shape(quadratic().init, jax.random.key(0), DEFAULT)
+    return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize(("rows", "group"), [(1, 1), (2, 2), (3, 3), (99, 6)])
+def test_a_core_takes_its_rows_in_groups(monkeypatch, rows, group):
+    """Six rows on a core, of which its cache holds some."""
+    keys = train.seed_keys(6)
+    together = go(keys, mesh=ONE_DEVICE)
+    monkeypatch.setattr(train, "CACHED", rows * bytes_of_a_row())
+    assert (
+        train._group(train.init_rows(quadratic(), keys, Hyper(*jnp.ones((3, 6)))))
+        == group
+    )
+    apart = go(keys, mesh=ONE_DEVICE)
+    np.testing.assert_allclose(weights(apart), weights(together), rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [3, train.LARGE])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_one_bad_number_is_found_among_many(size, bad):
+    tree = {"a": jnp.ones((2, size)), "b": jnp.ones(2), "n": jnp.ones(2, int)}
+    assert train._all_finite(tree)
+    assert not train._all_finite(tree | {"a": tree["a"].at[1, 2].set(bad)})
+    # Large numbers of either sign are numbers.
+    tree["a"] = jnp.full((2, size), 1e30).at[0].set(-1e30)
+    assert train._all_finite(tree)
+
+
+def test_few_parameters_are_one_vector_and_many_are_not(monkeypatch):
+    params = {"a": jnp.ones((2, 3)), "b": jnp.full(2, 3.0)}
+    gradient = jax.tree.map(lambda a: 0.5 * a, params)
+    tx = train.in_one_pass(optax.adam(0.1))
+    moves = []
+    for few, arrays in ((9, 1), (8, 2)):
+        monkeypatch.setattr(train, "FEW", few)
+        state = tx.init(params)
+        assert len(jax.tree.leaves(state[0].mu)) == arrays
+        moves.append(tx.update(gradient, state, params)[0])
+    # Adam's first step is the rate, against the gradient.
+    for move in moves:
+        for leaf in jax.tree.leaves(move):
+            np.testing.assert_allclose(leaf, -0.1, rtol=1e-5)
+
+
 def test_one_trace_and_no_compilation_after_the_first_chunk():
     traces, compiled = [], []
 

@@ -30,7 +30,7 @@ from jaxdis.data import sequences
 from jaxdis.data.sequences import HeldOut, Sequences, Spec, load, make_spec, sampler
 from jaxdis.kernels import potential_flow
 from jaxdis.kernels.potential_flow import Potentials
-from jaxdis.train import minimise
+from jaxdis.train import in_one_pass, minimise
 from jaxdis.types import (
     Metrics,
     Params,
@@ -591,7 +591,7 @@ def index_term(
 
 def optimiser(config: Config, hyper: Hyper) -> optax.GradientTransformation:
     """Adam; the released gradient of the prior's scales is a running sum."""
-    adam = optax.flatten(optax.adam(hyper.learning_rate))
+    adam = in_one_pass(optax.adam(hyper.learning_rate))
     if config.prior_gradient == "fresh":
         return adam
 

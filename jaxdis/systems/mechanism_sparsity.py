@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxdis import gaussian, identifiability, losses, masks, metrics, nets, parallel
 from jaxdis.data import synthetic
 from jaxdis.data.synthetic import Sequences, Spec, draw, make_spec, sampler
-from jaxdis.train import minimise
+from jaxdis.train import in_one_pass, minimise
 from jaxdis.types import (
     Metrics,
     Params,
@@ -560,7 +560,7 @@ def make(config: Config, spec: Spec) -> System:
 
 def optimiser(hyper: Hyper) -> optax.GradientTransformation:
     """Adam on one vector of all parameters: one pass instead of one per array."""
-    return optax.flatten(optax.adam(hyper.learning_rate))
+    return in_one_pass(optax.adam(hyper.learning_rate))
 
 
 def report(

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Int
 from jaxdis import heads, metrics, nets
 from jaxdis.data import tasks
 from jaxdis.data.tasks import HeldOut, Spec, Tasks, load, make_spec, sampler
-from jaxdis.train import minimise
+from jaxdis.train import in_one_pass, minimise
 from jaxdis.types import Metrics, Params, Preset, PRNGKey, Scalar, System, TrainState
 
 __all__ = [
@@ -264,7 +264,7 @@ def optimiser(hyper: Hyper) -> optax.GradientTransformation:
         done = jnp.minimum(count / jnp.maximum(hyper.decay_steps, 1.0), 1.0)
         return hyper.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * done))
 
-    return optax.flatten(optax.adam(rate))
+    return in_one_pass(optax.adam(rate))
 
 
 def make(config: Config, spec: Spec) -> System:

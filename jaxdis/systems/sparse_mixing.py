@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Int
 from jaxdis import gaussian, identifiability, losses, metrics, monotone, nets, priors
 from jaxdis.data import domains
 from jaxdis.data.domains import Batch, Domains, Spec, load, make_spec, sampler
-from jaxdis.train import minimise
+from jaxdis.train import in_one_pass, minimise
 from jaxdis.types import Metrics, Params, Preset, PRNGKey, Scalar, System, TrainState
 
 __all__ = [
@@ -364,7 +364,7 @@ def optimiser(hyper: Hyper) -> optax.GradientTransformation:
         done = jnp.minimum(count / jnp.maximum(hyper.decay_steps, 1.0), 1.0)
         return hyper.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * done))
 
-    return optax.flatten(optax.adamw(rate, weight_decay=hyper.weight_decay))
+    return in_one_pass(optax.adamw(rate, weight_decay=hyper.weight_decay))
 
 
 def make(config: Config, spec: Spec) -> System:

@@ -34,6 +34,7 @@ from jaxdis.data.domain_images import (
     sampler,
 )
 from jaxdis.metrics import frechet
+from jaxdis.train import in_one_pass
 from jaxdis.types import Metrics, Params, Preset, PRNGKey, Scalar, System, TrainState
 
 __all__ = [
@@ -567,7 +568,7 @@ def discriminator_loss(
 
 
 def _adam(rate: Scalar) -> optax.GradientTransformation:
-    return optax.flatten(optax.adam(rate, **ADAM))
+    return in_one_pass(optax.adam(rate, **ADAM))
 
 
 def scaled(images: UInt8[Array, "*b h w c"]) -> Float[Array, "*b h w c"]:
