@@ -816,10 +816,10 @@ PRESETS: dict[str, Preset] = {
         steps=6_000,
         hyper={"r1": 0.2, "lambda_w": 0.5, "mixing": 0.0, "half_life": 16_000.0},
         source="this library",
-        cost="10 min for 2 x 1 seed on 2 busy cores",
+        cost="15 min for 2 x 1 seed on 2 cores",
         expects=(
-            "one seed: 6 of 16 style latents active (15 with lambda_w=0), colour_right "
-            ".96 (1.0), frechet 22 (16); digits are not kept: digit_kept .12 (.11)"
+            "one seed: 7 of 16 style latents active (11 without penalties), digit_kept "
+            ".86 (.91), colour_right 1.0 (1.0), frechet 12 (12)"
         ),
         seeds=1,
         chunk=500,
