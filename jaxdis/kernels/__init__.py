@@ -43,7 +43,7 @@ def choose(impl: Impl | None, operation: str, refusals: dict[str, str | None]) -
     """
     platform = jax.default_backend()
     if impl is None:
-        impl = FASTEST.get(platform, "xla")
+        impl = FASTEST.get(platform, "xla") if platform in refusals else "xla"
     if impl not in get_args(Impl):
         raise ValueError(
             f"impl must be None or one of {', '.join(get_args(Impl))}, got {impl!r}"

@@ -12,7 +12,7 @@ for the networks; the closed forms are worked out in `ref`.
 from jaxtyping import Array, Float
 
 from jaxdis.kernels import Impl, choose
-from jaxdis.kernels.potential_flow import pallas, ref
+from jaxdis.kernels.potential_flow import mosaic_gpu, pallas, ref
 from jaxdis.kernels.potential_flow.ref import (
     Clock,
     Derivatives,
@@ -67,9 +67,14 @@ def derivatives(
     Raises:
       ValueError: a kernel on a platform that has none.
     """
-    form = choose(impl, "potential_flow", {"tpu": _refusal(params, z)})
+    k, n, h = params.w1.shape
+    on_gpu = mosaic_gpu.refusal(len(z), n, k, h, z.dtype)
+    refusals = {"tpu": _refusal(params, z), "gpu": on_gpu}
+    form = choose(impl, "potential_flow", refusals)
     if form == "xla":
         return ref.derivatives(params, at, z, v, head)
+    if form == "pallas_gpu":
+        return mosaic_gpu.derivatives(params, at, z, v, head)
     interpret = form == "interpret"
     return pallas.derivatives(params, at, z, v, head, interpret=interpret)
 
