@@ -42,8 +42,9 @@ def choose(impl: Impl | None, operation: str, refusals: dict[str, str | None]) -
       ValueError: an unknown form; a kernel on a platform without one.
     """
     platform = jax.default_backend()
+    asked = impl is not None
     if impl is None:
-        impl = FASTEST.get(platform, "xla") if platform in refusals else "xla"
+        impl = FASTEST.get(platform, "xla")
     if impl not in get_args(Impl):
         raise ValueError(
             f"impl must be None or one of {', '.join(get_args(Impl))}, got {impl!r}"
@@ -54,6 +55,8 @@ def choose(impl: Impl | None, operation: str, refusals: dict[str, str | None]) -
         wanted = "tpu"
     else:
         wanted = platform if impl == "pallas" else impl.removeprefix("pallas_")
+    if wanted not in refusals and not asked:
+        return "xla"
     if wanted not in refusals:
         raise ValueError(
             f"impl={impl!r}: {operation} has a compiled kernel for "
