@@ -1,6 +1,6 @@
 """Runs every benchmark, each in a process of its own.
 
-python -m benchmarks          # two CPU cores: 30 minutes
+python -m benchmarks          # two CPU cores: 35 minutes
 python -m benchmarks device   # what a GPU or TPU is asked first: 8 minutes
 """
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 DEVICE = ("kernels", "full_size")
-ALL = (*DEVICE, "seeds", "flows", "heads", "jacobian")
+ALL = (*DEVICE, "systems", "seeds", "flows", "heads", "jacobian", "precision")
 
 for question in DEVICE if sys.argv[1:] == ["device"] else ALL:
     subprocess.run([sys.executable, "-m", f"benchmarks.{question}"], check=True)
