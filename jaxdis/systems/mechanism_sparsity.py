@@ -710,8 +710,8 @@ PRESETS: dict[str, Preset] = {
     "quickstart": _small(
         synthetic.Config("ActionNonDiag", z_dim=5, x_dim=10, samples=100_000),
         steps=40_000,
-        cost="3 min for 8 seeds on 2 cores",
-        expects="MCC .98, SHD 1; without sparsity MCC .86",
+        cost="2 min for 8 seeds on 2 cores",
+        expects="MCC .98, SHD 1; without sparsity MCC .89",
         learning_rate=2e-3,
     ),
     # Blocks of two latents that no graph can tell apart: R_con is the score, not MCC.

@@ -28,6 +28,7 @@ from jaxtyping import Array, Float, UInt32
 
 from jaxdis import masks
 from jaxdis.kernels.gumbel_mask import ref
+from jaxdis.kernels.gumbel_mask.pallas import Form
 from jaxdis.kernels.gumbel_mask.ref import Mask
 
 ROWS = 64  # of a tile: those of a warpgroup's matrix product
@@ -40,13 +41,6 @@ LOWER = (
     *("default", "fastest", "bfloat16", jax.lax.Precision.DEFAULT, None),
     *("high", "bfloat16_3x", "tensorfloat32", jax.lax.Precision.HIGH),
 )
-
-
-class Form(NamedTuple):
-    """The two directions of the layer."""
-
-    forward: Callable[..., Array]
-    backward: Callable[..., tuple[Array, Array, Array, Array]]
 
 
 def refusal(b: int, n: int, k: int, h: int) -> str | None:
