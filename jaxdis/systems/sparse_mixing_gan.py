@@ -816,7 +816,7 @@ PRESETS: dict[str, Preset] = {
         steps=6_000,
         hyper={"r1": 0.2, "lambda_w": 0.5, "mixing": 0.0, "half_life": 16_000.0},
         source="this library",
-        cost="15 min for 2 x 1 seed on 2 cores",
+        cost="12 min for 2 x 1 seed on 2 cores",
         expects=(
             "one seed: 7 of 16 style latents active (11 without penalties), digit_kept "
             ".86 (.91), colour_right 1.0 (1.0), frechet 12 (12)"
