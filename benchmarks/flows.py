@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from benchmarks.timing import finish, matmul_flops
-from jaxdis import cli, flows, train
+from jaxdis import cli, flows, runner
 from jaxdis.data import sequences
 from jaxdis.data.images import Images
 from jaxdis.systems import flow_factorized as system
@@ -54,10 +54,10 @@ def row(
     few = replace(preset.data, valid_rows=12, test_rows=12, fit_rows=12)
     spec, data = system.load(few)
     seconds: list[float] = []
-    result = train.run(
+    result = runner.run(
         system.make(preset.config, spec),
         system.sampler(data.train, preset.config.batch),
-        train.seed_keys(seeds),
+        runner.seed_keys(seeds),
         cli.preset_hyper(system, preset, preset.config, spec, preset.steps),
         steps=CHUNK * (CHUNKS + 1),
         chunk=CHUNK,
@@ -126,5 +126,5 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    train.use_all_cores()  # as a run does
+    runner.use_all_cores()  # as a run does
     main(sys.argv[1] if len(sys.argv) > 1 else "quickstart")

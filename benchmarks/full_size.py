@@ -22,7 +22,7 @@ import jax
 
 from benchmarks.kernels import unfused
 from benchmarks.timing import finish, matmul_flops
-from jaxdis import cli, train
+from jaxdis import cli, runner
 from jaxdis.kernels import gumbel_mask
 from jaxdis.systems import mechanism_sparsity as system
 
@@ -59,10 +59,10 @@ def measure(
     spec, data = system.load(data_config)
     plain = mock.patch.object(gumbel_mask, "masked_product", _as_arrays)
     with plain if masks == "arrays" else contextlib.nullcontext():
-        result = train.run(
+        result = runner.run(
             system.make(config, spec),
             system.sampler(data.train, config.batch),
-            train.seed_keys(seeds),
+            runner.seed_keys(seeds),
             cli.preset_hyper(system, preset, config, spec, preset.steps),
             steps=CHUNK * CHUNKS,
             chunk=CHUNK,

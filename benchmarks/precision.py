@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import finish
-from jaxdis import cli, train
+from jaxdis import cli, runner
 from jaxdis.systems import mechanism_sparsity, sparse_mixing
 
 SEEDS = 8
@@ -59,9 +59,9 @@ def measure(system: ModuleType, name: str, precision: str) -> dict[str, Any]:
     config = replace(preset.config, precision=precision)
     spec, data = system.load(preset.data)
     made = system.make(config, spec)
-    keys = train.seed_keys(SEEDS)
+    keys = runner.seed_keys(SEEDS)
     with rounded_products() if precision == "default" else contextlib.nullcontext():
-        result = train.run(
+        result = runner.run(
             made,
             system.sampler(data.train, config.batch),
             keys,
@@ -92,5 +92,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    train.use_all_cores()
+    runner.use_all_cores()
     main()

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 
 from benchmarks.timing import finish
-from jaxdis import cli, train
+from jaxdis import cli, runner
 from jaxdis.systems import mechanism_sparsity as system
 
 SEEDS = (1, 2, 4, 8, 16, 32)
@@ -37,15 +37,15 @@ def steady_run(
     hyper = cli.preset_hyper(system, PRESET, PRESET.config, spec, PRESET.steps)
     times = []
 
-    def on_chunk(chunk: train.Chunk) -> None:
+    def on_chunk(chunk: runner.Chunk) -> None:
         if not times:
             gate()
         times.append(time.perf_counter())
 
-    result = train.run(
+    result = runner.run(
         system.make(PRESET.config, spec),
         system.sampler(data.train, PRESET.config.batch),
-        train.seed_keys(seeds, first),
+        runner.seed_keys(seeds, first),
         hyper,
         steps=CHUNK * (CHUNKS + 1),
         chunk=CHUNK,
@@ -126,7 +126,7 @@ def _row(
 
 
 if __name__ == "__main__":
-    train.use_all_cores()
+    runner.use_all_cores()
     if len(sys.argv) > 1:
         child(int(sys.argv[1]))
     else:

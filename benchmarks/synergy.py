@@ -24,7 +24,7 @@ import numpy as np
 import tyro
 
 from benchmarks.timing import finish
-from jaxdis import identifiability, train
+from jaxdis import identifiability, runner
 from jaxdis.data import domains
 from jaxdis.systems import sparse_mixing as sm
 
@@ -155,10 +155,10 @@ def row(cell: Cell, options: Options) -> dict[str, Any]:
         for alpha in (0.0, cell.alpha)
         for conditioning in (0.0, 1.0)
     ]
-    keys, hyper = train.lay_out(train.seed_keys(seeds), sm.Hyper, points)
+    keys, hyper = runner.lay_out(runner.seed_keys(seeds), sm.Hyper, points)
     sample = sm.sampler(split.train, cell.config.batch)
-    result = train.run(system, sample, keys, hyper, steps=steps, chunk=steps)
-    figures = train.evaluator(system, split.test, keys)(result.rows.state)
+    result = runner.run(system, sample, keys, hyper, steps=steps, chunk=steps)
+    figures = runner.evaluator(system, split.test, keys)(result.rows.state)
     scores = np.where(result.rows.failed, np.nan, figures[SCORE]).reshape(4, seeds)
     floor = figures["mcc_observed"].reshape(4, seeds)[0]
     neither, changes, sparsity, both = scores
@@ -180,7 +180,7 @@ def row(cell: Cell, options: Options) -> dict[str, Any]:
 
 def main(options: Options) -> None:
     """Prints each cell as it is ready: they take minutes."""
-    train.use_all_cores()
+    runner.use_all_cores()
     rows: list[dict[str, Any]] = []
     for cell in CELLS:
         if options.only in name(cell):

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from benchmarks.timing import finish, matmul_flops
-from jaxdis import cli, train
+from jaxdis import cli, runner
 
 SYSTEMS = {  # and the steps between two looks at the clock
     "mechanism_sparsity": 500,
@@ -43,10 +43,10 @@ def measure(name: str, seeds: int, ceiling: float) -> dict[str, Any]:
     step = jax.jit(made.step).lower(state, batch, hyper, key).compile()
     flop = float(step.cost_analysis()["flops"])
     seconds: list[float] = []
-    result = train.run(
+    result = runner.run(
         made,
         sample,
-        train.seed_keys(seeds),
+        runner.seed_keys(seeds),
         hyper,
         steps=chunk * (CHUNKS + 1),
         chunk=chunk,
@@ -71,5 +71,5 @@ def main(seeds: tuple[int, ...]) -> None:
 
 
 if __name__ == "__main__":
-    train.use_all_cores()  # as a run does
+    runner.use_all_cores()  # as a run does
     main(tuple(map(int, sys.argv[1:])) or (1, 8))

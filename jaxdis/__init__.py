@@ -14,24 +14,92 @@ if TYPE_CHECKING:
         metrics,
         nets,
         parallel,
-        train,
+        statistics,
     )
-    from jaxdis.train import (
+    from jaxdis.experiment import Run, train
+    from jaxdis.optimise import cosine, minimise, ramp
+    from jaxdis.report import compare
+    from jaxdis.runner import (
         evaluator,
         grid,
         lay_out,
-        minimise,
         run,
         seed_keys,
         use_all_cores,
     )
-    from jaxdis.types import System, TrainState
+    from jaxdis.types import (
+        Batches,
+        Expectation,
+        Figure,
+        Label,
+        Method,
+        Preset,
+        Rows,
+        Score,
+        Source,
+        Spec,
+        Splits,
+        System,
+        TrainState,
+        Truth,
+    )
 
 __version__ = "0.1.0"
 
+_HOMES = {
+    "experiment": ("Run", "train"),
+    "optimise": ("cosine", "minimise", "ramp"),
+    "report": ("compare",),
+    "runner": ("evaluator", "grid", "lay_out", "run", "seed_keys", "use_all_cores"),
+    "types": (
+        "Batches",
+        "Expectation",
+        "Figure",
+        "Label",
+        "Method",
+        "Preset",
+        "Rows",
+        "Score",
+        "Source",
+        "Spec",
+        "Splits",
+        "System",
+        "TrainState",
+        "Truth",
+    ),
+}
+_MODULES = (
+    "flows",
+    "gaussian",
+    "heads",
+    "identifiability",
+    "losses",
+    "masks",
+    "metrics",
+    "nets",
+    "parallel",
+    "statistics",
+)
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
 __all__ = [
+    "Batches",
+    "Expectation",
+    "Figure",
+    "Label",
+    "Method",
+    "Preset",
+    "Rows",
+    "Run",
+    "Score",
+    "Source",
+    "Spec",
+    "Splits",
     "System",
     "TrainState",
+    "Truth",
+    "compare",
+    "cosine",
     "evaluator",
     "flows",
     "gaussian",
@@ -45,33 +113,22 @@ __all__ = [
     "minimise",
     "nets",
     "parallel",
+    "ramp",
     "run",
     "seed_keys",
+    "statistics",
     "train",
     "use_all_cores",
 ]
 
-_HOMES = {"System": "types", "TrainState": "types"} | dict.fromkeys(
-    (
-        "evaluator",
-        "grid",
-        "lay_out",
-        "minimise",
-        "run",
-        "seed_keys",
-        "use_all_cores",
-    ),
-    "train",
-)
-
 
 def __getattr__(name: str) -> Any:
     # flax and optax take half as long to import as jax: they wait until needed.
-    if name not in __all__:
-        raise AttributeError(f"module 'jaxdis' has no attribute {name!r}")
-    if name in _HOMES:
-        return getattr(import_module(f"jaxdis.{_HOMES[name]}"), name)
-    return import_module(f"jaxdis.{name}")
+    if name in _MODULES:
+        return import_module(f"jaxdis.{name}")
+    if name in _HOME_OF:
+        return getattr(import_module(f"jaxdis.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module 'jaxdis' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 import jaxdis
-from jaxdis import checkpoint, log, metrics, systems, train
+from jaxdis import checkpoint, log, metrics, runner, systems
 from jaxdis.types import Preset, System
 
 CURVE_ROWS = 2_000  # held-out rows of the scores between chunks
@@ -331,11 +331,11 @@ def prepare(job: Job) -> Experiment:
         spec, data = module.load(options.data)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    seeds = train.seed_keys(options.seeds, options.first_seed)
+    seeds = runner.seed_keys(options.seeds, options.first_seed)
     columns = job.identity["hyper"]
     lines = zip(*columns.values(), strict=True)
     points = [dict(zip(columns, line, strict=True)) for line in lines]
-    keys, hyper = train.lay_out(seeds, module.Hyper, points)
+    keys, hyper = runner.lay_out(seeds, module.Hyper, points)
     return Experiment(
         job=job,
         system=module.make(options.config, spec),
@@ -354,7 +354,7 @@ def _seeds(experiment: Experiment) -> list[int]:
 
 
 def _records(
-    experiment: Experiment, chunk: train.Chunk, figures: dict[str, np.ndarray]
+    experiment: Experiment, chunk: runner.Chunk, figures: dict[str, np.ndarray]
 ) -> Iterator[dict[str, Any]]:
     """The lines of metrics.jsonl for one chunk: training means and held-out scores."""
     scores = {k: v for k, v in figures.items() if v.ndim == 1}
@@ -368,11 +368,11 @@ def _records(
 
 def _resume_point(
     experiment: Experiment, manager: Any, lines: Path
-) -> tuple[int, train.Rows] | None:
+) -> tuple[int, runner.StackedRows] | None:
     if not experiment.job.options.resume:
         return None
     like = jax.eval_shape(
-        lambda k, h: train.init_rows(experiment.system, k, h),
+        lambda k, h: runner.init_rows(experiment.system, k, h),
         experiment.keys,
         experiment.hyper,
     )
@@ -386,14 +386,14 @@ def _resume_point(
     return start
 
 
-def run_experiment(experiment: Experiment) -> train.Result:
+def run_experiment(experiment: Experiment) -> runner.Result:
     """Trains with progress bar, metrics lines and checkpoints."""
     job = experiment.job
     options, lines = job.options, job.out / "metrics.jsonl"
     manager = checkpoint.open_manager(job.out / "checkpoints")
     start = _resume_point(experiment, manager, lines)
     valid = jax.tree.map(lambda a: a[:CURVE_ROWS], experiment.data.valid)
-    evaluate = train.evaluator(experiment.system, valid, experiment.keys)
+    evaluate = runner.evaluator(experiment.system, valid, experiment.keys)
     headline = job.preset.scores[0]
     saved = time.perf_counter()
 
@@ -403,7 +403,7 @@ def run_experiment(experiment: Experiment) -> train.Result:
             headline="", speed=None,
         )  # fmt: skip
 
-        def on_chunk(chunk: train.Chunk) -> bool:
+        def on_chunk(chunk: runner.Chunk) -> bool:
             nonlocal saved
             figures = evaluate(chunk.rows.state)
             log.append_lines(lines, _records(experiment, chunk, figures))
@@ -421,7 +421,7 @@ def run_experiment(experiment: Experiment) -> train.Result:
                 saved = time.perf_counter()
             return stopping()
 
-        result = train.run(
+        result = runner.run(
             experiment.system,
             experiment.sample,
             experiment.keys,
@@ -449,7 +449,9 @@ def _moment(statistic: Callable[..., Any], values: np.ndarray) -> Any:
     return moments[0] if len(moments) == 1 else moments
 
 
-def _udr(experiment: Experiment, rows: train.Rows) -> float | list[float] | None:
+def _udr(
+    experiment: Experiment, rows: runner.StackedRows
+) -> float | list[float] | None:
     """Agreement of the seeds of each grid point.
 
     Undefined for one seed, and where seeds do not see the same observations or do not
@@ -474,10 +476,12 @@ def _columns(preset: Preset, figures: dict[str, np.ndarray]) -> list[str]:
     return first + sorted(set(numbers) - set(first))
 
 
-def write_results(experiment: Experiment, result: train.Result, wall_s: float) -> dict:
+def write_results(experiment: Experiment, result: runner.Result, wall_s: float) -> dict:
     """Scores on the test split, into results.json and figures.npz."""
     job, points = experiment.job, len(experiment.points)
-    evaluate = train.evaluator(experiment.system, experiment.data.test, experiment.keys)
+    evaluate = runner.evaluator(
+        experiment.system, experiment.data.test, experiment.keys
+    )
     figures = evaluate(result.rows.state)
     failed = np.asarray(result.rows.failed)
     failed_seeds = [
@@ -541,7 +545,7 @@ def print_results(experiment: Experiment, results: dict[str, Any]) -> None:
 def train_command(args: Sequence[str]) -> int:
     """`jaxdis train SYSTEM/PRESET ...`; returns the exit code."""
     began = time.perf_counter()
-    train.use_all_cores()
+    runner.use_all_cores()
     job = parse_train(args)
     # Data that cannot be read must not leave a directory behind.
     experiment = prepare(job)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from jaxdis import linalg, train
+from jaxdis import linalg, runner
 
 
 def normal(*shape, seed=0):
@@ -182,7 +182,7 @@ def test_singular_matrices_have_no_finite_log_determinant(a):
 
 def test_every_device_at_once():
     # One program a device, as many as or more than there are cores.
-    mesh = train.seed_mesh(8)
+    mesh = runner.seed_mesh(8)
     assert mesh.size == 8
     spec = PartitionSpec(*mesh.axis_names)
     a = np.stack([hollow(40, seed) for seed in range(32)])

@@ -16,8 +16,8 @@ from jaxtyping import Array, Float
 from jaxdis import nets
 from jaxdis.data import synthetic
 from jaxdis.data.synthetic import Sequences, Spec, make_spec, sampler
+from jaxdis.optimise import minimise
 from jaxdis.systems.mechanism_sparsity import latent_scores
-from jaxdis.train import minimise
 from jaxdis.types import Metrics, Params, Preset, PRNGKey, Scalar, System, TrainState
 
 __all__ = [

@@ -30,7 +30,7 @@ from jaxdis.data import sequences
 from jaxdis.data.sequences import HeldOut, Sequences, Spec, load, make_spec, sampler
 from jaxdis.kernels import potential_flow
 from jaxdis.kernels.potential_flow import Potentials
-from jaxdis.train import in_one_pass, minimise
+from jaxdis.optimise import in_one_pass, minimise
 from jaxdis.types import (
     Metrics,
     Params,

@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxdis import gaussian, identifiability, losses, masks, metrics, nets, parallel
 from jaxdis.data import synthetic
 from jaxdis.data.synthetic import Sequences, Spec, draw, make_spec, sampler
-from jaxdis.train import in_one_pass, minimise
+from jaxdis.optimise import in_one_pass, minimise
 from jaxdis.types import (
     Metrics,
     Params,

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Int
 from jaxdis import heads, metrics, nets
 from jaxdis.data import tasks
 from jaxdis.data.tasks import HeldOut, Spec, Tasks, load, make_spec, sampler
-from jaxdis.train import in_one_pass, minimise
+from jaxdis.optimise import in_one_pass, minimise
 from jaxdis.types import Metrics, Params, Preset, PRNGKey, Scalar, System, TrainState
 
 __all__ = [

@@ -27,7 +27,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxdis import gaussian, identifiability, losses, metrics, monotone, nets, priors
 from jaxdis.data import domains
 from jaxdis.data.domains import Batch, Domains, Spec, load, make_spec, sampler
-from jaxdis.train import in_one_pass, minimise
+from jaxdis.optimise import in_one_pass, minimise
 from jaxdis.types import Metrics, Params, Preset, PRNGKey, Scalar, System, TrainState
 
 __all__ = [

@@ -34,7 +34,7 @@ from jaxdis.data.domain_images import (
     sampler,
 )
 from jaxdis.metrics import frechet
-from jaxdis.train import in_one_pass
+from jaxdis.optimise import in_one_pass
 from jaxdis.types import Metrics, Params, Preset, PRNGKey, Scalar, System, TrainState
 
 __all__ = [

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdis import train
+from jaxdis import runner
 from jaxdis.data import synthetic
 from jaxdis.systems import baselines
 
@@ -17,8 +17,8 @@ CONFIG = baselines.Config(z_dim=3, encoder=(32, 32), batch=128)
 def scores(config, steps):
     spec, data = baselines.load(DATA)
     system = baselines.make(config, spec)
-    keys = train.seed_keys(2)
-    result = train.run(
+    keys = runner.seed_keys(2)
+    result = runner.run(
         system,
         baselines.sampler(data.train, config.batch),
         keys,
@@ -26,7 +26,7 @@ def scores(config, steps):
         steps=steps,
         chunk=steps,
     )
-    return result, train.evaluator(system, data.test, keys)(result.rows.state)
+    return result, runner.evaluator(system, data.test, keys)(result.rows.state)
 
 
 def test_supervised_is_the_ceiling_and_random_the_floor():

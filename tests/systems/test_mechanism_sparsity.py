@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdis import losses, masks, train
+from jaxdis import losses, masks, runner
 from jaxdis.data import synthetic
 from jaxdis.systems import mechanism_sparsity as ms
 
@@ -36,10 +36,10 @@ def train_tiny(process, steps=50, seeds=2, config=TINY, **hyper):
     system, _, data, hyper = setup(process, steps, config, **hyper)
     sample = ms.sampler(data.train, config.batch)
     chunks = []
-    result = train.run(
+    result = runner.run(
         system,
         sample,
-        train.seed_keys(seeds),
+        runner.seed_keys(seeds),
         hyper,
         steps=steps,
         chunk=max(steps // 2, 1),
@@ -233,14 +233,14 @@ def test_report_scores_an_encoder_that_knows_the_truth():
 def test_solo_run_equals_its_row_of_the_grid():
     system, _spec, data, hyper = setup("InterventionTime")
     sample = ms.sampler(data.train, TINY.batch)
-    keys, rows, points = train.grid(
-        train.seed_keys(3), hyper._replace(bound_a=[4.0, 16.0])
+    keys, rows, points = runner.grid(
+        runner.seed_keys(3), hyper._replace(bound_a=[4.0, 16.0])
     )
-    grid = train.run(system, sample, keys, rows, steps=30, chunk=10)
-    alone = train.run(
+    grid = runner.run(system, sample, keys, rows, steps=30, chunk=10)
+    alone = runner.run(
         system,
         sample,
-        train.seed_keys(1, first=2),
+        runner.seed_keys(1, first=2),
         hyper._replace(bound_a=16.0),
         steps=30,
         chunk=30,
@@ -255,19 +255,19 @@ def test_solo_run_equals_its_row_of_the_grid():
 
 
 def chunk_arguments(system, hyper, sample, seeds, mesh):
-    keys = train.seed_keys(seeds)
+    keys = runner.seed_keys(seeds)
     hyper = jax.tree.map(lambda h: jnp.full(seeds, h, float), hyper)
-    rows = train.init_rows(system, keys, hyper, mesh)
+    rows = runner.init_rows(system, keys, hyper, mesh)
     return rows, keys, hyper, sample, jnp.int32(0), jnp.int32(5)
 
 
 @pytest.mark.parametrize("process", ["ActionNonDiag", "InterventionTime"])
 def test_no_collectives(process):
     system, _, data, hyper = setup(process)
-    mesh = train.seed_mesh(8)
+    mesh = runner.seed_mesh(8)
     assert mesh.size == 8
     arguments = chunk_arguments(system, hyper, ms.sampler(data.train, 32), 8, mesh)
-    text = train.make_chunk(system, mesh).lower(*arguments).compile().as_text()
+    text = runner.make_chunk(system, mesh).lower(*arguments).compile().as_text()
     collective = r"= [^=]* (all-gather|all-reduce|all-to-all|collective-permute)"
     assert re.findall(collective, text) == []
 
@@ -276,9 +276,9 @@ def test_no_collectives(process):
 @pytest.mark.parametrize("process", ["ActionNonDiag", "TimeNonDiag"])
 def test_training_chunk_exports(platform, process):
     system, _, data, hyper = setup(process)
-    mesh = train.seed_mesh(1)
+    mesh = runner.seed_mesh(1)
     arguments = chunk_arguments(system, hyper, ms.sampler(data.train, 32), 2, mesh)
-    export = jax.export.export(train.make_chunk(system, mesh), platforms=[platform])
+    export = jax.export.export(runner.make_chunk(system, mesh), platforms=[platform])
     assert export(*arguments).platforms == (platform,)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 
-from jaxdis import heads, train
+from jaxdis import heads, runner
 from jaxdis.data import factors, tasks
 from jaxdis.systems import shared_features as sf
 
@@ -50,10 +50,10 @@ def run(data, config, steps=20, seeds=2, first=0, chunk=10, **hyper):
     spec, split = data
     values = sf.default_hyper(config, spec, steps)._replace(**hyper)
     chunks = []
-    result = train.run(
+    result = runner.run(
         sf.make(config, spec),
         sf.sampler(split.train, config.batch),
-        train.seed_keys(seeds, first),
+        runner.seed_keys(seeds, first),
         values,
         steps=steps,
         chunk=chunk,
@@ -64,8 +64,8 @@ def run(data, config, steps=20, seeds=2, first=0, chunk=10, **hyper):
 
 def scored(data, config, result, part="test"):
     spec, split = data
-    keys = train.seed_keys(result.rows.skipped.shape[0])
-    evaluate = train.evaluator(sf.make(config, spec), getattr(split, part), keys)
+    keys = runner.seed_keys(result.rows.skipped.shape[0])
+    evaluate = runner.evaluator(sf.make(config, spec), getattr(split, part), keys)
     return evaluate(result.rows.state)
 
 
@@ -347,11 +347,11 @@ def test_solo_run_equals_its_row_of_the_grid(toy):
     """In the loss: Adam magnifies rounding in gradients that are nearly 0."""
     spec, split = toy
     hyper = sf.default_hyper(TINY, spec, 20)
-    keys, rows, points = train.grid(
-        train.seed_keys(3), hyper._replace(alpha=[0.02, 0.05], beta=[0.0, 0.05])
+    keys, rows, points = runner.grid(
+        runner.seed_keys(3), hyper._replace(alpha=[0.02, 0.05], beta=[0.0, 0.05])
     )
     chunks = []
-    train.run(
+    runner.run(
         sf.make(TINY, spec),
         sf.sampler(split.train, TINY.batch),
         keys,
@@ -377,10 +377,10 @@ def test_one_trace_for_a_grid(toy, monkeypatch):
         sf, "shared_features_loss", lambda *args: traces.append(1) or loss(*args)
     )
     hyper = sf.default_hyper(TINY, spec, 10)
-    keys, rows, _ = train.grid(
-        train.seed_keys(2), hyper._replace(alpha=[0.0, 0.1], beta=[0.0, 0.1])
+    keys, rows, _ = runner.grid(
+        runner.seed_keys(2), hyper._replace(alpha=[0.0, 0.1], beta=[0.0, 0.1])
     )
-    result = train.run(
+    result = runner.run(
         sf.make(TINY, spec), sf.sampler(split.train, 4), keys, rows, steps=7, chunk=3
     )
     assert len(traces) == 1
@@ -390,18 +390,18 @@ def test_one_trace_for_a_grid(toy, monkeypatch):
 def chunk_arguments(data, config, seeds, mesh):
     spec, split = data
     system = sf.make(config, spec)
-    keys = train.seed_keys(seeds)
+    keys = runner.seed_keys(seeds)
     hyper = sf.default_hyper(config, spec, 10)
     hyper = jax.tree.map(lambda h: jnp.full(seeds, h, float), hyper)
-    rows = train.init_rows(system, keys, hyper, mesh)
+    rows = runner.init_rows(system, keys, hyper, mesh)
     sample = sf.sampler(split.train, config.batch)
-    chunk = train.make_chunk(system, mesh)
+    chunk = runner.make_chunk(system, mesh)
     return chunk, (rows, keys, hyper, sample, jnp.int32(0), jnp.int32(5))
 
 
 @pytest.mark.parametrize("labels", ["regression", "classification"])
 def test_no_collectives(toy, classes, labels):
-    mesh = train.seed_mesh(8)
+    mesh = runner.seed_mesh(8)
     assert mesh.size == 8
     data = toy if labels == "regression" else classes
     chunk, arguments = chunk_arguments(data, TINY, 8, mesh)
@@ -414,7 +414,7 @@ def test_no_collectives(toy, classes, labels):
 def test_training_chunk_exports(toy, classes, name):
     data = classes if name == "classes" else toy
     config = VARIANTS.get(name, TINY)
-    chunk, arguments = chunk_arguments(data, config, 2, train.seed_mesh(1))
+    chunk, arguments = chunk_arguments(data, config, 2, runner.seed_mesh(1))
     export = jax.export.export(chunk, platforms=["tpu", "cuda"])
     assert export(*arguments).platforms == ("tpu", "cuda")
 

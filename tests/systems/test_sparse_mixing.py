@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from jaxdis import cli, train
+from jaxdis import cli, runner
 from jaxdis.data import domains
 from jaxdis.systems import sparse_mixing as sm
 
@@ -43,10 +43,10 @@ def run(data, config, steps=20, seeds=2, first=0, chunk=10, **hyper):
     spec, split = data
     values = sm.default_hyper(config, spec, steps)._replace(**hyper)
     chunks = []
-    result = train.run(
+    result = runner.run(
         sm.make(config, spec),
         sm.sampler(split.train, config.batch),
-        train.seed_keys(seeds, first),
+        runner.seed_keys(seeds, first),
         values,
         steps=steps,
         chunk=chunk,
@@ -158,7 +158,7 @@ def test_every_seed_has_a_world_of_its_own(toy):
     spec, _ = toy
     system = sm.make(TINY, spec)
     hyper = sm.default_hyper(TINY, spec, 10)
-    keys, rows, _ = train.grid(train.seed_keys(5), hyper._replace(alpha=[0.0, 1.0]))
+    keys, rows, _ = runner.grid(runner.seed_keys(5), hyper._replace(alpha=[0.0, 1.0]))
     state = jax.vmap(system.init)(keys, rows)
     np.testing.assert_array_equal(state.extra.world, 2 * [0, 1, 0, 1, 0])
 
@@ -256,11 +256,11 @@ def test_solo_run_equals_its_row_of_the_grid(toy):
     """In the loss: Adam magnifies rounding in gradients that are nearly 0."""
     spec, split = toy
     hyper = sm.default_hyper(TINY, spec, 20)
-    keys, rows, points = train.grid(
-        train.seed_keys(3), hyper._replace(alpha=[0.0, 0.1], beta=[0.1, 1.0])
+    keys, rows, points = runner.grid(
+        runner.seed_keys(3), hyper._replace(alpha=[0.0, 0.1], beta=[0.1, 1.0])
     )
     chunks = []
-    train.run(
+    runner.run(
         sm.make(TINY, spec),
         sm.sampler(split.train, TINY.batch),
         keys,
@@ -283,11 +283,11 @@ def test_one_trace_for_a_grid(toy, monkeypatch):
     traces, loss = [], sm.cgvae_loss
     monkeypatch.setattr(sm, "cgvae_loss", lambda *args: traces.append(1) or loss(*args))
     hyper = sm.default_hyper(TINY, spec, 10)
-    keys, rows, _ = train.grid(
-        train.seed_keys(2), hyper._replace(alpha=[0.0, 0.1], beta=[0.01, 0.1])
+    keys, rows, _ = runner.grid(
+        runner.seed_keys(2), hyper._replace(alpha=[0.0, 0.1], beta=[0.01, 0.1])
     )
     sample = sm.sampler(split.train, 16)
-    result = train.run(sm.make(TINY, spec), sample, keys, rows, steps=7, chunk=3)
+    result = runner.run(sm.make(TINY, spec), sample, keys, rows, steps=7, chunk=3)
     assert len(traces) == 1
     assert result.devices == 8
 
@@ -295,17 +295,17 @@ def test_one_trace_for_a_grid(toy, monkeypatch):
 def chunk_arguments(data, config, seeds, mesh):
     spec, split = data
     system = sm.make(config, spec)
-    keys = train.seed_keys(seeds)
+    keys = runner.seed_keys(seeds)
     hyper = sm.default_hyper(config, spec, 10)
     hyper = jax.tree.map(lambda h: jnp.full(seeds, h, float), hyper)
-    rows = train.init_rows(system, keys, hyper, mesh)
+    rows = runner.init_rows(system, keys, hyper, mesh)
     sample = sm.sampler(split.train, config.batch)
-    chunk = train.make_chunk(system, mesh)
+    chunk = runner.make_chunk(system, mesh)
     return chunk, (rows, keys, hyper, sample, jnp.int32(0), jnp.int32(5))
 
 
 def test_no_collectives(toy):
-    mesh = train.seed_mesh(8)
+    mesh = runner.seed_mesh(8)
     chunk, arguments = chunk_arguments(toy, TINY, 8, mesh)
     text = chunk.lower(*arguments).compile().as_text()
     assert re.findall(COLLECTIVE, text) == []
@@ -314,7 +314,7 @@ def test_no_collectives(toy):
 
 @pytest.mark.parametrize("name", ["default", "ddsf"])
 def test_training_chunk_exports(toy, name):
-    chunk, arguments = chunk_arguments(toy, VARIANTS[name], 2, train.seed_mesh(1))
+    chunk, arguments = chunk_arguments(toy, VARIANTS[name], 2, runner.seed_mesh(1))
     export = jax.export.export(chunk, platforms=["tpu", "cuda"])
     assert export(*arguments).platforms == ("tpu", "cuda")
 
@@ -324,8 +324,8 @@ def test_agreement_of_seeds_needs_the_same_observations(toy):
     spec, split = toy
     system = sm.make(TINY, spec)
     hyper = sm.default_hyper(TINY, spec, 10)
-    keys, values = train.lay_out(train.seed_keys(2), sm.Hyper, [hyper._asdict()])
-    rows = train.init_rows(system, keys, values)
+    keys, values = runner.lay_out(runner.seed_keys(2), sm.Hyper, [hyper._asdict()])
+    rows = runner.init_rows(system, keys, values)
 
     def agreement(data):
         job = type("Job", (), {"options": type("Options", (), {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from jaxdis import losses, monotone, nets, train
+from jaxdis import losses, monotone, nets, runner
 from jaxdis.data import bind, domain_images
 from jaxdis.systems import sparse_mixing_gan as gan
 
@@ -703,14 +703,14 @@ def test_bytes_and_numbers():
 def grid(data):
     """Losses of a grid, how often it was traced and on how many devices it was."""
     traces, loss, chunks = [], gan.generator_loss, []
-    keys, rows, points = train.grid(
-        train.seed_keys(2), values(lambda_w=[0.0, 0.5], **RATES)
+    keys, rows, points = runner.grid(
+        runner.seed_keys(2), values(lambda_w=[0.0, 0.5], **RATES)
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             gan, "generator_loss", lambda *args: traces.append(1) or loss(*args)
         )
-        result = train.run(
+        result = runner.run(
             gan.make(TINY, SPEC),
             gan.sampler(data.train, TINY.batch),
             keys,
@@ -733,10 +733,10 @@ def test_one_trace_for_a_grid(grid):
 def test_solo_run_equals_its_row_of_the_grid(grid, data):
     """In the losses: Adam magnifies rounding in gradients that are nearly 0."""
     solo = []
-    train.run(
+    runner.run(
         gan.make(TINY, SPEC),
         gan.sampler(data.train, TINY.batch),
-        train.seed_keys(1, 1),
+        runner.seed_keys(1, 1),
         values(lambda_w=0.5, **RATES),
         steps=3,
         chunk=1,
@@ -751,16 +751,16 @@ def test_solo_run_equals_its_row_of_the_grid(grid, data):
 
 def chunk_arguments(data, config, seeds, mesh):
     system = gan.make(config, SPEC)
-    keys = train.seed_keys(seeds)
+    keys = runner.seed_keys(seeds)
     hyper = jax.tree.map(lambda h: jnp.full(seeds, h, float), values(config))
-    rows = train.init_rows(system, keys, hyper, mesh)
+    rows = runner.init_rows(system, keys, hyper, mesh)
     sample = gan.sampler(data.train, config.batch)
-    chunk = train.make_chunk(system, mesh)
+    chunk = runner.make_chunk(system, mesh)
     return chunk, (rows, keys, hyper, sample, jnp.int32(0), jnp.int32(5))
 
 
 def test_no_collectives(data):
-    chunk, arguments = chunk_arguments(data, TINY, 8, train.seed_mesh(8))
+    chunk, arguments = chunk_arguments(data, TINY, 8, runner.seed_mesh(8))
     text = chunk.lower(*arguments).compile().as_text()
     assert re.findall(COLLECTIVE, text) == []
     assert "while" in text
@@ -773,7 +773,7 @@ def test_no_collectives(data):
 )
 def test_training_chunk_exports(data, changes):
     config = variant(**changes)
-    chunk, arguments = chunk_arguments(data, config, 2, train.seed_mesh(1))
+    chunk, arguments = chunk_arguments(data, config, 2, runner.seed_mesh(1))
     export = jax.export.export(chunk, platforms=["tpu", "cuda"])
     assert export(*arguments).platforms == ("tpu", "cuda")
 

@@ -10,7 +10,7 @@ import optax
 import pytest
 from jax.tree_util import Partial
 
-from jaxdis import train
+from jaxdis import optimise, runner
 from jaxdis.types import System, TrainState
 
 
@@ -40,7 +40,7 @@ def quadratic(traces: list[int] | None = None) -> System:
         value = 0.5 * jnp.sum(error**2) * jnp.where(bad, jnp.nan, 1.0)
         return value, ((), {"error": jnp.abs(error).sum()})
 
-    return System(init, train.minimise(loss, optimiser), None, None)
+    return System(init, optimise.minimise(loss, optimiser), None, None, None)
 
 
 class Batch(NamedTuple):
@@ -55,7 +55,7 @@ def draw(data, key):
 
 DATA = jnp.arange(30.0).reshape(10, 3) / 10
 SAMPLE = Partial(draw, DATA)
-ONE_DEVICE = train.seed_mesh(1)
+ONE_DEVICE = runner.seed_mesh(1)
 DEFAULT = Hyper()
 
 
@@ -64,38 +64,38 @@ def weights(result):
 
 
 def go(keys, hyper=DEFAULT, steps=20, chunk=7, **options):
-    return train.run(
+    return runner.run(
         quadratic(), SAMPLE, keys, hyper, steps=steps, chunk=chunk, **options
     )
 
 
 def test_steps_follow_the_formula():
-    key = train.seed_keys(1)[0]
+    key = runner.seed_keys(1)[0]
     w = jax.random.normal(key, (3,))
     for i in range(5):
         batch_key, _ = jax.random.split(jax.random.fold_in(key, i))
         rows = jax.random.randint(batch_key, (4,), 0, 10)
         w = w + 0.1 * (DATA[rows].mean(0) - w)
-    result = go(train.seed_keys(1), steps=5)
+    result = go(runner.seed_keys(1), steps=5)
     np.testing.assert_allclose(weights(result)[0], w, rtol=1e-6)
 
 
 def test_solo_run_equals_its_row_whatever_the_neighbours_and_chunks():
-    together = weights(go(train.seed_keys(5), chunk=7))
+    together = weights(go(runner.seed_keys(5), chunk=7))
     for seed in range(5):
-        alone = weights(go(train.seed_keys(1, first=seed), chunk=20))
+        alone = weights(go(runner.seed_keys(1, first=seed), chunk=20))
         np.testing.assert_allclose(together[seed], alone[0], rtol=1e-6)
 
 
 def test_more_seeds_leave_the_others_unchanged():
-    few, many = weights(go(train.seed_keys(2))), weights(go(train.seed_keys(6)))
+    few, many = weights(go(runner.seed_keys(2))), weights(go(runner.seed_keys(6)))
     np.testing.assert_allclose(few, many[:2], rtol=1e-6)
 
 
 @pytest.mark.parametrize("seeds", [3, 8, 11])
 def test_eight_devices_give_the_numbers_of_one(seeds):
     assert jax.device_count() == 8
-    keys = train.seed_keys(seeds)
+    keys = runner.seed_keys(seeds)
     spread, single = go(keys), go(keys, mesh=ONE_DEVICE)
     assert (spread.devices, single.devices) == (min(seeds, 8), 1)
     assert weights(spread).shape == (seeds, 3)
@@ -110,32 +110,32 @@ def bytes_of_a_row():
 @pytest.mark.parametrize(("rows", "group"), [(1, 1), (2, 2), (3, 3), (99, 6)])
 def test_a_core_takes_its_rows_in_groups(monkeypatch, rows, group):
     """Six rows on a core, of which its cache holds some."""
-    keys = train.seed_keys(6)
+    keys = runner.seed_keys(6)
     together = go(keys, mesh=ONE_DEVICE)
     monkeypatch.setattr(train, "CACHED", rows * bytes_of_a_row())
     assert (
-        train._group(train.init_rows(quadratic(), keys, Hyper(*jnp.ones((3, 6)))))
+        runner._group(runner.init_rows(quadratic(), keys, Hyper(*jnp.ones((3, 6)))))
         == group
     )
     apart = go(keys, mesh=ONE_DEVICE)
     np.testing.assert_allclose(weights(apart), weights(together), rtol=1e-6)
 
 
-@pytest.mark.parametrize("size", [3, train.LARGE])
+@pytest.mark.parametrize("size", [3, runner.LARGE])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_one_bad_number_is_found_among_many(size, bad):
     tree = {"a": jnp.ones((2, size)), "b": jnp.ones(2), "n": jnp.ones(2, int)}
-    assert train._all_finite(tree)
-    assert not train._all_finite(tree | {"a": tree["a"].at[1, 2].set(bad)})
+    assert runner._all_finite(tree)
+    assert not runner._all_finite(tree | {"a": tree["a"].at[1, 2].set(bad)})
     # Large numbers of either sign are numbers.
     tree["a"] = jnp.full((2, size), 1e30).at[0].set(-1e30)
-    assert train._all_finite(tree)
+    assert runner._all_finite(tree)
 
 
 def test_few_parameters_are_one_vector_and_many_are_not(monkeypatch):
     params = {"a": jnp.ones((2, 3)), "b": jnp.full(2, 3.0)}
     gradient = jax.tree.map(lambda a: 0.5 * a, params)
-    tx = train.in_one_pass(optax.adam(0.1))
+    tx = optimise.in_one_pass(optax.adam(0.1))
     moves = []
     for few, arrays in ((9, 1), (8, 2)):
         monkeypatch.setattr(train, "FEW", few)
@@ -158,10 +158,10 @@ def test_one_trace_and_no_compilation_after_the_first_chunk():
     jax.monitoring.register_event_duration_secs_listener(listen)
     after_chunk = []
     # 20 = 7 + 7 + 6: the short last chunk is the same program.
-    train.run(
+    runner.run(
         quadratic(traces),
         SAMPLE,
-        train.seed_keys(8),
+        runner.seed_keys(8),
         Hyper(learning_rate=jnp.linspace(0.1, 0.5, 8)),
         steps=20,
         chunk=7,
@@ -174,12 +174,12 @@ def test_one_trace_and_no_compilation_after_the_first_chunk():
 
 
 def test_no_collectives_in_the_chunk():
-    keys = train.seed_keys(8)
-    mesh = train.seed_mesh(8)
+    keys = runner.seed_keys(8)
+    mesh = runner.seed_mesh(8)
     hyper = Hyper(*(jnp.full(8, v) for v in Hyper()))
     system = quadratic()
-    rows = train.init_rows(system, keys, hyper, mesh)
-    program = train.make_chunk(system, mesh).lower(rows, keys, hyper, SAMPLE, 0, 5)
+    rows = runner.init_rows(system, keys, hyper, mesh)
+    program = runner.make_chunk(system, mesh).lower(rows, keys, hyper, SAMPLE, 0, 5)
     text = program.compile().as_text()
     collective = r"= [^=]* (all-gather|all-reduce|all-to-all|collective-permute)"
     assert re.findall(collective, text) == []
@@ -188,20 +188,20 @@ def test_no_collectives_in_the_chunk():
 
 def test_data_are_arguments_not_constants():
     big = Partial(draw, jnp.zeros((50_000, 3)))
-    keys, mesh = train.seed_keys(1), ONE_DEVICE
+    keys, mesh = runner.seed_keys(1), ONE_DEVICE
     hyper = Hyper(*(jnp.full(1, v) for v in Hyper()))
-    rows = train.init_rows(quadratic(), keys, hyper, mesh)
-    program = train.make_chunk(quadratic(), mesh).lower(rows, keys, hyper, big, 0, 5)
+    rows = runner.init_rows(quadratic(), keys, hyper, mesh)
+    program = runner.make_chunk(quadratic(), mesh).lower(rows, keys, hyper, big, 0, 5)
     arguments = program.compile().memory_analysis().argument_size_in_bytes
     assert arguments > 50_000 * 3 * 4
 
 
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
 def test_chunk_exports(platform):
-    keys, mesh = train.seed_keys(2), ONE_DEVICE
+    keys, mesh = runner.seed_keys(2), ONE_DEVICE
     hyper = Hyper(*(jnp.full(2, v) for v in Hyper()))
-    rows = train.init_rows(quadratic(), keys, hyper, mesh)
-    chunk = train.make_chunk(quadratic(), mesh)
+    rows = runner.init_rows(quadratic(), keys, hyper, mesh)
+    chunk = runner.make_chunk(quadratic(), mesh)
     exported = jax.export.export(chunk, platforms=[platform])(
         rows, keys, hyper, SAMPLE, jnp.int32(0), jnp.int32(5)
     )
@@ -219,20 +219,20 @@ def fault_system():
 
 
 def test_a_diverged_seed_is_frozen_and_its_neighbours_untouched():
-    keys = train.seed_keys(4)
+    keys = runner.seed_keys(4)
     explode = jnp.array([1e9, 5.0, 1e9, 1e9])
-    result = train.run(
+    result = runner.run(
         fault_system(), SAMPLE, keys, Hyper(explode_at=explode), steps=40, chunk=10
     )
-    clean = train.run(fault_system(), SAMPLE, keys, Hyper(), steps=40, chunk=10)
+    clean = runner.run(fault_system(), SAMPLE, keys, Hyper(), steps=40, chunk=10)
     np.testing.assert_array_equal(result.rows.failed, [False, True, False, False])
     # PATIENCE attempts are counted, then the row is left alone.
-    np.testing.assert_array_equal(result.rows.skipped, [0, train.PATIENCE, 0, 0])
+    np.testing.assert_array_equal(result.rows.skipped, [0, runner.PATIENCE, 0, 0])
     np.testing.assert_array_equal(result.rows.state.step, [40, 5, 40, 40])
     others = np.array([0, 2, 3])
     np.testing.assert_array_equal(weights(result)[others], weights(clean)[others])
     # The frozen row holds the last finite state: that of a run of 5 steps.
-    short = train.run(fault_system(), SAMPLE, keys, Hyper(), steps=5, chunk=5)
+    short = runner.run(fault_system(), SAMPLE, keys, Hyper(), steps=5, chunk=5)
     np.testing.assert_array_equal(weights(result)[1], weights(short)[1])
 
 
@@ -246,10 +246,10 @@ def test_a_single_bad_update_is_skipped_and_the_run_goes_on():
             state, batch._replace(step=jnp.where(poisoned, 10.0, 0.0)), hyper, key
         )
 
-    result = train.run(
+    result = runner.run(
         base._replace(step=step),
         SAMPLE,
-        train.seed_keys(3),
+        runner.seed_keys(3),
         Hyper(explode_at=5.0),
         steps=60,
         chunk=60,
@@ -262,16 +262,16 @@ def test_a_single_bad_update_is_skipped_and_the_run_goes_on():
 
 def test_chunk_metrics_are_means_of_the_applied_updates():
     chunks = []
-    go(train.seed_keys(2), steps=6, chunk=3, on_chunk=[lambda c: chunks.append(c)])
+    go(runner.seed_keys(2), steps=6, chunk=3, on_chunk=[lambda c: chunks.append(c)])
     singles = []
-    go(train.seed_keys(2), steps=6, chunk=1, on_chunk=[lambda c: singles.append(c)])
+    go(runner.seed_keys(2), steps=6, chunk=1, on_chunk=[lambda c: singles.append(c)])
     expected = np.mean([c.metrics["loss"] for c in singles[3:]], axis=0)
     np.testing.assert_allclose(chunks[1].metrics["loss"], expected, rtol=1e-6)
     assert [c.step for c in chunks] == [3, 6]
 
 
 def test_a_callback_can_stop_and_the_run_can_go_on_where_it_was():
-    keys = train.seed_keys(3)
+    keys = runner.seed_keys(3)
     stopped = go(keys, chunk=4, on_chunk=[lambda chunk: chunk.step >= 8])
     assert stopped.step == 8
     resumed = go(keys, chunk=5, start=(stopped.step, stopped.rows))
@@ -279,8 +279,8 @@ def test_a_callback_can_stop_and_the_run_can_go_on_where_it_was():
 
 
 def test_grid_crosses_seeds_with_points():
-    keys, hyper, points = train.grid(
-        train.seed_keys(3), Hyper([0.1, 0.2], 1e9, [1.0, 2.0])
+    keys, hyper, points = runner.grid(
+        runner.seed_keys(3), Hyper([0.1, 0.2], 1e9, [1.0, 2.0])
     )
     assert keys.shape == (12,)
     assert [(p["learning_rate"], p["heal_at"]) for p in points] == [
@@ -294,7 +294,7 @@ def test_grid_crosses_seeds_with_points():
     data = np.asarray(jax.random.key_data(keys)).reshape(4, 3, -1)
     assert (data == data[:1]).all()
     result = go(keys, hyper)
-    alone = go(train.seed_keys(3), Hyper(learning_rate=0.2))
+    alone = go(runner.seed_keys(3), Hyper(learning_rate=0.2))
     np.testing.assert_allclose(weights(result)[6:9], weights(alone), rtol=1e-6)
 
 
@@ -304,8 +304,8 @@ def test_points_that_are_no_product_are_laid_out():
         {"heal_at": 2.0, "learning_rate": 0.1, "explode_at": 1e9},
         {"heal_at": 3.0, "learning_rate": 0.2, "explode_at": 1e9},
     ]
-    seeds = train.seed_keys(2, first=4)
-    keys, hyper = train.lay_out(seeds, Hyper, points)
+    seeds = runner.seed_keys(2, first=4)
+    keys, hyper = runner.lay_out(seeds, Hyper, points)
     assert isinstance(hyper, Hyper)
     np.testing.assert_allclose(hyper.learning_rate, [0.1, 0.1, 0.1, 0.1, 0.2, 0.2])
     np.testing.assert_allclose(hyper.heal_at, [3, 3, 2, 2, 3, 3])
@@ -325,16 +325,16 @@ def test_points_that_are_no_product_are_laid_out():
             {"keys": jnp.zeros((2, 2), jnp.uint32)},
             "keys must be a vector of typed keys",
         ),
-        ({"keys": train.seed_keys(0)}, "keys must hold at least one key"),
+        ({"keys": runner.seed_keys(0)}, "keys must hold at least one key"),
         ({"hyper": Hyper(learning_rate=jnp.ones(3))}, "hyper.learning_rate must be"),
     ],
 )
 def test_bad_arguments_are_named_before_any_compile(change, message):
-    arguments = {"keys": train.seed_keys(2), **change}
+    arguments = {"keys": runner.seed_keys(2), **change}
     with pytest.raises(ValueError, match=re.escape(message)):
         go(**arguments)
 
 
 def test_empty_grid_values_are_refused():
     with pytest.raises(ValueError, match=r"hyper\.learning_rate must be a number"):
-        train.grid(train.seed_keys(1), Hyper(learning_rate=[]))
+        runner.grid(runner.seed_keys(1), Hyper(learning_rate=[]))

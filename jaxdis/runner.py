@@ -9,28 +9,46 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from jaxdis.types import Batch, Hyper, Metrics, Params, PRNGKey, System, TrainState
+from jaxdis.types import (
+    Batch,
+    Hyper,
+    Metrics,
+    PRNGKey,
+    Sampler,
+    System,
+    TrainState,
+)
+
+__all__ = [
+    "Chunk",
+    "Result",
+    "StackedRows",
+    "evaluator",
+    "grid",
+    "init_rows",
+    "lay_out",
+    "make_chunk",
+    "run",
+    "seed_keys",
+    "seed_mesh",
+    "use_all_cores",
+]
 
 # A row that had this many non-finite updates in a row is frozen: it has diverged.
 PATIENCE = 10
 LARGE = 2**14  # numbers of an array that is looked at by itself
 CACHED = 2**19  # bytes of the rows that a CPU core trains at the same time
-FEW = 2**20  # parameters that an optimiser takes as one vector
 
-Loss: TypeAlias = Callable[
-    [Params, TrainState, Batch, Hyper, PRNGKey], tuple[Array, tuple[Any, Metrics]]
-]
-Sampler: TypeAlias = Callable[[PRNGKey], Batch]
+World: TypeAlias = Int[Array, "n"] | None
 
 
-class Rows(NamedTuple):
-    """The state of a run, one row a seed (and hyper-parameter point).
+class StackedRows(NamedTuple):
+    """The state of a run, one row per seed (and hyper-parameter point).
 
     Attributes:
       state: the system's states, stacked.
@@ -60,7 +78,7 @@ class Chunk(NamedTuple):
     """
 
     step: int
-    rows: Rows
+    rows: StackedRows
     metrics: dict[str, Float[np.ndarray, "n"]]
     length: int
     seconds: float
@@ -70,68 +88,18 @@ class Result(NamedTuple):
     """The end of a run.
 
     Attributes:
-      rows: final state, one row a key.
+      rows: final state, one row per key.
       step: steps taken; fewer than asked for if a callback stopped the run.
       compile_s: seconds spent on tracing and compiling.
       step_s: median over chunks of the seconds per step (of all rows together).
       devices: devices used.
     """
 
-    rows: Rows
+    rows: StackedRows
     step: int
     compile_s: float
     step_s: float
     devices: int
-
-
-def in_one_pass(tx: optax.GradientTransformation) -> optax.GradientTransformation:
-    """An element-wise optimiser on one vector of all parameters, if they are few.
-
-    One pass instead of one per array is what small networks need; of large ones the
-    copies into a vector would cost more than the passes.
-    """
-    flat = optax.flatten(tx)
-
-    def pick(params: Params) -> optax.GradientTransformation:
-        few = sum(a.size for a in jax.tree.leaves(params)) < FEW
-        return flat if few else tx
-
-    def init(params: Params) -> Any:
-        return pick(params).init(params)
-
-    def update(updates: Params, state: Any, params: Any = None) -> tuple[Any, Any]:
-        return pick(updates).update(updates, state, params)
-
-    return optax.GradientTransformation(init, update)
-
-
-def minimise(
-    loss: Loss, tx: Callable[[Hyper], optax.GradientTransformation]
-) -> Callable[[TrainState, Batch, Hyper, PRNGKey], tuple[TrainState, Metrics]]:
-    """The step of a system that follows one gradient.
-
-    `params <- params + tx(grad loss)`; `extra` (multipliers, moving averages) is what
-    the loss returns, computed from the values before the step.
-
-    Args:
-      loss: `(params, state, batch, hyper, key) -> (loss, (extra, metrics))`; state is
-        the one before the step, for its `step` and `extra`.
-      tx: `hyper -> optimiser`, so that its rates are traced.
-    """
-
-    def step(
-        state: TrainState, batch: Batch, hyper: Hyper, key: PRNGKey
-    ) -> tuple[TrainState, Metrics]:
-        value_and_grad = jax.value_and_grad(loss, has_aux=True)
-        (value, (extra, metrics)), gradient = value_and_grad(
-            state.params, state, batch, hyper, key
-        )
-        updates, opt_state = tx(hyper).update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        state = TrainState(params, opt_state, extra, state.step + 1)
-        return state, {"loss": value, **metrics}
-
-    return step
 
 
 def grid(
@@ -140,7 +108,7 @@ def grid(
     """Crosses seeds with every combination of the hyper-parameters that are vectors.
 
     Args:
-      keys: one key a seed.
+      keys: one key per seed.
       hyper: NamedTuple of scalars and of vectors of values to try.
 
     Returns:
@@ -171,7 +139,7 @@ def lay_out(
     """Rows of given points: all seeds of the first, then all of the second.
 
     Args:
-      keys: one key a seed.
+      keys: one key per seed.
       hyper: the type of a system's hyper-parameters.
       points: a value of every one of them.
 
@@ -243,8 +211,8 @@ def _all_finite(tree: Any) -> Bool[Array, ""]:
 
 
 def _guarded_step(
-    system: System, row: Rows, batch: Batch, hyper: Hyper, key: PRNGKey
-) -> tuple[Rows, Metrics, Bool[Array, ""]]:
+    system: System, row: StackedRows, batch: Batch, hyper: Hyper, key: PRNGKey
+) -> tuple[StackedRows, Metrics, Bool[Array, ""]]:
     """One step of one row, applied only if all it would write is finite."""
     state, metrics = system.step(row.state, batch, hyper, key)
     frozen = row.failed
@@ -254,17 +222,17 @@ def _guarded_step(
     )
     missed = (~applied & ~frozen).astype(jnp.int32)
     streak = jnp.where(applied, 0, row.streak + missed)
-    return Rows(state, row.skipped + missed, streak), metrics, applied
+    return StackedRows(state, row.skipped + missed, streak), metrics, applied
 
 
 def init_rows(
     system: System, keys: Key[Array, "n"], hyper: Hyper, mesh: Mesh | None = None
-) -> Rows:
+) -> StackedRows:
     """Initial state of every row, laid out over the mesh from the start."""
 
-    def init(key: PRNGKey, hyper: Hyper) -> Rows:
+    def init(key: PRNGKey, hyper: Hyper) -> StackedRows:
         zero = jnp.zeros((), jnp.int32)
-        return Rows(system.init(key, hyper), zero, zero)
+        return StackedRows(system.init(key, hyper), zero, zero)
 
     shardings = None if mesh is None else _shardings(mesh)[0]
     return jax.jit(jax.vmap(init), out_shardings=shardings)(keys, hyper)
@@ -275,7 +243,7 @@ def _platform(mesh: Mesh) -> str:
     return platform
 
 
-def _group(rows: Rows) -> int:
+def _group(rows: StackedRows) -> int:
     """How many rows a core takes at a time: a divisor, of at most `CACHED` bytes."""
     n = len(rows.skipped)
     leaves = jax.tree.leaves(rows.state)
@@ -288,9 +256,9 @@ def _group(rows: Rows) -> int:
 def make_chunk(system: System, mesh: Mesh) -> Any:
     """The compiled unit of training: `length` steps of all rows.
 
-    `chunk(rows, keys, hyper, sample, start, length) -> (rows, metrics)` loops over
-    steps inside a vmap over rows inside a shard_map over devices inside one jit. Rows
-    never meet, so there is nothing to communicate, and shard_map lets the compiler add
+    `chunk(rows, keys, hyper, world, sample, start, length) -> (rows, metrics)` loops
+    over steps inside a vmap over rows inside a shard_map over devices inside one jit.
+    Rows never meet, so there is nothing to communicate, and shard_map lets the compiler add
     nothing. `start` and `length` are traced: chunks of any length are one program.
 
     A CPU core takes its rows a few at a time, through all steps of the chunk, so that
@@ -301,20 +269,27 @@ def make_chunk(system: System, mesh: Mesh) -> Any:
     guarded_step = jax.jit(partial(_guarded_step, system))
 
     def steps(
-        row: Rows, key: PRNGKey, hyper: Hyper, sample: Sampler, start: Array, end: Array
-    ) -> tuple[Rows, Metrics]:
+        row: StackedRows,
+        key: PRNGKey,
+        hyper: Hyper,
+        world: Array | None,
+        sample: Sampler,
+        start: Array,
+        end: Array,
+    ) -> tuple[StackedRows, Metrics]:
+        def draw(key: PRNGKey) -> Batch:
+            return sample(key) if world is None else sample(key, world)
+
         def body(i: Array, carry: Any) -> Any:
             row, sums, count = carry
             batch_key, step_key = jax.random.split(jax.random.fold_in(key, i))
-            row, metrics, applied = guarded_step(
-                row, sample(batch_key), hyper, step_key
-            )
+            row, metrics, applied = guarded_step(row, draw(batch_key), hyper, step_key)
             sums = jax.tree.map(
                 lambda s, m: s + jnp.where(applied, m, 0), sums, metrics
             )
             return row, sums, count + applied
 
-        batch = jax.eval_shape(sample, key)
+        batch = jax.eval_shape(draw, key)
         metrics = jax.eval_shape(guarded_step, row, batch, hyper, key)[1]
         sums = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
         row, sums, count = jax.lax.fori_loop(start, end, body, (row, sums, 0))
@@ -322,24 +297,27 @@ def make_chunk(system: System, mesh: Mesh) -> Any:
         return row, jax.tree.map(lambda s: s / count, sums)
 
     def chunk(
-        rows: Rows,
+        rows: StackedRows,
         keys: Array,
         hyper: Hyper,
+        world: World,
         sample: Sampler,
         start: Array,
         length: Array,
-    ) -> tuple[Rows, Metrics]:
-        axes = (0, 0, 0, None, None, None)
+    ) -> tuple[StackedRows, Metrics]:
+        axes = (0, 0, 0, 0, None, None, None)
         end = start + length
 
-        def some(at: tuple[Rows, Array, Hyper]) -> tuple[Rows, Metrics]:
+        def some(
+            at: tuple[StackedRows, Array, Hyper, World],
+        ) -> tuple[StackedRows, Metrics]:
             return jax.vmap(steps, axes)(*at, sample, start, end)
 
         group = _group(rows) if _platform(mesh) == "cpu" else len(keys)
         if group == len(keys):
-            return some((rows, keys, hyper))
+            return some((rows, keys, hyper, world))
         groups = jax.tree.map(
-            lambda a: a.reshape(-1, group, *a.shape[1:]), (rows, keys, hyper)
+            lambda a: a.reshape(-1, group, *a.shape[1:]), (rows, keys, hyper, world)
         )
         done = jax.lax.map(some, groups)
         return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), done)
@@ -348,7 +326,7 @@ def make_chunk(system: System, mesh: Mesh) -> Any:
     sharded = jax.shard_map(
         chunk,
         mesh=mesh,
-        in_specs=(row, row, row, all_, all_, all_),
+        in_specs=(row, row, row, row, all_, all_, all_),
         out_specs=row,
         # Nothing communicates, so there is nothing to check; and with the check every
         # loop inside a system would have to declare which of its carries vary.
@@ -378,9 +356,10 @@ def run(
     *,
     steps: int,
     chunk: int,
+    world: World = None,
     mesh: Mesh | None = None,
     on_chunk: Sequence[Callable[[Chunk], bool | None]] = (),
-    start: tuple[int, Rows] | None = None,
+    start: tuple[int, StackedRows] | None = None,
 ) -> Result:
     """Trains one row per key in one compiled program.
 
@@ -396,6 +375,8 @@ def run(
         (`grid` makes both keys and hyper of a sweep).
       steps: steps to take in all.
       chunk: steps between two visits of the host.
+      world: for rows that differ in their data, which of the data's worlds each sees;
+        the sampler is then called as `sample(key, world)`.
       mesh: devices with the axis "seed"; default all of them. Rows are padded to a
         multiple of the mesh, and the padding is dropped from all that is returned.
       on_chunk: called in order with a `Chunk`; a true return value stops the run.
@@ -421,7 +402,8 @@ def run(
 
     mesh = seed_mesh(n) if mesh is None else mesh
     replicated = _shardings(mesh)[1]
-    keys, hyper = _place((keys, hyper), mesh)
+    world = None if world is None else jnp.asarray(world, jnp.int32)
+    keys, hyper, world = _place((keys, hyper, world), mesh)
     sample = jax.device_put(sample, replicated)
 
     began = time.perf_counter()
@@ -432,7 +414,8 @@ def run(
         rows = _place(rows, mesh)
     at = partial(jnp.asarray, dtype=jnp.int32)
     program = make_chunk(system, mesh)
-    program = program.lower(rows, keys, hyper, sample, at(step), at(chunk)).compile()
+    lowered = program.lower(rows, keys, hyper, world, sample, at(step), at(chunk))
+    program = lowered.compile()
     compile_s = time.perf_counter() - began
 
     step_s = []
@@ -440,7 +423,7 @@ def run(
         length = min(chunk, steps - step)
         began = time.perf_counter()
         arguments = jax.device_put((at(step), at(length)), replicated)
-        rows, metrics = program(rows, keys, hyper, sample, *arguments)
+        rows, metrics = program(rows, keys, hyper, world, sample, *arguments)
         metrics = {k: np.asarray(m)[:n] for k, m in metrics.items()}
         seconds = time.perf_counter() - began
         step_s.append(seconds / length)
@@ -459,36 +442,50 @@ def run(
 
 
 def evaluator(
-    system: System, batch: Batch, keys: Key[Array, "n"], mesh: Mesh | None = None
+    system: System,
+    batch: Batch,
+    keys: Key[Array, "n"],
+    mesh: Mesh | None = None,
+    world: World = None,
 ) -> Callable[[TrainState], dict[str, np.ndarray]]:
     """Compiles `system.report` for all rows on one batch.
 
     Args:
       system: the method.
       batch: held-out rows, the same for every row of the run.
-      keys: one key a row, for what the report draws at random.
+      keys: one key per row, for what the report draws at random.
       mesh: as in `run`.
+      world: as in `run`; the arrays of the batch then have an axis of worlds in front.
 
     Returns:
-      `state -> figures`, on the host, with one row a key.
+      `state -> figures`, on the host, with one row per key.
     """
     n = keys.shape[0]
     mesh = seed_mesh(n) if mesh is None else mesh
-    keys = _place(keys, mesh)
+    world = None if world is None else jnp.asarray(world, jnp.int32)
+    keys, world = _place((keys, world), mesh)
     batch = jax.device_put(batch, _shardings(mesh)[1])
     row = PartitionSpec("seed")
+
+    def one(
+        state: TrainState, batch: Batch, key: PRNGKey, world: Array | None
+    ) -> Metrics:
+        if world is not None:
+            batch = jax.tree.map(lambda a: a[world], batch)
+        return system.report(state, batch, key)
+
     report = jax.jit(
         jax.shard_map(
-            jax.vmap(system.report, in_axes=(0, None, 0)),
+            jax.vmap(one, in_axes=(0, None, 0, 0)),
             mesh=mesh,
-            in_specs=(row, PartitionSpec(), row),
+            in_specs=(row, PartitionSpec(), row, row),
             out_specs=row,
             check_vma=False,
         )
     )
 
     def evaluate(state: TrainState) -> dict[str, np.ndarray]:
-        figures = report(_place(state, mesh), batch, keys)
+        figures = report(_place(state, mesh), batch, keys, world)
         return {k: np.asarray(a)[:n] for k, a in figures.items()}
 
     return evaluate

@@ -1,0 +1,127 @@
+"""Rows: one sampler and one way to split for every data set."""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Int
+
+from jaxdis import check
+from jaxdis.types import Batches, PRNGKey, Rows, Sampler, Source, Spec, Splits
+
+__all__ = ["batches", "bind", "check_rows", "sampler", "split_rows", "world_of"]
+
+VALID_ROWS = 2_000  # that are scored between chunks, at most
+
+
+@cache
+def bind(f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
+    """`partial(f, *static)`, the same object for equal values.
+
+    A `Partial` compares functions by identity: without this a second data set of the
+    same kind would be traced again.
+    """
+    return partial(f, *static)
+
+
+class _HasBatch(Protocol):
+    @property
+    def batch(self) -> int: ...
+
+
+def batches(config: _HasBatch, spec: Spec, splits: Splits) -> Batches:
+    """What most methods make of splits: batches of `config.batch` rows.
+
+    Args:
+      config: the method's config.
+      spec: what is known of the data.
+      splits: their rows.
+    """
+    # Rows are behind the worlds.
+    axis = 0 if spec.worlds is None else 1
+    some = (slice(None),) * axis + (slice(VALID_ROWS),)
+    valid = jax.tree.map(lambda a: a[some], splits.valid)
+    sample = sampler(splits.train, config.batch, worlds=spec.worlds is not None)
+    return Batches(sample, valid, splits.test)
+
+
+def sampler(train: Rows | Source, batch: int, *, worlds: bool = False) -> Sampler:
+    """`key -> Rows` of uniformly drawn rows; the data stay arguments of the program.
+
+    Args:
+      train: the training rows, or where they are drawn.
+      batch: the number of rows in a batch.
+      worlds: whether the rows have an axis of worlds in front, of which the sampler,
+        `(key, world) -> Rows`, then takes one.
+
+    Raises:
+      ValueError: NaN or infinite data, arrays with different numbers of rows, none at
+        all, or a batch below 1.
+    """
+    check.at_least("batch", batch, 1)
+    if isinstance(train, Source):
+        return Partial(bind(_draw_source, batch), train.draw)
+    check_rows(train, worlds=worlds)
+    return Partial(bind(_draw_worlds if worlds else _draw_rows, batch), train)
+
+
+def _draw_source(batch: int, draw: Partial, key: PRNGKey) -> Rows:
+    rows: Rows = draw(key, batch)
+    return rows
+
+
+def _draw_rows(batch: int, rows: Rows, key: PRNGKey) -> Rows:
+    chosen = jax.random.randint(key, (batch,), 0, rows.x.shape[0])
+    return jax.tree.map(lambda a: a[chosen], rows)
+
+
+def _draw_worlds(batch: int, rows: Rows, key: PRNGKey, world: Int[Array, ""]) -> Rows:
+    chosen = jax.random.randint(key, (batch,), 0, rows.x.shape[1])
+    return jax.tree.map(lambda a: a[world, chosen], rows)
+
+
+def world_of(seed: Int[np.ndarray, "n"], worlds: int) -> Int[np.ndarray, "n"]:
+    """Which world a seed sees: `seed mod worlds`."""
+    return np.asarray(seed) % worlds
+
+
+def check_rows(rows: Rows, *, worlds: bool = False) -> None:
+    """Raises ValueError unless all arrays are finite and hold the same rows.
+
+    Args:
+      rows: the rows.
+      worlds: whether they have an axis of worlds in front.
+    """
+    axes = 2 if worlds else 1
+    lead = rows.x.shape[:axes]
+    what = "[w, n, ...]" if worlds else "[n, ...]"
+    for name, value in rows._asdict().items():
+        if value is None:
+            continue
+        if len(lead) < axes or not value.size or value.shape[:axes] != lead:
+            raise ValueError(
+                f"data.{name} must have shape {what} with the rows of data.x, "
+                f"{rows.x.shape}, at least one; got {value.shape}"
+            )
+        numbers = jnp.issubdtype(value.dtype, jnp.inexact)
+        if numbers and not bool(jnp.isfinite(value).all()):
+            raise ValueError(
+                f"data.{name} holds NaN or infinite values; remove those rows first"
+            )
+
+
+def split_rows(
+    order: Int[np.ndarray, "n"], held_out: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shuffled rows as train, valid and test, the last two a share each.
+
+    Args:
+      order: the rows in a random order.
+      held_out: the share of each of valid and test, at least one row.
+    """
+    n = max(1, int(held_out * len(order)))
+    return order[2 * n :], order[:n], order[n : 2 * n]
