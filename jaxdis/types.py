@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "Batches",
+    "Comparison",
     "Config",
     "DataSet",
     "Expectation",
@@ -276,6 +277,21 @@ class Figure(NamedTuple):
     draw: "Callable[[Record], Drawing | bytes | None]"
 
 
+class Comparison(NamedTuple):
+    """One picture of several runs of one method.
+
+    Attributes:
+      name: the end of the name of its file, and its heading.
+      caption: one or two sentences below it.
+      draw: `records by the names of their runs -> figure`; None where there is nothing
+        to compare.
+    """
+
+    name: str
+    caption: str
+    draw: "Callable[[Mapping[str, Record]], Drawing | None]"
+
+
 class Expectation(NamedTuple):
     """What a preset is known to reach.
 
@@ -342,6 +358,7 @@ class Method(NamedTuple):
         "seed child parent" for one array per seed, "child parent" for one that all
         seeds have in common.
       figures: its pictures, in order.
+      comparisons: its pictures of several runs.
     """
 
     name: str
@@ -355,3 +372,4 @@ class Method(NamedTuple):
     scores: Callable[[Config, Spec], tuple[Score, ...]]
     arrays: Mapping[str, str] = {}
     figures: tuple[Figure, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()

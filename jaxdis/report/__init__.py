@@ -2,9 +2,57 @@
 
 A run directory holds config.json, metrics.jsonl, results.json and figures.npz. Means
 and standard deviations are over the seeds that did not fail; a failed seed is drawn and
-named, never averaged.
+named, never averaged. What is drawn beside curves and tables is declared by the method.
 """
 
-from jaxdis.report.page import build, compare
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["build", "compare"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
+    from jaxdis.report.read import Record
+    from jaxdis.types import Method
+
+__all__ = ["build", "compare", "later"]
+
+
+def build(directory: Path, method: "Method | None" = None) -> Path:
+    """Draws a finished run and writes its page; see `jaxdis.report.page.build`.
+
+    Args:
+      directory: the directory of the run.
+      method: its method; by default the built-in one of that name.
+    """
+    from jaxdis.report import page
+
+    return page.build(directory, method)
+
+
+def compare(directories: Sequence[Path], out: Path) -> Path:
+    """Draws several runs side by side; see `jaxdis.report.page.compare`.
+
+    Args:
+      directories: the directories of finished runs.
+      out: the page to write.
+    """
+    from jaxdis.report import page
+
+    return page.compare(directories, out)
+
+
+def later(module: str, function: str) -> "Callable[[Record], Drawing | bytes | None]":
+    """A function that is imported when it is first called: drawing costs an import.
+
+    Args:
+      module: where it is, as "jaxdis.systems.baselines.figures".
+      function: its name.
+    """
+
+    def draw(record: "Record") -> "Drawing | bytes | None":
+        drawn: Drawing | bytes | None = getattr(import_module(module), function)(record)
+        return drawn
+
+    return draw

@@ -8,14 +8,17 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdis import log
-from jaxdis.report import domains, mixing, read, sequences, tasks, text
-from jaxdis.report.figures import curve_metrics, draw
-from jaxdis.report.read import Group, Run, alive, failed_seeds, mean_std
+from jaxdis import log, systems
+from jaxdis.report import kit, read, text
+from jaxdis.report.curves import CURVES
+from jaxdis.report.read import Group, Record, failed_seeds, moments
+from jaxdis.types import Figure, Method, Score
+
+__all__ = ["build", "compare"]
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -53,73 +56,10 @@ pre { padding: 12px 16px; background: var(--box); border-radius: 6px;
 $body
 </html>
 """)
-CAPTIONS = {
-    "curves.png": "Over training. Dashed: failed seeds, a cross where they were last "
-    "seen.",
-    "seeds.png": "At the end. Line and band: mean and one standard deviation. Crosses: "
-    "failed seeds, moved to the rim where they are out of range.",
-    "graphs.png": "Learned edge probabilities, in the order of the true latents. Rows "
-    "are children; outlined cells are on the wrong side of 0.5.",
-    "correlation.png": "True latents against the codes matched to them, on test rows; "
-    "the mean, and the first seeds.",
-    "steps.png": "L1 distance between decoded and true frames, by step. Thin: seeds, "
-    "band: one standard deviation. Dashed: the latent stays where it was, mean over "
-    "seeds. Shaded: longer than trained.",
-    "traversals.png": "Held-out images (of a sweep, the first) under every "
-    "transformation: true frames above the model's, of the first seed that did not "
-    "fail.",
-    "traversals.gif": "The same in motion, there and back; of a sweep, the first "
-    "point.",
-    "superposed.png": "Two transformations at once.",
-    "switched.png": "One transformation, then another.",
-    "confusion.png": "Fractions of the sequences under a true transformation (row) by "
-    "the inferred one (column, matched); mean over seeds.",
-    "heads.png": "Absolute weights of the heads of held-out tasks (rows, in the order "
-    "of the factors they use where these are known), each divided by its largest. "
-    "Left of the line: features matched to the factors, in their order. Of a run with "
-    "an MCC the seed with the highest, else the first that did not fail.",
-    "usage.png": "Share of every feature in the weights of all heads, largest first in "
-    "every seed. Bars: mean over seeds, dots: seeds, dashed: all features alike.",
-    "grid.png": "At the end, by the penalties for sparsity (alpha) and sharing (beta): "
-    "mean and one standard deviation over seeds. Hatched: not run.",
-    "few_shot.png": "Scores on held-out tasks by the samples that fit a head. Bold and "
-    "band: mean and one standard deviation over seeds, thin: seeds. Dashed: heads on "
-    "raw observations.",
-    "jacobian.png": "Mean |dx / dz| std z of the decoder on test rows, latents matched "
-    "to the true ones where these are known, each row divided by its largest. Black: "
-    "entries of the true mask; orange: entries on the wrong side of 0.1. Of the seeds "
-    "that did not fail the one with the fewest wrong entries, then the highest MCC, "
-    "and the one in the middle.",
-    "latents.png": "Densities of latents by domain, smoothed, each divided by its "
-    "highest: true ones, and posterior means of the best seed, matched and with the "
-    "sign of the true. Below, one against the other and their correlation. "
-    f"At most {mixing.POINTS_DRAWN} points and {mixing.LATENTS_DRAWN} latents.",
-    "domains.png": "At the end, by the number of domains: mean and one standard "
-    "deviation over seeds; dots are seeds. Dashed: observations as they are in the "
-    "place of latents, mean over seeds.",
-    "samples.png": "Held-out images beside those of the model, of the first seed that "
-    "did not fail; a row a domain.",
-    "translation.png": "Every column has the same latents and noise, only the domain "
-    "changes, from row to row.",
-    "style_traversals.png": "The style latents with the largest weights w, moved over "
-    "a range from left to right; all else stays.",
-    "importance.png": "Weights of style latents, largest first in every seed. Bold and "
-    "band: mean and one standard deviation over seeds, thin: seeds. Below the dashed "
-    "line domains do not move a latent; w is then shown as 0.",
-}
-# What a run is judged by, and whether more of it is better; or by heads of new tasks.
-JUDGES = {"mcc": True, "equivariance_error": False, "frechet": False}
-# Scores of a headline: the first of these that a run has any of.
-HEADLINES = (
-    ("mcc", "shd", "dci_d", "wrong_entries"),
-    ("equivariance_error", "elbo"),
-    ("frechet", "digit_kept", "colour_right"),
-)
-FEW_SHOT = "few_shot_sparse_"
 NAMED = ("name", "value")
 NOTE = (
-    '<p class="note">Mean and standard deviation (divided by n) are over the seeds '
-    "that did not fail.</p>"
+    '<p class="note">Mean and sample standard deviation are over the seeds that did '
+    "not fail.</p>"
 )
 
 
@@ -155,60 +95,79 @@ def _facts(facts: Mapping[str, str]) -> str:
     return f'<dl class="facts">{inside}</dl>'
 
 
-def _picture(file: str, content: bytes) -> str:
-    data, (name, kind) = base64.b64encode(content).decode(), file.split(".")
+class _Picture(NamedTuple):
+    """A drawn picture: its file, and what is written below it."""
+
+    file: str
+    content: bytes
+    caption: str
+
+
+def _drawn(pictures: Iterable[Figure], record: Record) -> list[_Picture]:
+    """All pictures that the run has something for."""
+    made = []
+    for picture in pictures:
+        if (drawn := kit.render(picture, record)) is not None:
+            made.append(_Picture(*drawn, picture.caption))
+    return made
+
+
+def _figure(picture: _Picture) -> str:
+    data = base64.b64encode(picture.content).decode()
+    name, kind = picture.file.split(".")
     return (
         '<figure><label><input type="checkbox" hidden>'
         f'<img alt="{name}" src="data:image/{kind};base64,{data}"></label>'
-        f"<figcaption>{html.escape(CAPTIONS[file])}</figcaption></figure>"
+        f"<figcaption>{html.escape(picture.caption)}</figcaption></figure>"
     )
 
 
-def _pictures(pictures: Mapping[str, bytes]) -> Iterator[str]:
-    """A section a name: a picture and its animation stand together."""
-    for name, files in itertools.groupby(pictures, lambda file: file.split(".")[0]):
-        inside = "\n".join(_picture(file, pictures[file]) for file in files)
+def _pictures(pictures: Iterable[_Picture]) -> Iterator[str]:
+    """A section per name: a picture and its animation stand together."""
+    for name, some in itertools.groupby(pictures, lambda p: p.file.split(".")[0]):
+        inside = "\n".join(map(_figure, some))
         yield _section(name.replace("_", " ").capitalize(), inside)
 
 
-def _seed_table(group: Group) -> str:
-    metrics = text.ordered(group.final)
+def _seed_table(group: Group, scores: Sequence[Score]) -> str:
+    shown = [s for s in scores if s.name in group.final]
     rows = []
     for i, (seed, failed) in enumerate(zip(group.seeds, group.failed, strict=True)):
-        values = [float(group.final[m][i]) for m in metrics]
+        values = [float(group.final[s.name][i]) for s in shown]
         name = f"{seed} failed" if failed else str(seed)
         cells = [name, *(_cell(v, text.number(v)) for v in values)]
         rows.append(_row(cells, "failed" if failed else ""))
     for i, name in enumerate(("mean", "std")):
-        values = [mean_std(alive(group, m))[i] for m in metrics]
+        values = [moments(group, s.name)[i] for s in shown]
         rows.append(_row([name, *(_cell(v, text.fixed(v)) for v in values)], "total"))
-    return _table("numbers", ["seed", *map(text.title, metrics)], rows)
+    return _table("numbers", ["seed", *map(text.title, shown)], rows)
 
 
-def _group_table(groups: list[Group], first: str) -> str:
-    """A row a group: mean and deviation of every metric, and who failed."""
-    metrics = text.ordered(m for g in groups for m in g.final)
+def _group_table(groups: list[Group], scores: Sequence[Score], first: str) -> str:
+    """A row per group: mean and deviation of every score, and who failed."""
     rows = []
     for group in groups:
         lost, seeds = failed_seeds(group), len(group.seeds)
-        moments = [mean_std(alive(group, m)) for m in metrics]
-        cells = [_cell(pair[0], text.plus_minus(pair)) for pair in moments]
+        pairs = [moments(group, s.name) for s in scores]
+        cells = [_cell(pair[0], text.plus_minus(pair)) for pair in pairs]
         who = [f"{seeds - len(lost)} of {seeds}", ", ".join(map(str, lost)) or "–"]
         kind = "failed" if len(lost) == seeds else ""
         rows.append(_row([html.escape(group.label), *cells, *who], kind))
-    head = [first, *map(text.title, metrics), "seeds", "failed seeds"]
+    head = [first, *map(text.title, scores), "seeds", "failed seeds"]
     return _table("numbers", head, rows)
 
 
-def _tables(groups: list[Group]) -> str:
-    """Seeds of the only group; or a row a group and their seeds folded away."""
+def _tables(record: Record) -> str:
+    """Seeds of the only group; or a row per group and their seeds folded away."""
+    groups, scores = record.groups, list(record.scores.values())
     if len(groups) == 1:
-        return _seed_table(groups[0])
+        return _seed_table(groups[0], scores)
     folded = (
-        f"<details><summary>{html.escape(g.label)}</summary>{_seed_table(g)}</details>"
+        f"<details><summary>{html.escape(g.label)}</summary>{_seed_table(g, scores)}"
+        "</details>"
         for g in groups
     )
-    return "\n".join([_group_table(groups, "point"), *folded])
+    return "\n".join([_group_table(groups, scores, "point"), *folded])
 
 
 def _flat(settings: Any, name: str = "") -> list[tuple[str, str]]:
@@ -229,50 +188,37 @@ def _hyper_table(groups: list[Group]) -> str:
     return _words([*NAMED, ""], rows)
 
 
-def _few_shot(group: Group) -> list[str]:
-    """Scores of sparse heads on new tasks, most samples first."""
-    names = [n for n in group.final if n.startswith(FEW_SHOT)]
-    shots = {n: n.removeprefix(FEW_SHOT) for n in names}
-    return sorted(
-        (n for n in names if shots[n].isdecimal()), key=lambda n: -int(shots[n])
-    )
+def _score(group: Group, scores: Sequence[Score]) -> str:
+    """The first three scores in words."""
+    shown = [s for s in scores if s.name in group.final][:3]
+    means = (f"{s.title} {text.plus_minus(moments(group, s.name))}" for s in shown)
+    return ", ".join(means)
 
 
-def _score(group: Group) -> str:
-    """One of `HEADLINES`, or few-shot scores, or the first two scores there are."""
-    names = text.ordered(group.final)
-    for some in (*HEADLINES, _few_shot(group)[:2], names[:2]):
-        if chosen := [n for n in some if n in names]:
-            break
-    means = [text.plus_minus(mean_std(alive(group, n))) for n in chosen]
-    titles = [text.title(n).rstrip(" ↑↓") for n in chosen]
-    return ", ".join(map(" ".join, zip(titles, means, strict=True)))
-
-
-def _best(groups: list[Group]) -> str:
+def _best(groups: list[Group], scores: Sequence[Score]) -> str:
     """Names the point with the best mean, if there is anything to judge it by."""
-    judges = JUDGES | dict.fromkeys(_few_shot(groups[0])[:1], True)
-    for metric, more in judges.items():
-        means = np.array([mean_std(alive(g, metric))[0] for g in groups])
-        if np.isfinite(means).any():
-            best = groups[int(np.nanargmax(means if more else -means))]
-            count = f"Best of {len(groups)} by mean {text.phrase(metric)}"
-            return f"{count}: {best.label} with {_score(best)}"
+    for score in scores[:1]:
+        means = np.array([moments(g, score.name)[0] for g in groups])
+        if score.better and np.isfinite(means).any():
+            worse = -means if score.better == "higher" else means
+            best = groups[int(np.nanargmin(worse))]
+            count = f"Best of {len(groups)} by mean {text.phrase(score)}"
+            return f"{count}: {best.label} with {_score(best, scores)}"
     return f"{len(groups)} points, {sum(len(g.seeds) for g in groups)} runs"
 
 
-def _headline(groups: list[Group]) -> str:
+def _headline(groups: list[Group], scores: Sequence[Score]) -> str:
     runs = sum(len(g.seeds) for g in groups)
     lost = [seed for g in groups for seed in failed_seeds(g)]
     if len(groups) == 1:
         of = f"{runs - len(lost)} of " if lost else ""
-        line = f"{_score(groups[0])} over {of}{runs} seed{'s' * (runs > 1)}"
+        line = f"{_score(groups[0], scores)} over {of}{runs} seed{'s' * (runs > 1)}"
         return f"{line}; {text.failure(lost)}" if lost else line
-    line = _best(groups)
+    line = _best(groups, scores)
     return f"{line}; {len(lost)} of {runs} runs failed" if lost else line
 
 
-def _run_facts(run: Run) -> dict[str, str]:
+def _run_facts(run: Record) -> dict[str, str]:
     r, seeds = run.results, run.groups[0].seeds
     facts = {
         "seeds": f"{len(seeds)} ({seeds[0]}–{seeds[-1]})" if len(seeds) > 1 else "1",
@@ -284,29 +230,28 @@ def _run_facts(run: Run) -> dict[str, str]:
     }
     udr = np.ravel(np.array(r.get("udr"), float))
     if np.isfinite(udr).any():
-        facts["agreement of seeds (UDR)"] = ", ".join(map(text.number, udr))
+        facts["agreement of seeds (UDR)"] = ", ".join(
+            map(text.number, udr[np.isfinite(udr)])
+        )
     if skipped := np.sum(r.get("skipped_updates", 0)):
         facts["skipped updates"] = text.number(float(skipped))
     return facts | {k: str(v) for k, v in run.settings.get("versions", {}).items()}
 
 
-def _save(path: Path, name: str, groups: list[Group], sections: list[str]) -> Path:
-    headline, body = html.escape(_headline(groups)), "\n".join(sections)
+def _save(path: Path, name: str, headline: str, sections: list[str]) -> Path:
+    body = "\n".join(sections)
     page = PAGE.substitute(title=html.escape(name), headline=headline, body=body)
     log.write_atomically(path, page)
     return path
 
 
-def build(directory: Path) -> Path:
+def build(directory: Path, method: Method | None = None) -> Path:
     """Draws a finished run and writes its page.
 
     Args:
-      directory: of the run; curves.png, seeds.png and report.html are written into
-        it, and as far as the run has the figures graphs.png, correlation.png, and
-        steps.png, traversals.png, traversals.gif, superposed.png, switched.png and
-        confusion.png, or heads.png, usage.png, grid.png and few_shot.png, or
-        jacobian.png and latents.png, or samples.png, translation.png,
-        style_traversals.png and importance.png.
+      directory: the directory of the run; report.html is written into it, and curves,
+        seeds and the pictures that the method declares, each as a file of its own.
+      method: the method of the run; by default the built-in one of that name.
 
     Returns:
       The path of report.html, which needs no other file.
@@ -316,30 +261,29 @@ def build(directory: Path) -> Path:
         corrupt.
     """
     directory = Path(directory)
-    run = read.load(directory)
-    groups, settings = run.groups, run.settings
-    figures = read.load_figures(directory, run)
-    pictures = draw(groups, curve_metrics(groups), figures)
-    if run.transformations:
-        pictures |= sequences.draw(groups, run.transformations, run.horizon, figures)
-    if figures.keys() & set(read.TASKS):
-        pictures |= tasks.draw(groups, run.results.get("spec") or {}, figures)
-    if figures.keys() & set(read.MIXING):
-        pictures |= mixing.draw(groups, run.results["spec"], figures)
-    if figures.keys() & set(read.DOMAINS):
-        pictures |= domains.draw(groups, run.results["spec"]["names"], figures)
+    record = read.load(directory)
+    method = method or systems.find(record.name.split("/")[0])
+    settings, scores = record.settings, list(record.scores.values())
+    try:
+        pictures = _drawn((*CURVES, *method.figures), record)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{directory / 'figures.npz'} does not fit results.json ({error}); train "
+            "the run again"
+        ) from error
     sections = [
-        _facts(_run_facts(run)),
+        _facts(_run_facts(record)),
         *_pictures(pictures),
-        _section("Results", _tables(groups) + NOTE),
-        _section("Hyper-parameters", _hyper_table(groups)),
+        _section("Results", _tables(record) + NOTE),
+        _section("Hyper-parameters", _hyper_table(record.groups)),
         _section("Configuration", _words(NAMED, _flat(settings.get("config", {})))),
         _section("Data", _words(NAMED, _flat(settings.get("data", {})))),
         _section("Command", f"<pre>{html.escape(str(settings['command']))}</pre>"),
     ]
-    for file, content in pictures.items():
-        log.write_atomically(directory / file, content)
-    return _save(directory / "report.html", run.name, groups, sections)
+    for picture in pictures:
+        log.write_atomically(directory / picture.file, picture.content)
+    headline = html.escape(_headline(record.groups, scores))
+    return _save(directory / "report.html", record.name, headline, sections)
 
 
 def _names(directories: Sequence[Path]) -> list[str]:
@@ -358,10 +302,9 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
     """Draws several runs side by side, each of their grid points as a row.
 
     Args:
-      directories: of finished runs.
-      out: the page to write, NAME.html; NAME-curves.png and NAME-seeds.png are written
-        beside it, and of sparse mixings with different numbers of domains
-        NAME-domains.png.
+      directories: the directories of finished runs.
+      out: the page to write, NAME.html; its pictures are written beside it, as
+        NAME-curves.png, and those that the method of the runs declares.
 
     Returns:
       out; the page needs no other file.
@@ -382,18 +325,33 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
         for name, run in runs.items()
         for group in run.groups
     ]
-    pictures = draw(groups, curve_metrics(groups)[:1], {}) | mixing.compare(runs)
+    shared = {name: score for run in loaded for name, score in run.scores.items()}
+    scores, whole = list(shared.values()), loaded[0]._replace(groups=groups)
+    pictures = _drawn(CURVES, whole._replace(scores=shared)) + _compared(runs)
     facts = [{"run": n, "preset": r.name} | _run_facts(r) for n, r in runs.items()]
     head = list(dict.fromkeys(name for row in facts for name in row))
     commands = "\n".join(str(run.settings["command"]) for run in runs.values())
     sections = [
-        _section("Results", _group_table(groups, "run") + NOTE),
+        _section("Results", _group_table(groups, scores, "run") + NOTE),
         *_pictures(pictures),
         _section("Runs", _words(head, ([f.get(h, "–") for h in head] for f in facts))),
         _section("Commands", f"<pre>{html.escape(commands)}</pre>"),
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     name = f"{len(runs)} run{'s' * (len(runs) > 1)} compared"
-    for file, content in pictures.items():
-        log.write_atomically(out.with_name(f"{out.stem}-{file}"), content)
-    return _save(out, name, groups, sections)
+    for picture in pictures:
+        file = out.with_name(f"{out.stem}-{picture.file}")
+        log.write_atomically(file, picture.content)
+    return _save(out, name, html.escape(_headline(groups, scores)), sections)
+
+
+def _compared(runs: Mapping[str, Record]) -> list[_Picture]:
+    """Pictures of several runs of one method, if it declares any."""
+    methods = {run.name.split("/")[0] for run in runs.values()}
+    if len(methods) != 1 or not methods & set(systems.names()):
+        return []
+    made = []
+    for comparison in systems.find(methods.pop()).comparisons:
+        if (drawn := kit.render_comparison(comparison, runs)) is not None:
+            made.append(_Picture(*drawn, comparison.caption))
+    return made

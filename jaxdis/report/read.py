@@ -11,62 +11,38 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from jaxdis import statistics
 from jaxdis.report.text import setting
+from jaxdis.types import Score
 
-FRAMES = "frames height width channels"
-# Arrays of image sequences, by the lengths of their axes.
-SHAPES = {
-    "error_by_step": "points seeds transformations times",
-    "static_by_step": "points seeds transformations times",
-    "true_frames": f"images transformations {FRAMES}",
-    "flow_frames": f"points seeds images transformations {FRAMES}",
-    "true_pairs": "pairs indices",
-    "true_superposed": f"pairs {FRAMES}",
-    "superposed": f"points seeds pairs {FRAMES}",
-    "true_switched": f"pairs {FRAMES}",
-    "switched": f"points seeds pairs {FRAMES}",
-    "confusion": "points seeds transformations transformations",
-}
-# Arrays of supervised tasks, and those of them that any such run has.
-TASK_SHAPES = {
-    "true_supports": "tasks factors",
-    "heads": "points seeds tasks features",
-    "usage": "points seeds features",
-    "few_shot": "points seeds methods shots",
-    "true_raw": "raw_methods shots",
-}
-TASKS = ("heads", "usage", "few_shot")
-# Arrays of a sparse mixing, and those of them that any such run has.
-MIXING_SHAPES = {
-    "jacobian": "points seeds observed latents",
-    "latents": "points seeds rows latents",
-    "latents_true": "points seeds rows latents",
-    "true_domains": "rows",
-}
-MIXING = ("jacobian", "latents")
-# Arrays of images by domain, and those of them that any such run has.
-IMAGE = "height width channels"
-DOMAIN_SHAPES = {
-    "true_images": f"domains examples {IMAGE}",
-    "samples": f"points seeds domains examples {IMAGE}",
-    "translation": f"points seeds images domains {IMAGE}",
-    "traversal": f"points seeds domains moved values {IMAGE}",
-    "importance": "points seeds styles",
-}
-DOMAINS = ("samples", "translation", "traversal", "importance")
+__all__ = [
+    "FORMAT",
+    "Group",
+    "Record",
+    "alive",
+    "failed_seeds",
+    "finite",
+    "load",
+    "mean_std",
+    "moments",
+    "swept",
+]
+
+FORMAT = 2
+"""Of results.json: scores are `[point][seed]`, and declared; 1 had no number."""
 
 
 class Group(NamedTuple):
     """One grid point of one run: what is averaged.
 
     Attributes:
-      label: how pictures call it; empty where it is the run's only point.
+      label: the name in pictures; empty where it is the run's only point.
       hyper: its hyper-parameters.
       seeds: their numbers.
       failed: which of them diverged.
-      final: metrics at the end; NaN where there is none.
+      final: the scores at the end; NaN where there is none.
       steps: when metrics were logged.
-      curves: logged metrics; NaN where there is none.
+      curves: the logged metrics; NaN where there is none.
     """
 
     label: str
@@ -78,24 +54,26 @@ class Group(NamedTuple):
     curves: dict[str, Float[np.ndarray, "s t"]]
 
 
-class Run(NamedTuple):
-    """One run directory.
+class Record(NamedTuple):
+    """What one run directory holds.
 
     Attributes:
-      name: its system/preset.
+      name: the method and preset, as "baselines/quickstart_random".
       settings: its config.json.
       results: its results.json.
       groups: its grid points.
-      transformations: names of those that move its images; empty where none do.
-      horizon: the steps for which these were trained.
+      spec: what the method knew of its data.
+      scores: the scores that were declared, those of the preset first.
+      arrays: the arrays that were declared, those of seeds as `[point, seed, ...]`.
     """
 
     name: str
     settings: dict[str, Any]
     results: dict[str, Any]
     groups: list[Group]
-    transformations: list[str]
-    horizon: int
+    spec: dict[str, Any]
+    scores: dict[str, Score]
+    arrays: dict[str, np.ndarray]
 
 
 def failed_seeds(group: Group) -> list[int]:
@@ -109,17 +87,19 @@ def finite(arrays: Sequence[np.ndarray]) -> Float[np.ndarray, "n"]:
     return values[np.isfinite(values)]
 
 
-def alive(group: Group, metric: str) -> Float[np.ndarray, "a"]:
-    """A metric at the end, of the seeds that did not fail and have it."""
-    return finite([group.final[metric][~group.failed]] if metric in group.final else [])
+def alive(group: Group, score: str) -> Float[np.ndarray, "a"]:
+    """A score at the end, of the seeds that did not fail and have it."""
+    return finite([group.final[score][~group.failed]] if score in group.final else [])
 
 
 def mean_std(values: Float[np.ndarray, "n"]) -> tuple[float, float]:
-    """NaN where there are no values; the spread of a single one is NaN, too."""
-    return (
-        float(values.mean()) if values.size else math.nan,
-        float(values.std()) if values.size > 1 else math.nan,
-    )
+    """Mean and sample deviation; NaN where there are no values, or only one."""
+    return float(statistics.mean(values)), float(statistics.deviation(values))
+
+
+def moments(group: Group, score: str) -> tuple[float, float]:
+    """Mean and sample deviation of a score over the seeds that did not fail."""
+    return mean_std(alive(group, score))
 
 
 def swept(hypers: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -161,10 +141,30 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def _upgraded(results: dict[str, Any]) -> dict[str, Any]:
+    """Results of format 1 as of today: without declarations, so without arrays."""
+    if "format" in results:
+        return results
+    grid = isinstance(results.get("hyper"), list)
+
+    def lists(value: Any) -> Any:
+        return value if grid else [value]
+
+    metrics = dict(results.get("metrics", {}))
+    return results | {
+        "points": lists(results.get("hyper", {})),
+        "metrics": {name: lists(values) for name, values in metrics.items()},
+        "failed_seeds": lists(results.get("failed_seeds", [])),
+        "udr": lists(results.get("udr")),
+        "scores": {name: {"title": name.replace("_", " ")} for name in metrics},
+        "arrays": {},
+    }
+
+
 def _per_seed(
     path: Path, values: dict[str, Any], shape: tuple[int, int]
 ) -> dict[str, Float[np.ndarray, "g s"]]:
-    """Metrics of results.json with a leading axis of points; null becomes NaN."""
+    """Scores of results.json as arrays; null becomes NaN."""
     arrays = {}
     for name, value in values.items():
         wanted = f"metrics.{name} must hold {shape[0]} x {shape[1]} numbers"
@@ -191,167 +191,86 @@ def _curves(
     return steps, curves
 
 
-def load(directory: Path) -> Run:
-    """Reads all of a run but its figures.
+def _scores(path: Path, declared: Mapping[str, Any]) -> dict[str, Score]:
+    with _reading(path, "scores must hold a title, better and range of each"):
+        scores = {}
+        for name, entry in declared.items():
+            low, high = entry.get("range") or (None, None)
+            scores[name] = Score(
+                name,
+                str(entry["title"]),
+                entry.get("better"),
+                (-math.inf if low is None else low, math.inf if high is None else high),
+                str(entry.get("source", "")),
+            )
+    return scores
+
+
+def _arrays(
+    path: Path, declared: Mapping[str, str], rows: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    """Declared arrays of figures.npz, whose axes must agree where words recur."""
+    # Opened here: numpy leaves a file open that it finds to be no archive.
+    with _reading(path, "this is no archive of arrays"), path.open("rb") as file:
+        found = dict(np.load(file))
+    sizes: dict[str, int] = dict(zip(("point", "seed"), rows, strict=True))
+    arrays = {name: found[name] for name in declared if name in found}
+    for name, array in arrays.items():
+        axes = declared[name].split()
+        axes = ["point", *axes] if axes[0] == "seed" else axes
+        wanted = " x ".join(f"{sizes[a]} {a}" if a in sizes else a for a in axes)
+        known = [
+            sizes.setdefault(a, n) for a, n in zip(axes, array.shape, strict=False)
+        ]
+        if len(axes) != array.ndim or known != list(array.shape):
+            got = " x ".join(map(str, array.shape))
+            raise ValueError(
+                f"{path}: {name} must hold {wanted}, got {got}; train the run again"
+            )
+    return arrays
+
+
+def load(directory: Path) -> Record:
+    """Reads a finished run.
 
     Raises:
-      ValueError: a file is missing or corrupt.
+      ValueError: a file is missing or corrupt, or belongs to another run.
     """
-    fields = ["system", "preset", "command", "seeds"]
-    settings = _read_object(directory / "config.json", fields)
+    directory = Path(directory)
+    settings = _read_object(directory / "config.json", ["preset", "command", "seeds"])
     path = directory / "results.json"
-    results = _read_object(path, ["hyper", "metrics", "failed_seeds"])
-    grid = isinstance(results["hyper"], list)
+    results = _upgraded(_read_object(path, ["metrics", "failed_seeds"]))
+    if results.get("format", FORMAT) != FORMAT:
+        raise ValueError(
+            f"{path} has format {results['format']}, which is newer than this version "
+            f"of jaxdis knows ({FORMAT}); update jaxdis"
+        )
     with _reading(path, "this and config.json do not describe one run"):
         first = settings.get("first_seed", 0)
         seeds = list(range(first, first + settings["seeds"]))
-        hypers = [dict(h) for h in (results["hyper"] if grid else [results["hyper"]])]
-        lost = results["failed_seeds"] if grid else [results["failed_seeds"]]
+        hypers = [dict(point) for point in results["points"]]
+        lost = results["failed_seeds"]
         failed = [np.isin(seeds, lost[i]) for i in range(len(hypers))]
         metrics, names = dict(results["metrics"]), swept(hypers)
         labels = [", ".join(f"{n} {setting(h[n])}" for n in names) for h in hypers]
-    with _reading(path, "spec must hold names of transformations and their steps"):
-        spec = dict(results.get("spec") or {})
-        # Names of domains are none of transformations.
-        named = [] if "domains" in spec else spec.get("names") or []
-        transformations = [str(name) for name in named]
-        horizon = int(spec["steps"]) if transformations else 0
-    final = _per_seed(path, metrics, (len(hypers), len(seeds)))
+        method = settings.get("method") or settings["system"]
+    rows = (len(hypers), len(seeds))
+    final = _per_seed(path, metrics, rows)
     steps, curves = _curves(directory / "metrics.jsonl", len(hypers), seeds)
     groups = []
     for i, hyper in enumerate(hypers):
-        label = labels[i] or f"point {i}" if grid else ""
+        label = labels[i] or f"point {i}" if len(hypers) > 1 else ""
         ends = {name: values[i] for name, values in final.items()}
         logged = {name: values[i] for name, values in curves.items()}
         groups.append(Group(label, hyper, seeds, failed[i], ends, steps, logged))
-    name = f"{settings['system']}/{settings['preset']}"
-    return Run(name, settings, results, groups, transformations, horizon)
-
-
-def _wrong_shapes(
-    shapes: Mapping[str, str], sizes: dict[str, int], figures: dict[str, np.ndarray]
-) -> list[str]:
-    """What arrays do not fit the sizes, to which lengths of other axes are added."""
-    problems = []
-    for name in [n for n in shapes if n in figures]:
-        axes, shape = shapes[name].split(), figures[name].shape
-        wanted = " x ".join(f"{sizes[a]} {a}" if a in sizes else a for a in axes)
-        # Arrays that come first decide how many images, tasks, and pixels there are.
-        known = [sizes.setdefault(a, n) for a, n in zip(axes, shape, strict=False)]
-        if len(axes) != len(shape) or known != list(shape):
-            got = " x ".join(map(str, shape))
-            problems.append(f"{name} must hold {wanted}, got {got}")
-    return problems
-
-
-def _check_sequences(
-    path: Path, run: Run, rows: tuple[int, int], figures: dict[str, np.ndarray]
-) -> None:
-    """Raises where arrays of sequences do not fit the run, or one another."""
-    count, frames = len(run.transformations), run.horizon + 1
-    sizes = {"points": rows[0], "seeds": rows[1], "indices": 2}
-    sizes |= {"transformations": count, "frames": frames}
-    problems = _wrong_shapes(SHAPES, sizes, figures)
-    if sizes.get("times", frames) < frames:
-        problems.append(f"error_by_step must hold at least {frames} steps")
-    if sizes.get("channels", 3) not in (1, 3):
-        problems.append("true_frames must hold 1 or 3 channels, grey or RGB")
-    if not np.isin(figures.get("true_pairs", 0), range(count)).all():
-        problems.append(f"true_pairs must hold indices below {count}")
-    for problem in problems[:1]:
-        raise ValueError(f"{path}: {problem}; train the run again")
-
-
-def _check_tasks(
-    path: Path, run: Run, rows: tuple[int, int], figures: dict[str, np.ndarray]
-) -> None:
-    """Raises where arrays of tasks do not fit the run, or one another."""
-    sizes = {"points": rows[0], "seeds": rows[1]}
-    spec = dict(run.results.get("spec") or {})
-    if "few_shot" in figures:
-        problem = "spec must hold lists of methods, shots and raw_methods, and a score"
-        with _reading(path.with_name("results.json"), problem):
-            lists = {"raw_methods": [], "score": spec["score"]} | spec
-            sizes |= {n: len(lists[n]) for n in ("methods", "shots", "raw_methods")}
-    problems = _wrong_shapes(TASK_SHAPES, sizes, figures)
-    if sizes.get("factors", 0) > sizes.get("features", math.inf):
-        problems.append("heads must hold no fewer features than there are factors")
-    for problem in problems[:1]:
-        raise ValueError(f"{path}: {problem}; train the run again")
-
-
-def _check_mixing(
-    path: Path, run: Run, rows: tuple[int, int], figures: dict[str, np.ndarray]
-) -> None:
-    """Raises where arrays of a mixing do not fit the run, or one another."""
-    spec = dict(run.results.get("spec") or {})
-    with _reading(path.with_name("results.json"), "spec must hold x_dim and domains"):
-        sizes = {"points": rows[0], "seeds": rows[1], "observed": int(spec["x_dim"])}
-        domains = int(spec["domains"])
-    with _reading(path.with_name("results.json"), "spec.mask must be a matrix"):
-        mask = np.array(spec.get("mask") or np.empty((0, 0)), float)
-        _, _ = mask.shape
-    problems = _wrong_shapes(MIXING_SHAPES, sizes, figures)
-    if "latents_true" in figures and mask.size:
-        wanted = (sizes["observed"], sizes.get("latents", mask.shape[-1]))
-        if mask.shape != wanted:
-            got = " x ".join(map(str, mask.shape))
-            problems.append(
-                f"jacobian must be as large as spec.mask of results.json, {got}"
-            )
-    if not np.isin(figures.get("true_domains", 0), range(domains)).all():
-        problems.append(f"true_domains must hold whole numbers below {domains}")
-    for problem in problems[:1]:
-        raise ValueError(f"{path}: {problem}; train the run again")
-
-
-def _check_domains(
-    path: Path, run: Run, rows: tuple[int, int], figures: dict[str, np.ndarray]
-) -> None:
-    """Raises where images by domain do not fit the run, or one another."""
-    spec = dict(run.results.get("spec") or {})
-    problem = "spec must hold the shape of an image and names of domains"
-    with _reading(path.with_name("results.json"), problem):
-        image = dict(zip(IMAGE.split(), map(int, spec["shape"]), strict=True))
-        names = [str(name) for name in spec["names"]]
-    sizes = {"points": rows[0], "seeds": rows[1], "domains": len(names)} | image
-    problems = _wrong_shapes(DOMAIN_SHAPES, sizes, figures)
-    pictures = [n for n in DOMAIN_SHAPES if n in figures and n != "importance"]
-    if wrong := [n for n in pictures if figures[n].dtype != np.uint8]:
-        kind = figures[wrong[0]].dtype
-        problems.append(f"{wrong[0]} must hold bytes, 0 to 255, got {kind}")
-    if sizes.get("styles", math.inf) < sizes.get("moved", 0):
-        problems.append("importance must hold no fewer styles than traversal moves")
-    if image["channels"] not in (1, 3):
-        problems.append("images must hold 1 or 3 channels, grey or RGB")
-    for problem in problems[:1]:
-        raise ValueError(f"{path}: {problem}; train the run again")
-
-
-def load_figures(directory: Path, run: Run) -> dict[str, np.ndarray]:
-    """Reads the arrays of figures.npz: one for each seed, and true ones.
-
-    Raises:
-      ValueError: the file is missing or corrupt, or belongs to another run.
-    """
-    path = directory / "figures.npz"
-    # Opened here: numpy leaves a file open that it finds to be no archive.
-    with _reading(path, "this is no archive of arrays"), path.open("rb") as file:
-        figures = dict(np.load(file))
-    rows = (len(run.groups), len(run.groups[0].seeds))
-    for name in figures.keys() & {"correlation", "graph_z", "graph_a"}:
-        truth = f"true_{name}" if f"true_{name}" in figures else name
-        if figures[name].shape != rows + figures[truth].shape[-2:]:
-            wanted = (
-                f"a matrix as large as the truth for each of {rows} (points, seeds)"
-            )
-            raise ValueError(f"{path}: {name} must hold {wanted}; train the run again")
-    if run.transformations:
-        _check_sequences(path, run, rows, figures)
-    if figures.keys() & set(TASKS):
-        _check_tasks(path, run, rows, figures)
-    if figures.keys() & set(MIXING):
-        _check_mixing(path, run, rows, figures)
-    if figures.keys() & set(DOMAINS):
-        _check_domains(path, run, rows, figures)
-    return figures
+    with _reading(path, "arrays must hold names of axes, spec names of its fields"):
+        declared, spec = dict(results["arrays"]), dict(results.get("spec") or {})
+    return Record(
+        name=f"{method}/{settings['preset']}",
+        settings=settings,
+        results=results,
+        groups=groups,
+        spec=spec,
+        scores=_scores(path, results["scores"]),
+        arrays=_arrays(directory / "figures.npz", declared, rows),
+    )

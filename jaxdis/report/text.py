@@ -1,82 +1,36 @@
 """Words and numbers, as pictures and tables show them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-# What comes first, and an arrow to the better side where there is one.
-TITLES = {
-    "mcc": "MCC ↑",
-    "mcc_spearman": "MCC of ranks ↑",
-    "r2": "R² ↑",
-    "block_r2": "R² of blocks ↑",
-    "wrong_entries": "Wrong entries ↓",
-    "jac_std_l1": "Scaled Jacobian L1",
-    "latent_std": "Deviation of latents",
-    "jac_l1": "Jacobian L1",
-    "digit_kept": "Digit kept ↑",
-    "colour_right": "Colour right ↑",
-    "frechet": "Fréchet distance ↓",
-    "active": "Active style latents",
-    "diversity": "Diversity, 1 as real",
-    "class_entropy": "Entropy of classes, nats",
-    "dci_d": "DCI-D ↑",
-    "dci_c": "DCI-C ↑",
-    "dci_i": "DCI-I ↑",
-    "r": "R ↑",
-    "r_con": "R_con ↑",
-    "shd": "SHD ↓",
-    "nll": "NLL ↓",
-    "equivariance_error": "Equivariance error ↓",
-    "elbo": "ELBO ↑",
-    "iwae": "IWAE ↑",
-    "hj_residual": "HJ residual ↓",
-    "index_accuracy": "Index accuracy ↑",
-    "compat_loglik": "ELBO with the released sign",
-    "released_loglik": "Released likelihood figure",
-    "query_loss": "Query loss ↓",
-    "head_density": "Head density",
-    "usage_entropy": "Usage entropy, nats",
-    "kkt": "KKT residual ↓",
-    "dci_d_used": "DCI-D of used features ↑",
-    "loss": "Training loss ↓",
-    "r_con_t": "R_con, transposed",
-    "reconstruction": "Squared error ↓",
-    "kl": "KL, nats",
-    "mcc_observed": "MCC of raw observations",
-}
-# Those that hold the name of a person.
-PROPER = ("Fréchet distance",)
-# Metrics that come once for every transformation, as equivariance_error_scale, or head
-# and number of shots, as few_shot_sparse_5.
-FAMILIES = {
-    "equivariance_error_": "Equivariance error, {} ↓",
-    "static_error_": "Static error, {}",
-    "few_shot_": "Few-shot {} ↑",
-    "raw_": "Raw {} ↑",
-}
+from jaxdis.types import Score
+
+__all__ = [
+    "duration",
+    "failure",
+    "fixed",
+    "number",
+    "phrase",
+    "plus_minus",
+    "setting",
+    "tick",
+    "title",
+]
+
+_ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
 
 
-def title(metric: str) -> str:
-    """How a column or a picture is called."""
-    for prefix, family in FAMILIES.items():
-        if metric.startswith(prefix):
-            return family.format(metric.removeprefix(prefix).replace("_", " "))
-    words = metric.replace("_", " ")
-    return TITLES.get(metric, words[:1].upper() + words[1:])
+def title(score: Score) -> str:
+    """How a column or a picture is called, with an arrow to the better side."""
+    return score.title + _ARROWS[score.better]
 
 
-def phrase(metric: str) -> str:
-    """How a metric is called within a sentence."""
-    words = title(metric).rstrip(" ↑↓")
-    return words if words.isupper() or words in PROPER else words.lower()
-
-
-def ordered(names: Iterable[str]) -> list[str]:
-    """Well-known metrics first, then those of families; each name once."""
-    names = dict.fromkeys(names)
-    members = [n for prefix in FAMILIES for n in names if n.startswith(prefix)]
-    return list(dict.fromkeys([*(n for n in TITLES if n in names), *members, *names]))
+def phrase(score: Score) -> str:
+    """How a score is called within a sentence; names and symbols keep capitals."""
+    first, *rest = score.title.split(" ")
+    plain = first.isalpha() and first[1:].islower() and first.isascii()
+    return " ".join([first.lower() if plain else first, *rest])
 
 
 def setting(value: Any) -> str:
