@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -22,9 +23,34 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from jaxdis import statistics
+from jaxdis.types import Score
+
+__all__ = [
+    "append_lines",
+    "console",
+    "jsonable",
+    "note",
+    "progress_bar",
+    "save_arrays",
+    "seed_table",
+    "truncate_lines",
+    "write_atomically",
+    "write_json",
+]
+
+console = Console()
+
+
+def note(message: str) -> None:
+    """One line about something that a user may want to know."""
+    console.print(f"note: {message}")
+
 
 def jsonable(value: Any) -> Any:
     """Plain Python of nested containers and arrays; NaN and infinity become None."""
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
     if isinstance(value, dict):
         return {k: jsonable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -89,7 +115,7 @@ class _Speed(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.0f} steps/s", style="cyan")
 
 
-def progress_bar(console: Console) -> Progress:
+def progress_bar() -> Progress:
     """A bar with steps, speed, time left and the field `headline`."""
     return Progress(
         TextColumn("{task.description}"),
@@ -102,8 +128,8 @@ def progress_bar(console: Console) -> Progress:
     )
 
 
-def _cell(value: float | None) -> str:
-    if value is None or not math.isfinite(value):
+def _cell(value: float) -> str:
+    if not math.isfinite(value):
         return "–"
     return (
         f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 1e4 else f"{value:.3g}"
@@ -112,32 +138,29 @@ def _cell(value: float | None) -> str:
 
 def seed_table(
     title: str,
-    names: Sequence[str],
+    scores: Sequence[Score],
     seeds: Sequence[int],
-    values: dict[str, Sequence[float | None]],
+    values: dict[str, Float[np.ndarray, "s"]],
     failed: Sequence[int],
 ) -> Table:
-    """A table with the mean, the standard deviation and every seed.
+    """A table with the mean, the sample deviation and every seed.
 
     Args:
-      title: above the table.
-      names: of the metrics, one column each.
+      title: the line above the table.
+      scores: one column each.
       seeds: one row each.
-      values: of each metric, one number a seed.
-      failed: seeds that diverged, named as such and left out of mean and deviation.
+      values: of each score, one number per seed.
+      failed: the seeds that diverged, named as such and left out of mean and deviation.
     """
     table = Table(title=title)
     table.add_column("seed")
-    for name in names:
-        table.add_column(name, justify="right")
-    good = [i for i, seed in enumerate(seeds) if seed not in failed]
-    for label, statistic in (("mean", np.mean), ("std", np.std)):
-        cells = []
-        for name in names:
-            numbers = [v for v in (values[name][i] for i in good) if v is not None]
-            cells.append(_cell(float(statistic(numbers)) if numbers else None))
+    for score in scores:
+        table.add_column(score.name, justify="right")
+    good = ~np.isin(seeds, failed)
+    for label, statistic in (("mean", statistics.mean), ("std", statistics.deviation)):
+        cells = [_cell(float(statistic(values[s.name][good]))) for s in scores]
         table.add_row(label, *cells, style="bold", end_section=label == "std")
     for i, seed in enumerate(seeds):
         label = f"{seed} (diverged)" if seed in failed else str(seed)
-        table.add_row(label, *(_cell(values[name][i]) for name in names))
+        table.add_row(label, *(_cell(float(values[s.name][i])) for s in scores))
     return table

@@ -1,12 +1,44 @@
-"""Data on the device: generating processes, loaders, samplers of tasks."""
+"""Data sets, as frozen dataclasses of their settings; see `jaxdis.types.DataSet`."""
 
+import dataclasses
+import pkgutil
+import re
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
+from importlib import import_module
 from typing import Any
+
+from jaxdis import check
+from jaxdis.data.rows import bind as bind
+from jaxdis.types import DataSet
+
+__all__ = ["find", "names"]
 
 
 @cache
-def bind(f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
-    """`partial(f, *static)`, the same for equal values: else a second data set of the
-    same kind would be traced again."""
-    return partial(f, *static)
+def _all() -> dict[str, Callable[[], DataSet]]:
+    """Every public dataclass below this folder that can be loaded, by its name."""
+    found: dict[str, Callable[[], DataSet]] = {}
+    for info in pkgutil.walk_packages(__path__, f"{__name__}."):
+        module = import_module(info.name)
+        for name in getattr(module, "__all__", ()):
+            value: Any = getattr(module, name)
+            if dataclasses.is_dataclass(value) and hasattr(value, "load"):
+                found[re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()] = value
+    return found
+
+
+def names() -> tuple[str, ...]:
+    """The names of the built-in data sets, as `two_colour_digits`."""
+    return tuple(sorted(_all()))
+
+
+def find(name: str) -> Callable[[], DataSet]:
+    """The type of the built-in data set of that name.
+
+    Raises:
+      ValueError: there is none; the nearest name.
+    """
+    if name not in _all():
+        raise check.unknown("data set", name, names())
+    return _all()[name]

@@ -1,0 +1,94 @@
+"""The directory of a run: created once, never overwritten, gone on with if it fits."""
+
+import dataclasses
+import itertools
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import jaxdis
+from jaxdis import log
+from jaxdis.experiment.plan import Plan
+
+__all__ = ["check_resumed", "create"]
+
+
+def _identity(plan: Plan) -> dict[str, Any]:
+    """What a resumed run must have in common with the one it goes on with."""
+    settings = {
+        "method": plan.method.name,
+        "preset": plan.preset_name,
+        "seeds": len(plan.seeds),
+        "first_seed": plan.seeds[0],
+        "steps": plan.steps,
+        "config": dataclasses.asdict(plan.config),  # type: ignore[call-overload]
+        "data": {"set": type(plan.data).__name__} | dataclasses.asdict(plan.data),  # type: ignore[call-overload]
+        "hyper": {n: [p[n] for p in plan.points] for n in plan.points[0]},
+    }
+    found: dict[str, Any] = log.jsonable(settings)
+    return found
+
+
+def _new_directory(plan: Plan) -> Path:
+    """runs/NAME-TIME, with a number behind it where another run took that."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    name = f"{plan.name.replace('/', '-')}-{stamp}"
+    for suffix in itertools.chain([""], (f"-{i}" for i in itertools.count(2))):
+        out = Path("runs") / (name + suffix)
+        try:
+            out.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return out
+    raise AssertionError("there is always a free number")
+
+
+def create(plan: Plan, out: Path | None, command: str) -> Path:
+    """Creates the directory of a run that starts."""
+    if out is not None:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise ValueError(
+                f"out: {out} is not empty and is never overwritten; resume the run "
+                "that is there, or choose another directory"
+            )
+        out.mkdir(parents=True, exist_ok=True)
+    out = out or _new_directory(plan)
+    versions = {"jaxdis": jaxdis.__version__, "jax": jax.__version__}
+    record = {"command": command, **_identity(plan), "versions": versions}
+    log.write_json(out / "config.json", record)
+    return out
+
+
+def check_resumed(plan: Plan, out: Path | None) -> Path:
+    """The directory of a run to go on with, if it is one of this plan."""
+    if out is None:
+        raise ValueError("resume needs out, the directory of the run to go on with")
+    path = out / "config.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"resume: {out} holds no run ({path.name} is missing or damaged); start "
+            "one without resume"
+        ) from error
+    wanted = _identity(plan)
+    differing = [k for k, v in wanted.items() if found.get(k) != v]
+    if differing:
+        details = "; ".join(_difference(k, found.get(k), wanted[k]) for k in differing)
+        raise ValueError(
+            f"resume: the run in {out} has other {', '.join(differing)} ({details}); "
+            f"give the options it was started with: {found.get('command')}"
+        )
+    return out
+
+
+def _difference(name: str, there: Any, here: Any) -> str:
+    if isinstance(there, dict) and isinstance(here, dict):
+        parts = [k for k in here if there.get(k) != here[k]]
+        return ", ".join(
+            _difference(f"{name}.{k}", there.get(k), here[k]) for k in parts
+        )
+    return f"{name} is {there} there and {here} here"
