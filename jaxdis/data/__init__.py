@@ -24,7 +24,8 @@ def _all() -> dict[str, Callable[[], DataSet]]:
         for name in getattr(module, "__all__", ()):
             value: Any = getattr(module, name)
             if dataclasses.is_dataclass(value) and hasattr(value, "load"):
-                found[re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()] = value
+                made: Callable[[], DataSet] = value
+                found[re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()] = made
     return found
 
 

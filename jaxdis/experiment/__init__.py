@@ -1,7 +1,7 @@
 """From a preset to a finished run: the same from Python as from the shell."""
 
 from jaxdis.experiment.plan import Plan, find_preset, plan
-from jaxdis.experiment.run import Experiment, Run, carry_out, prepare, train
+from jaxdis.experiment.run import Experiment, Run, carry_out, prepare, train, write
 from jaxdis.experiment.stopping import Stopped
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "plan",
     "prepare",
     "train",
+    "write",
 ]

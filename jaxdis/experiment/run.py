@@ -29,7 +29,7 @@ from jaxdis.types import (
     System,
 )
 
-__all__ = ["Experiment", "Run", "carry_out", "prepare", "train"]
+__all__ = ["Experiment", "Run", "carry_out", "prepare", "train", "write"]
 
 UDR_ROWS = 2_000
 
@@ -234,10 +234,17 @@ def _udr(experiment: Experiment, rows: runner.StackedRows) -> list[float | None]
     return [float(metrics.udr(z)) for z in codes]
 
 
-def _write(
+def write(
     experiment: Experiment, result: runner.Result, out: Path, wall_s: float
 ) -> None:
-    """Scores and arrays on the test split, into results.json and figures.npz."""
+    """Scores and arrays on the test split, into results.json and figures.npz.
+
+    Args:
+      experiment: what was trained.
+      result: the end of its training.
+      out: the directory of the run.
+      wall_s: the seconds that it took.
+    """
     plan, shape = experiment.plan, (len(experiment.plan.points), -1)
     evaluate = runner.evaluator(
         experiment.system,
@@ -300,8 +307,8 @@ def train(
     """Trains many seeds of a preset in one compiled program.
 
     `jaxdis.train(name, seeds=8, hyper={"bound_a": [10, 25]})` does what `jaxdis train
-    NAME --seeds 8 --hyper.bound-a 10 25` does: it writes config.json, metrics.jsonl, checkpoints, results.json and
-    figures.npz into a directory.
+    NAME --seeds 8 --hyper.bound-a 10 25` does: it writes config.json, metrics.jsonl,
+    checkpoints, results.json and figures.npz into a directory.
 
     Args:
       name: METHOD/PRESET.
@@ -374,5 +381,5 @@ def carry_out(
     )
     if result.step < plan.steps:
         raise Stopped(directory, result.step)
-    _write(experiment, result, directory, time.perf_counter() - began)
+    write(experiment, result, directory, time.perf_counter() - began)
     return Run(directory, plan.method, load(directory))

@@ -1,0 +1,241 @@
+"""What every method promises, tested once over all of them.
+
+A method's `tiny.py` names settings that compile in seconds and together take every
+branch of it.
+"""
+
+import math
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from jaxdis import experiment, log, report, runner, systems
+from jaxdis.report import read
+
+CASES = [
+    (name, variant)
+    for name in systems.names()
+    for variant in import_module(f"tests.systems.{name}.tiny").TINY
+]
+SEEDS, STEPS, CHUNK = 2, 4, 2
+
+
+class Trained(NamedTuple):
+    """A short run of one setting.
+
+    Attributes:
+      experiment: what was trained.
+      result: the end of it.
+      traces: how often the step was traced.
+      compiled: the programs of the chunks.
+      program: the chunk, not lowered yet.
+      arguments: what it takes.
+    """
+
+    experiment: experiment.Experiment
+    result: runner.Result
+    traces: int
+    compiled: list[Any]
+    program: Any
+    arguments: tuple
+
+
+def tiny_plan(name, variant):
+    config, data, hyper = import_module(f"tests.systems.{name}.tiny").TINY[variant]
+    first = next(iter(systems.find(name).presets))
+    return experiment.plan(
+        f"{name}/{first}",
+        seeds=SEEDS,
+        steps=STEPS,
+        chunk=CHUNK,
+        config=config,
+        data=data,
+        hyper={n: [v] for n, v in hyper.items()},
+    )
+
+
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def trained(request):
+    plan = tiny_plan(*request.param)
+    plan = plan._replace(points=plan.points[:1])
+    made = experiment.prepare(plan)
+    traces, compiled, arguments = [], [], []
+
+    def step(*args):
+        traces.append(1)
+        return made.system.step(*args)
+
+    made = made._replace(system=made.system._replace(step=step))
+    make_chunk = runner.make_chunk
+
+    class Listening:
+        """The chunk, remembering what it was lowered for and compiled to."""
+
+        def __init__(self, *args):
+            self.program = make_chunk(*args)
+
+        def lower(self, *args):
+            arguments[:] = [self.program, *jax.tree.map(shape, args)]
+            self.lowered = self.program.lower(*args)
+            return self
+
+        def compile(self):
+            compiled.append(self.lowered.compile())
+            return compiled[-1]
+
+    def shape(a):
+        return jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "make_chunk", Listening)
+        result = train(made)
+    return Trained(
+        made, result, len(traces), compiled, arguments[0], tuple(arguments[1:])
+    )
+
+
+def train(made, rows=slice(None)):
+    return runner.run(
+        made.system,
+        made.batches.sample,
+        made.keys[rows],
+        jax.tree.map(lambda h: h[rows], made.hyper),
+        steps=STEPS,
+        chunk=CHUNK,
+        world=None if made.world is None else made.world[rows],
+    )
+
+
+def test_one_trace_and_one_program(trained):
+    assert trained.traces == 1
+    assert len(trained.compiled) == 1
+
+
+def test_no_seed_fails(trained):
+    assert not np.asarray(trained.result.rows.failed).any()
+    assert (np.asarray(trained.result.rows.skipped) == 0).all()
+    assert (np.asarray(trained.result.rows.state.step) == STEPS).all()
+
+
+def test_a_solo_run_equals_its_row(trained):
+    alone = train(trained.experiment, slice(1, 2))
+    row = jax.tree.map(lambda a: a[1:2], trained.result.rows.state)
+    chex.assert_trees_all_close(
+        jax.device_get(alone.rows.state), jax.device_get(row), rtol=2e-4, atol=2e-5
+    )
+
+
+def test_no_collectives_in_the_chunk(trained):
+    assert trained.result.devices == SEEDS
+    text = trained.compiled[0].as_text()
+    for word in ("all-reduce", "all-gather", "collective", "all-to-all"):
+        assert word not in text
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_the_chunk_exports(trained, platform):
+    export = jax.export.export(trained.program, platforms=[platform])
+    exported = export(*trained.arguments)
+    assert exported.platforms == (platform,)
+    # Solvers of LAPACK hang on as many CPU devices as cores.
+    assert "lapack" not in exported.mlir_module().lower()
+
+
+def test_the_report_exports(trained):
+    made = trained.experiment
+    batch = made.batches.test
+    if made.world is not None:
+        batch = jax.tree.map(lambda a: a[0], batch)
+    state = jax.tree.map(lambda a: a[0], trained.result.rows.state)
+    export = jax.export.export(jax.jit(made.system.report), platforms=["tpu", "cuda"])
+    found = export(state, batch, made.keys[0])
+    assert found.platforms == ("tpu", "cuda")
+
+
+@pytest.fixture(scope="module")
+def written(trained, tmp_path_factory):
+    """The directory of the run, as the command line leaves it."""
+    out = tmp_path_factory.mktemp("run")
+    plan = trained.experiment.plan
+    log.write_json(
+        out / "config.json",
+        {
+            "command": "",
+            "method": plan.method.name,
+            "preset": plan.preset_name,
+            "seeds": SEEDS,
+            "first_seed": plan.seeds[0],
+        },
+    )
+    lines = [
+        {"step": step, "point": 0, "seed": seed, "loss": 1.0}
+        for step in (CHUNK, STEPS)
+        for seed in plan.seeds
+    ]
+    log.append_lines(out / "metrics.jsonl", lines)
+    experiment.write(trained.experiment, trained.result, out, wall_s=1.0)
+    return out
+
+
+def test_every_score_and_array_is_declared_and_in_range(trained, written):
+    record = read.load(written)
+    declared = trained.experiment.scores
+    assert set(record.scores) <= set(declared)
+    assert set(trained.experiment.plan.preset.scores) & set(record.scores)
+    for name, score in record.scores.items():
+        low, high = declared[name].range
+        values = record.groups[0].final[name]
+        seen = values[np.isfinite(values)]
+        assert (seen >= low - 1e-5).all(), (name, values)
+        assert (seen <= high + 1e-5).all(), (name, values)
+        assert score.title
+        assert score.better in ("higher", "lower", None)
+        assert score.range == (low, high) or math.isinf(low) or math.isinf(high)
+    for name, axes in trained.experiment.plan.method.arrays.items():
+        if name in record.arrays:
+            leading = 2 if axes.startswith("seed") else 0
+            assert record.arrays[name].ndim == len(axes.split()) + leading // 2
+
+
+def test_every_figure_is_drawn(trained, written):
+    page = report.build(written)
+    assert page.stat().st_size > 1_000
+    drawn = {path.stem for path in written.iterdir() if path.suffix in (".png", ".gif")}
+    DRAWN.setdefault(trained.experiment.plan.method.name, set()).update(drawn)
+
+
+DRAWN: dict[str, set[str]] = {}
+
+
+@pytest.mark.parametrize("name", systems.names())
+def test_some_setting_draws_each_figure(name):
+    """Runs last, after all settings were drawn."""
+    figures = {figure.name for figure in systems.find(name).figures}
+    if name in DRAWN:
+        assert figures <= DRAWN[name]
+
+
+@pytest.mark.parametrize("name", systems.names())
+def test_a_method_declares_itself(name):
+    method = systems.find(name)
+    assert method.name == name
+    assert method.citation.startswith("@")
+    for preset_name, preset in method.presets.items():
+        try:
+            spec = preset.data.spec()
+        except ValueError as error:
+            assert "data." in str(error)  # a file or folder of one's own
+            continue
+        declared = [score.name for score in method.scores(preset.config, spec)]
+        assert len(set(declared)) == len(declared)
+        assert set(preset.scores) <= set(declared), preset_name
+        assert {one.score for one in preset.expects} <= set(declared), preset_name
+        hyper = method.default_hyper(preset.config, spec, preset.steps)
+        assert isinstance(hyper, method.hyper)
+        assert set(preset.hyper) <= set(hyper._fields)
+        for point in preset.points:
+            assert set(point) <= set(hyper._fields)
