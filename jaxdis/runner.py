@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -57,11 +58,11 @@ class StackedRows(NamedTuple):
     """
 
     state: TrainState
-    skipped: Int[Array, "n"]
-    streak: Int[Array, "n"]
+    skipped: Int[Array, "*n"]
+    streak: Int[Array, "*n"]
 
     @property
-    def failed(self) -> Bool[Array, "n"]:
+    def failed(self) -> Bool[Array, "*n"]:
         """Rows that diverged and are frozen in their last finite state."""
         return self.streak >= PATIENCE
 
@@ -169,7 +170,14 @@ def use_all_cores() -> None:
     if not by_hand and getattr(jax.config, "jax_num_cpu_devices", -1) < 1:
         # Not every system can tell the cores that this process may use.
         may_use = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
-        jax.config.update("jax_num_cpu_devices", len(may_use(0)))
+        try:
+            jax.config.update("jax_num_cpu_devices", len(may_use(0)))
+        except RuntimeError:
+            warnings.warn(
+                "JAX was used before, so that it keeps one CPU device and trains on one "
+                "core; call jaxdis.use_all_cores() first for all of them",
+                stacklevel=2,
+            )
 
 
 def seed_mesh(rows: int) -> Mesh:
@@ -258,8 +266,8 @@ def make_chunk(system: System, mesh: Mesh) -> Any:
 
     `chunk(rows, keys, hyper, world, sample, start, length) -> (rows, metrics)` loops
     over steps inside a vmap over rows inside a shard_map over devices inside one jit.
-    Rows never meet, so there is nothing to communicate, and shard_map lets the compiler add
-    nothing. `start` and `length` are traced: chunks of any length are one program.
+    Rows never meet, so there is nothing to communicate, and shard_map lets the compiler
+    add nothing. `start` and `length` are traced: chunks of any length are one program.
 
     A CPU core takes its rows a few at a time, through all steps of the chunk, so that
     what they write between steps stays in its cache.
@@ -351,7 +359,7 @@ def _check_run(keys: Array, steps: int, chunk: int) -> None:
 def run(
     system: System,
     sample: Sampler,
-    keys: Key[Array, "n"],
+    keys: Array,
     hyper: Hyper,
     *,
     steps: int,

@@ -102,6 +102,42 @@ def test_eight_devices_give_the_numbers_of_one(seeds):
     np.testing.assert_allclose(weights(spread), weights(single), rtol=1e-6)
 
 
+def test_rows_take_their_own_world_of_the_data():
+    worlds = jnp.stack([DATA, DATA + 5.0])
+
+    def draw_world(data, key, world):
+        return draw(data[world], key)
+
+    keys = runner.seed_keys(3)
+    mixed = runner.run(
+        quadratic(),
+        Partial(draw_world, worlds),
+        keys,
+        DEFAULT,
+        steps=20,
+        chunk=7,
+        world=jnp.array([0, 1, 0]),
+    )
+    other = runner.run(
+        quadratic(), Partial(draw, DATA + 5.0), keys, DEFAULT, steps=20, chunk=7
+    )
+    np.testing.assert_allclose(weights(mixed)[::2], weights(go(keys))[::2], rtol=1e-6)
+    np.testing.assert_allclose(weights(mixed)[1], weights(other)[1], rtol=1e-6)
+
+
+def test_evaluator_shows_each_row_its_world():
+    system = quadratic()._replace(
+        report=lambda state, batch, key: {"mean": batch.mean(), "w": state.params["w"]}
+    )
+    keys = runner.seed_keys(3)
+    rows = go(keys).rows
+    worlds = jnp.stack([DATA, DATA + 5.0])
+    world = jnp.array([1, 0, 1])
+    found = runner.evaluator(system, worlds, keys, world=world)(rows.state)
+    np.testing.assert_allclose(found["mean"], DATA.mean() + jnp.array([5.0, 0.0, 5.0]))
+    np.testing.assert_array_equal(found["w"], rows.state.params["w"])
+
+
 def bytes_of_a_row():
     state = jax.eval_shape(quadratic().init, jax.random.key(0), DEFAULT)
     return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state))
@@ -112,7 +148,7 @@ def test_a_core_takes_its_rows_in_groups(monkeypatch, rows, group):
     """Six rows on a core, of which its cache holds some."""
     keys = runner.seed_keys(6)
     together = go(keys, mesh=ONE_DEVICE)
-    monkeypatch.setattr(train, "CACHED", rows * bytes_of_a_row())
+    monkeypatch.setattr(runner, "CACHED", rows * bytes_of_a_row())
     assert (
         runner._group(runner.init_rows(quadratic(), keys, Hyper(*jnp.ones((3, 6)))))
         == group
@@ -138,7 +174,7 @@ def test_few_parameters_are_one_vector_and_many_are_not(monkeypatch):
     tx = optimise.in_one_pass(optax.adam(0.1))
     moves = []
     for few, arrays in ((9, 1), (8, 2)):
-        monkeypatch.setattr(train, "FEW", few)
+        monkeypatch.setattr(optimise, "FEW", few)
         state = tx.init(params)
         assert len(jax.tree.leaves(state[0].mu)) == arrays
         moves.append(tx.update(gradient, state, params)[0])
@@ -179,7 +215,8 @@ def test_no_collectives_in_the_chunk():
     hyper = Hyper(*(jnp.full(8, v) for v in Hyper()))
     system = quadratic()
     rows = runner.init_rows(system, keys, hyper, mesh)
-    program = runner.make_chunk(system, mesh).lower(rows, keys, hyper, SAMPLE, 0, 5)
+    chunk = runner.make_chunk(system, mesh)
+    program = chunk.lower(rows, keys, hyper, None, SAMPLE, 0, 5)
     text = program.compile().as_text()
     collective = r"= [^=]* (all-gather|all-reduce|all-to-all|collective-permute)"
     assert re.findall(collective, text) == []
@@ -191,7 +228,9 @@ def test_data_are_arguments_not_constants():
     keys, mesh = runner.seed_keys(1), ONE_DEVICE
     hyper = Hyper(*(jnp.full(1, v) for v in Hyper()))
     rows = runner.init_rows(quadratic(), keys, hyper, mesh)
-    program = runner.make_chunk(quadratic(), mesh).lower(rows, keys, hyper, big, 0, 5)
+    program = runner.make_chunk(quadratic(), mesh).lower(
+        rows, keys, hyper, None, big, 0, 5
+    )
     arguments = program.compile().memory_analysis().argument_size_in_bytes
     assert arguments > 50_000 * 3 * 4
 
@@ -203,7 +242,7 @@ def test_chunk_exports(platform):
     rows = runner.init_rows(quadratic(), keys, hyper, mesh)
     chunk = runner.make_chunk(quadratic(), mesh)
     exported = jax.export.export(chunk, platforms=[platform])(
-        rows, keys, hyper, SAMPLE, jnp.int32(0), jnp.int32(5)
+        rows, keys, hyper, None, SAMPLE, jnp.int32(0), jnp.int32(5)
     )
     assert exported.platforms == (platform,)
 

@@ -8,99 +8,15 @@ import pytest
 from matplotlib.image import imread
 
 from jaxdis import report
-from jaxdis.report import figures
+from jaxdis.report import kit
 from jaxdis.report import read as reading
+from tests.report.runs import BOUNDS, METHOD, STEPS, make_run
 
-STEPS = np.arange(100, 2100, 100)
-BOUNDS = (10.0, 25.0, 40.0, 60.0, 100.0)
-COMMAND = "jaxdis train mechanism_sparsity/quickstart --out '<script>alert(1)</script>'"
-PICTURES = ("curves", "seeds", "graphs", "correlation")
+PICTURES = ("curves", "seeds", "matrix")
 
 
-def make_figures(rng, points, seeds, latents, actions):
-    def learned(true):
-        flipped = rng.random((points, seeds, *true.shape)) < 0.05
-        return np.where(flipped, 1 - true, true) * 0.9 + 0.05
-
-    figures = {
-        "true_graph_z": np.tril(np.ones((latents, latents), int)),
-        "true_graph_a": np.eye(latents, actions, dtype=int),
-        "correlation": rng.random((points, seeds, latents, latents)),
-    }
-    figures["graph_z"] = learned(figures["true_graph_z"])
-    figures["graph_a"] = learned(figures["true_graph_a"])
-    return figures
-
-
-def make_run(
-    path, *, seeds=4, points=1, first=0, failed=(), null=(), latents=None, actions=3
-):
-    """A run directory with random numbers; returns its metrics [points, seeds].
-
-    `failed` holds indices of seeds that fail at every point; the metrics of the seeds
-    in `null` are null. Without `latents` there are no figures.
-    """
-    path.mkdir(parents=True)
-    rng = np.random.default_rng(seeds + 10 * points)
-    single = points == 1
-    shape = (points, seeds)
-    metrics = {
-        "mcc": rng.uniform(0.9, 1, shape),
-        "shd": rng.integers(0, 5, shape).astype(float),
-        "nll": rng.normal(-0.9, 0.1, shape),
-    }
-    for values in metrics.values():
-        values[:, list(null)] = np.nan
-
-    def plain(values):
-        rows = [[None if np.isnan(v) else v for v in row] for row in values.tolist()]
-        return rows[0] if single else rows
-
-    bounds = list(BOUNDS[:points])
-    hyper = [{"beta": 1.0, "bound_a": b} for b in bounds]
-    config = {
-        "system": "mechanism_sparsity",
-        "preset": "quickstart",
-        "command": COMMAND,
-        "seeds": seeds,
-        "first_seed": first,
-        "steps": int(STEPS[-1]),
-        "config": {"z_dim": 4, "encoder": [64, 64]},
-        "data": {"x_dim": 20, "graph": {"kind": "diagonal & <b>"}},
-        "hyper": {"beta": [1.0], "bound_a": bounds},
-        "versions": {"jaxdis": "0.1.0", "jax": "0.10.2"},
-    }
-    numbers = [first + i for i in failed]
-    results = {
-        "system": "mechanism_sparsity",
-        "preset": "quickstart",
-        "seeds": seeds,
-        "steps": int(STEPS[-1]),
-        "devices": 2,
-        "wall_s": 116.2,
-        "compile_s": 10.5,
-        "step_s": 0.00334,
-        "hyper": hyper[0] if single else hyper,
-        "metrics": {name: plain(values) for name, values in metrics.items()},
-        "failed_seeds": numbers if single else [numbers] * points,
-    }
-    (path / "config.json").write_text(json.dumps(config))
-    (path / "results.json").write_text(json.dumps(results))
-    with (path / "metrics.jsonl").open("w") as log:
-        for step in STEPS:
-            for point, seed in np.ndindex(*shape):
-                gone = seed in failed and step > 800
-                line = {
-                    "step": int(step),
-                    "point": point,
-                    "seed": first + seed,
-                    "loss": None if gone else float(3e3 * np.exp(-step / 99) - 0.9),
-                    "mcc": None if gone else float(1 - np.exp(-step / 400)),
-                }
-                log.write(json.dumps(line) + "\n")
-    figures = make_figures(rng, points, seeds, latents, actions) if latents else {}
-    np.savez(path / "figures.npz", **figures)
-    return metrics
+def build(run):
+    return report.build(run, METHOD)
 
 
 class Tables(HTMLParser):
@@ -167,17 +83,17 @@ def check_picture(path):
 @pytest.mark.parametrize(
     "kind",
     [
-        {"seeds": 1, "latents": 5},
-        {"seeds": 8, "latents": 10, "failed": (5,)},
-        {"seeds": 3, "latents": 3, "points": 5},
-        {"seeds": 45, "latents": 2},
-        {"seeds": 2, "latents": 4, "failed": (0, 1)},
+        {"seeds": 1, "size": 5},
+        {"seeds": 8, "size": 10, "failed": (5,)},
+        {"seeds": 3, "size": 3, "points": 5},
+        {"seeds": 45, "size": 2},
+        {"seeds": 2, "size": 4, "failed": (0, 1)},
     ],
     ids=str,
 )
 def test_pictures_are_drawn_and_embedded(tmp_path, kind):
     make_run(tmp_path / "run", **kind)
-    page = report.build(tmp_path / "run")
+    page = build(tmp_path / "run")
     assert page == tmp_path / "run" / "report.html"
     for name in PICTURES:
         png = tmp_path / "run" / f"{name}.png"
@@ -186,8 +102,8 @@ def test_pictures_are_drawn_and_embedded(tmp_path, kind):
 
 
 def test_page_stands_alone_and_escapes_what_it_quotes(tmp_path):
-    make_run(tmp_path / "run", latents=3)
-    text = words(report.build(tmp_path / "run"))
+    make_run(tmp_path / "run", size=3)
+    text = words(build(tmp_path / "run"))
     assert "http" not in text
     assert "<script" not in text
     assert "--out &#x27;&lt;script&gt;alert(1)&lt;/script&gt;&#x27;</pre>" in text
@@ -197,26 +113,27 @@ def test_page_stands_alone_and_escapes_what_it_quotes(tmp_path):
 
 def test_seed_table_holds_the_results_their_means_and_deviations(tmp_path):
     metrics = make_run(tmp_path / "run", seeds=5, first=10)
-    cells, exact = table(read(report.build(tmp_path / "run")), "seed")
+    cells, exact = table(read(build(tmp_path / "run")), "seed")
     assert cells[0] == ["seed", "MCC ↑", "SHD ↓", "NLL ↓"]
     columns = np.stack([metrics[name][0] for name in ("mcc", "shd", "nll")], 1)
     np.testing.assert_array_equal(exact[1:6], columns)
     np.testing.assert_allclose(exact[6], columns.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(exact[7], columns.std(0), rtol=1e-12)
+    np.testing.assert_allclose(exact[7], columns.std(0, ddof=1), rtol=1e-12)
     names = [*map(str, range(10, 15)), "mean", "std"]
     assert [row[0] for row in cells[1:]] == names
     assert cells[6][1] == f"{columns[:, 0].mean():.3f}"
-    assert cells[7][3] == f"{columns[:, 2].std():.3f}"
+    assert cells[7][3] == f"{columns[:, 2].std(ddof=1):.3f}"
     assert cells[1][3] == f"−{-columns[0, 2]:.3f}"  # with a proper minus
 
 
 def test_headline_and_facts(tmp_path):
     metrics = make_run(tmp_path / "run")
-    text = words(report.build(tmp_path / "run"))
-    mcc, shd = metrics["mcc"], metrics["shd"]
+    text = words(build(tmp_path / "run"))
+    mcc, shd, nll = metrics["mcc"], metrics["shd"], metrics["nll"]
     assert (
-        f"MCC {mcc.mean():.3f} ± {mcc.std():.3f}, "
-        f"SHD {shd.mean():.3f} ± {shd.std():.3f} over 4 seeds"
+        f"MCC {mcc.mean():.3f} ± {mcc.std(ddof=1):.3f}, "
+        f"SHD {shd.mean():.3f} ± {shd.std(ddof=1):.3f}, "
+        f"NLL −{-nll.mean():.3f} ± {nll.std(ddof=1):.3f} over 4 seeds"
     ) in text
     for fact in ("1 min 56 s", "10.5 s", "3.34 ms", "4 (0–3)", "2,000", "0.10.2"):
         assert f"<dd>{fact}</dd>" in text
@@ -224,7 +141,7 @@ def test_headline_and_facts(tmp_path):
 
 def test_one_seed_has_no_deviation(tmp_path):
     metrics = make_run(tmp_path / "run", seeds=1)
-    page = report.build(tmp_path / "run")
+    page = build(tmp_path / "run")
     cells, _ = table(read(page), "seed")
     assert cells[-1] == ["std", "–", "–", "–"]
     assert f"MCC {metrics['mcc'].item():.3f}, SHD" in words(page)
@@ -233,32 +150,32 @@ def test_one_seed_has_no_deviation(tmp_path):
 
 def test_failed_seed_is_named_and_left_out_of_the_mean(tmp_path):
     metrics = make_run(tmp_path / "run", first=10, failed=(2,))
-    page = report.build(tmp_path / "run")
+    page = build(tmp_path / "run")
     assert "over 3 of 4 seeds; seed 12 failed" in words(page)
     cells, exact = table(read(page), "seed")
     assert cells[3][0] == "12 failed"
     assert exact[3][0] == metrics["mcc"][0, 2]
     good = metrics["mcc"][0, [0, 1, 3]]
     np.testing.assert_allclose(exact[5][0], good.mean(), rtol=1e-12)
-    np.testing.assert_allclose(exact[6][0], good.std(), rtol=1e-12)
+    np.testing.assert_allclose(exact[6][0], good.std(ddof=1), rtol=1e-12)
 
 
 def test_null_is_a_dash(tmp_path):
     metrics = make_run(tmp_path / "run", null=(1,))
-    cells, exact = table(read(report.build(tmp_path / "run")), "seed")
+    cells, exact = table(read(build(tmp_path / "run")), "seed")
     assert cells[2] == ["1", "–", "–", "–"]
     np.testing.assert_allclose(exact[5][0], np.nanmean(metrics["mcc"]), rtol=1e-12)
 
 
-def test_grid_has_a_row_a_point_and_a_table_of_seeds_for_each(tmp_path):
+def test_grid_has_a_row_per_point_and_a_table_of_seeds_for_each(tmp_path):
     metrics = make_run(tmp_path / "run", points=3, failed=(1,))
-    page = report.build(tmp_path / "run")
+    page = build(tmp_path / "run")
     tables = read(page)
     cells, _ = table(tables, "point")
     good = metrics["mcc"][:, [0, 2, 3]]
     for row, bound, mcc in zip(cells[1:], BOUNDS, good, strict=False):
         assert row[0] == f"bound_a {bound:g}"
-        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std():.3f}"
+        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std(ddof=1):.3f}"
         assert row[-2:] == ["3 of 4", "1"]
     assert [t[0][0] for t in tables.tables].count("seed") == 3
     best = BOUNDS[good.mean(1).argmax()]
@@ -273,7 +190,7 @@ def test_cut_off_last_line_is_ignored(tmp_path):
     make_run(tmp_path / "run")
     with (tmp_path / "run" / "metrics.jsonl").open("a") as log:
         log.write('{"step": 2100, "point": 0, "se')
-    report.build(tmp_path / "run")
+    build(tmp_path / "run")
 
 
 def test_a_step_logged_twice_counts_once(tmp_path):
@@ -285,23 +202,23 @@ def test_a_step_logged_twice_counts_once(tmp_path):
     assert group.curves["mcc"][0, -1] == 0.25
 
 
-def test_other_systems_need_neither_mcc_nor_graphs(tmp_path):
+def test_a_run_needs_neither_mcc_nor_arrays(tmp_path):
     run = tmp_path / "run"
     make_run(run, seeds=2)
     results = json.loads((run / "results.json").read_text())
-    results["metrics"] = {"accuracy": [0.5, 0.75]}
-    results |= {"udr": 0.875, "skipped_updates": [0, 7]}
+    results["metrics"] = {"accuracy": [[0.5, 0.75]]}
+    results["scores"] = {"accuracy": {"title": "Accuracy", "better": "higher"}}
+    results |= {"udr": [0.875], "skipped_updates": [[0, 7]]}
     (run / "results.json").write_text(json.dumps(results))
     lines = [
         {"step": 5, "point": 0, "seed": seed, "accuracy": 0.5} for seed in range(2)
     ]
     (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    text = words(report.build(run))
-    assert "Accuracy 0.625 ± 0.125 over 2 seeds" in text
+    text = words(build(run))
+    assert "Accuracy 0.625 ± 0.177 over 2 seeds" in text
     assert "<dd>0.875</dd>" in text
     assert "<dd>7</dd>" in text
-    assert not (run / "graphs.png").exists()
-    assert not (run / "correlation.png").exists()
+    assert not (run / "matrix.png").exists()
     check_picture(run / "seeds.png")
 
 
@@ -309,26 +226,30 @@ def test_other_systems_need_neither_mcc_nor_graphs(tmp_path):
     "name", ["config.json", "metrics.jsonl", "results.json", "figures.npz"]
 )
 def test_missing_or_corrupt_files_are_named(tmp_path, name):
-    make_run(tmp_path / "run", latents=3)
+    make_run(tmp_path / "run", size=3)
     path = tmp_path / "run" / name
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2].replace(b"}", b"", 1))
     with pytest.raises(ValueError, match=rf"run/{name}.*train"):
-        report.build(tmp_path / "run")
+        build(tmp_path / "run")
     path.unlink()
     with pytest.raises(ValueError, match=rf"run/{name} is missing.*again"):
-        report.build(tmp_path / "run")
+        build(tmp_path / "run")
     assert not (tmp_path / "run" / "report.html").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("results.json", {"metrics": {"mcc": [0.5]}}, r"metrics\.mcc must hold 1 x 4"),
-        ("results.json", {"metrics": {"mcc": ["x"] * 4}}, r"metrics\.mcc must hold"),
         (
             "results.json",
-            {"failed_seeds": [], "hyper": [{"beta": 1.0}]},
+            {"metrics": {"mcc": [[0.5]]}},
+            r"metrics\.mcc must hold 1 x 4",
+        ),
+        ("results.json", {"metrics": {"mcc": [["x"] * 4]}}, r"metrics\.mcc must hold"),
+        (
+            "results.json",
+            {"failed_seeds": [], "points": [{"beta": 1.0}]},
             "do not describe one run",
         ),
         ("results.json", {"metrics": 3}, "do not describe one run"),
@@ -341,24 +262,24 @@ def test_contradictions_are_explained(tmp_path, name, change, message):
     path = tmp_path / "run" / name
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ValueError, match=message):
-        report.build(tmp_path / "run")
+        build(tmp_path / "run")
 
 
 def test_figures_of_another_run_are_refused(tmp_path):
-    make_run(tmp_path / "run", seeds=4, latents=3)
-    make_run(tmp_path / "other", seeds=3, latents=3)
+    make_run(tmp_path / "run", seeds=4, size=3)
+    make_run(tmp_path / "other", seeds=3, size=3)
     (tmp_path / "other" / "figures.npz").replace(tmp_path / "run" / "figures.npz")
     with pytest.raises(
-        ValueError, match=r"figures\.npz: .* \(1, 4\) \(points, seeds\)"
+        ValueError, match=r"figures\.npz: matrix must hold 1 point x 4 seed"
     ):
-        report.build(tmp_path / "run")
+        build(tmp_path / "run")
 
 
 def test_nothing_but_the_report_is_left_behind(tmp_path, monkeypatch):
     run = tmp_path / "run"
-    make_run(run, seeds=1, latents=3)
+    make_run(run, seeds=1, size=3)
     before = {p.name for p in run.iterdir()}
-    report.build(run)
+    build(run)
     made = {f"{name}.png" for name in PICTURES} | {"report.html"}
     assert {p.name for p in run.iterdir()} == before | made
 
@@ -369,7 +290,7 @@ def test_nothing_but_the_report_is_left_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.replace", refuse)
     with pytest.raises(OSError, match="disk full"):
-        report.build(run)
+        build(run)
     assert (run / "report.html").read_bytes() == old
     assert {p.name for p in run.iterdir()} == before | made
 
@@ -379,7 +300,7 @@ def test_global_style_is_left_alone(tmp_path):
 
     before = dict(matplotlib.rcParams)
     make_run(tmp_path / "run", seeds=1)
-    report.build(tmp_path / "run")
+    build(tmp_path / "run")
     assert dict(matplotlib.rcParams) == before
 
 
@@ -397,7 +318,7 @@ def test_compare_puts_runs_and_grid_points_side_by_side(tmp_path):
     labels = [row[0] for row in cells[1:]]
     assert labels == ["one", "two, bound_a 10", "two, bound_a 25"]
     for row, mcc in zip(cells[1:], [one["mcc"][0, 1:], *two["mcc"]], strict=True):
-        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std():.3f}"
+        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std(ddof=1):.3f}"
     assert cells[1][-2:] == ["2 of 3", "0"]
     assert words(out).count("alert(1)") == 2
     assert "<script" not in words(out)
@@ -423,8 +344,46 @@ def test_compare_checks_its_arguments(tmp_path):
 
 def test_band_stays_in_the_range_of_the_seeds():
     curves = np.array([[1.0, np.nan], [1.0, np.nan], [1000.0, np.nan]])
-    mean, low, high = figures._mean_curve(curves)
+    mean, low, high = kit._mean_curve(curves)
     assert mean[0] == curves[:, 0].mean()
     assert low[0] == 1.0
-    assert high[0] == curves[:, 0].mean() + curves[:, 0].std()
+    assert high[0] == curves[:, 0].mean() + curves[:, 0].std(ddof=1)
     assert np.isnan([mean[1], low[1], high[1]]).all()
+
+
+def test_results_of_the_first_format_are_read(tmp_path):
+    """They had one level less for a single point, and declared nothing."""
+    run = tmp_path / "run"
+    metrics = make_run(run, seeds=3, size=3)
+    config = json.loads((run / "config.json").read_text())
+    config["system"] = config.pop("method")
+    (run / "config.json").write_text(json.dumps(config))
+    new = json.loads((run / "results.json").read_text())
+    old = {k: new[k] for k in ("steps", "devices", "wall_s", "compile_s", "step_s")}
+    old |= {"system": "invented", "preset": "small", "hyper": new["points"][0]}
+    old["metrics"] = {name: values[0] for name, values in new["metrics"].items()}
+    old |= {"failed_seeds": [1], "udr": 0.5}
+    (run / "results.json").write_text(json.dumps(old))
+    record = reading.load(run)
+    np.testing.assert_array_equal(record.groups[0].final["mcc"], metrics["mcc"][0])
+    assert record.groups[0].failed.tolist() == [False, True, False]
+    assert record.arrays == {}
+    assert "<dd>0.500</dd>" in words(build(run))
+
+
+def test_results_of_a_later_format_are_refused(tmp_path):
+    make_run(tmp_path / "run")
+    path = tmp_path / "run" / "results.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
+    with pytest.raises(ValueError, match="format 99, which is newer"):
+        build(tmp_path / "run")
+
+
+def test_arrays_that_no_picture_can_be_made_of_are_named(tmp_path):
+    make_run(tmp_path / "run", size=3)
+    path = tmp_path / "run" / "figures.npz"
+    with np.load(path) as file:
+        arrays = dict(file) | {"true": np.array([["x"] * 3] * 3)}
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=r"figures\.npz does not fit results\.json"):
+        build(tmp_path / "run")
