@@ -12,117 +12,101 @@ float32 matrix product in the same run.
 """
 
 import sys
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
-from benchmarks.timing import finish, matmul_flops
-from jaxdis import cli, flows, runner
-from jaxdis.data import sequences
-from jaxdis.data.images import Images
-from jaxdis.systems import flow_factorized as system
-from jaxdis.types import Preset
+from benchmarks.timing import finish, matmul_flops, steady_step, step_flop
+from jaxdis import experiment, flows, runner
+from jaxdis.data import tfds
 
 SEEDS = (1, 2, 4, 8)
 CHUNK = 5
-CHUNKS = 4  # after the first one
-
-
-def step_flop(preset: Preset) -> float:
-    """XLA's count of one training step of one seed."""
-    spec = system.make_spec(preset.data)
-    made = system.make(preset.config, spec)
-    hyper = cli.preset_hyper(system, preset, preset.config, spec, preset.steps)
-    key = jax.random.key(0)
-    state = jax.eval_shape(made.init, key, hyper)
-    shape = (preset.config.batch, spec.steps + 1, *spec.shape)
-    batch = sequences.Sequences(
-        jax.ShapeDtypeStruct(shape, float),
-        jax.ShapeDtypeStruct(shape[:1], int),
-    )
-    compiled = jax.jit(made.step).lower(state, batch, hyper, key).compile()
-    return float(compiled.cost_analysis()["flops"])
 
 
 def row(
-    name: str, preset: Preset, seeds: int, flop: float, ceiling: float
+    name: str, preset: str, config: Mapping[str, Any], seeds: int, ceiling: float
 ) -> dict[str, Any]:
-    """One line of a table: the steady step of some seeds in one program."""
+    """One line of a table: the steady step of some seeds in one program.
+
+    Args:
+      name: what the line is called.
+      preset: the preset.
+      config: what differs from its config.
+      seeds: the number of seeds.
+      ceiling: FLOP/s of a large matrix product.
+    """
     # Held-out rows are not part of a step.
-    few = replace(preset.data, valid_rows=12, test_rows=12, fit_rows=12)
-    spec, data = system.load(few)
-    seconds: list[float] = []
-    result = runner.run(
-        system.make(preset.config, spec),
-        system.sampler(data.train, preset.config.batch),
-        runner.seed_keys(seeds),
-        cli.preset_hyper(system, preset, preset.config, spec, preset.steps),
-        steps=CHUNK * (CHUNKS + 1),
-        chunk=CHUNK,
-        on_chunk=[lambda chunk: seconds.append(chunk.seconds)],
+    few = {"valid_rows": 12, "test_rows": 12, "fit_rows": 12}
+    plan = experiment.plan(
+        f"flow_factorized/{preset}", seeds=seeds, config=config, data=few
     )
-    step_s = float(np.median(seconds[1:])) / CHUNK
+    made = experiment.prepare(plan)
+    flop = step_flop(made)
+    step_s, compile_s = steady_step(made, CHUNK)
     return {
         "run": name,
         "seeds": seeds,
         "ms_per_step": 1e3 * step_s,
-        "compile_s": result.compile_s,
+        "compile_s": compile_s,
         "gflop_per_s": seeds * flop / step_s / 1e9,
         "share_of_matmul": seeds * flop / step_s / ceiling,
     }
 
 
-def by_seeds(forms: dict[str, Preset], ceiling: float) -> list[dict[str, Any]]:
-    """Every form with 1 to 8 seeds, and the time relative to one seed."""
+def by_seeds(
+    preset: str, forms: dict[str, dict[str, Any]], ceiling: float
+) -> list[dict[str, Any]]:
+    """Every form with 1 to 8 seeds, and the time relative to one seed.
+
+    Args:
+      preset: the preset.
+      forms: what differs from its config, by name.
+      ceiling: FLOP/s of a large matrix product.
+    """
     rows = []
-    for name, preset in forms.items():
-        flop = step_flop(preset)
-        some = [row(name, preset, seeds, flop, ceiling) for seeds in SEEDS]
+    for name, config in forms.items():
+        some = [row(name, preset, config, seeds, ceiling) for seeds in SEEDS]
         for line in some:
             line["time_of_one_seed"] = line["ms_per_step"] / some[0]["ms_per_step"]
         rows += some
     return rows
 
 
-def by_log_det(preset: Preset, ceiling: float) -> list[dict[str, Any]]:
+def by_log_det(ceiling: float) -> list[dict[str, Any]]:
     """One seed with every log-determinant; row sums come with the released terms."""
     rows = []
     for log_det in flows.LOG_DETS:
         kl = "softmax_dims" if log_det == "rowsum" else "density"
-        config = replace(preset.config, log_det=log_det, kl=kl)
-        changed = preset._replace(config=config)
-        rows.append(row(log_det, changed, 1, step_flop(changed), ceiling))
+        config = {"log_det": log_det, "kl": kl}
+        rows.append(row(log_det, "quickstart", config, 1, ceiling))
     for line in rows:
         line["time_of_hutch_diag"] = line["ms_per_step"] / rows[1]["ms_per_step"]
     return rows
 
 
-def invented_mnist(directory: Any) -> Images:
+def invented_mnist(directory: Any) -> tuple[np.ndarray, np.ndarray]:
     """Noise of MNIST's shape: a step takes the same time, and needs no download."""
     pixels = np.random.default_rng(0).integers(0, 256, (4_000, 28, 28, 1), np.uint8)
-    return Images(pixels, np.zeros(len(pixels), np.int32))
+    return pixels, np.zeros(len(pixels), np.int32)
 
 
 def main(name: str) -> None:
     """Prints the tables and writes them to benchmarks/results."""
     ceiling = matmul_flops()
     if name != "quickstart":
-        sequences.tfds.mnist = invented_mnist  # type: ignore[assignment]
-        preset = system.PRESETS[name]
-        finish(f"flows_{name}", by_seeds({name: preset}, ceiling))
+        tfds.mnist = invented_mnist
+        finish(f"flows_{name}", by_seeds(name, {name: {}}, ceiling))
         return
-    quick = system.PRESETS["quickstart"]
-    conv = replace(quick.config, vae="conv", width=16)
-    grouped = replace(conv, convolutions="lax")
+    conv = {"vae": "conv", "width": 16}
     forms = {
-        "quickstart": quick,
-        "convolutions": quick._replace(config=conv),
-        "grouped convolutions": quick._replace(config=grouped),
+        "quickstart": {},
+        "convolutions": conv,
+        "grouped convolutions": conv | {"convolutions": "lax"},
     }
-    finish("flows_seeds", by_seeds(forms, ceiling))
-    finish("flows_log_dets", by_log_det(quick, ceiling))
+    finish("flows_seeds", by_seeds("quickstart", forms, ceiling))
+    finish("flows_log_dets", by_log_det(ceiling))
 
 
 if __name__ == "__main__":

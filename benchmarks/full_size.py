@@ -13,35 +13,35 @@ default precision. "hours_of_the_run" is all 300,000 steps; the authors' logs sa
 
 import contextlib
 import sys
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 from unittest import mock
 
 import jax
+from jaxdis.systems.mechanism_sparsity.model import Config
 
 from benchmarks.kernels import unfused
-from benchmarks.timing import finish, matmul_flops
-from jaxdis import cli, runner
+from benchmarks.timing import finish, matmul_flops, steady_step
+from jaxdis import experiment
 from jaxdis.kernels import gumbel_mask
-from jaxdis.systems import mechanism_sparsity as system
+from jaxdis.types import Spec
 
 CHUNK = 4
-CHUNKS = 4
 
 
-def step_flop(config: system.Config, spec: system.Spec) -> float:
+def step_flop(config: Config, spec: Spec) -> float:
     """FLOP of one training step of one seed; encoder and decoder see every frame."""
 
     def chain(*sizes: int) -> int:
         return sum(n * m for n, m in pairwise(sizes))
 
     d = config.z_dim
-    frame = chain(spec.x_dim, *config.encoder, 2 * d)
-    frame += chain(d, *config.decoder, spec.x_dim)
-    inputs = spec.a_dim + (d if spec.steps == 2 else 0)
+    steps = spec.steps or 1
+    frame = chain(*spec.shape, *config.encoder, 2 * d)
+    frame += chain(d, *config.decoder, *spec.shape)
+    inputs = spec.a_dim + (d if steps == 2 else 0)
     transition = d * chain(inputs, *config.transition, 1)
-    return 6.0 * config.batch * (spec.steps * frame + transition)
+    return 6.0 * config.batch * (steps * frame + transition)
 
 
 def measure(
@@ -52,35 +52,31 @@ def measure(
     Masks are of the "batch", of each "example", or of each example as "arrays", the
     plain formulation.
     """
-    preset = system.PRESETS[name]
     draws = "batch" if masks == "batch" else "example"
-    config = replace(preset.config, precision=precision, mask_draws=draws)  # type: ignore[arg-type]
-    data_config = preset.data.__class__(process=preset.data.process, samples=20_000)
-    spec, data = system.load(data_config)
+    plan = experiment.plan(
+        f"mechanism_sparsity/{name}",
+        seeds=seeds,
+        config={"precision": precision, "mask_draws": draws},
+        data={"samples": 20_000},
+    )
+    made = experiment.prepare(plan)
     plain = mock.patch.object(gumbel_mask, "masked_product", _as_arrays)
     with plain if masks == "arrays" else contextlib.nullcontext():
-        result = runner.run(
-            system.make(config, spec),
-            system.sampler(data.train, config.batch),
-            runner.seed_keys(seeds),
-            cli.preset_hyper(system, preset, config, spec, preset.steps),
-            steps=CHUNK * CHUNKS,
-            chunk=CHUNK,
-        )
-    flop = seeds * step_flop(config, spec)
+        step_s, compile_s = steady_step(made, CHUNK)
+    flop = seeds * step_flop(plan.config, made.spec)  # type: ignore[arg-type]
     return {
         "preset": name,
         "seeds": seeds,
         "precision": precision,
         "masks": masks,
-        "s_per_step": result.step_s,
-        "seed_steps_per_s": seeds / result.step_s,
-        "compile_s": result.compile_s,
+        "s_per_step": step_s,
+        "seed_steps_per_s": seeds / step_s,
+        "compile_s": compile_s,
         "gflop_per_step": flop / 1e9,
-        "gflop_per_s": flop / result.step_s / 1e9,
+        "gflop_per_s": flop / step_s / 1e9,
         "matmul_gflop_per_s": ceiling / 1e9,
-        "share": flop / result.step_s / ceiling,
-        "hours_of_the_run": preset.steps * result.step_s / 3600,
+        "share": flop / step_s / ceiling,
+        "hours_of_the_run": plan.steps * step_s / 3600,
     }
 
 

@@ -10,20 +10,16 @@ machine: small presets in float32 and with rounded products, scores on held-out 
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
-from types import ModuleType
 from typing import Any
 from unittest import mock
 
 import jax
 import jax._src.lax.lax as internal  # what jax.numpy calls
 import jax.numpy as jnp
-import numpy as np
 
 from benchmarks.timing import finish
-from jaxdis import cli, runner
-from jaxdis.systems import mechanism_sparsity, sparse_mixing
+from jaxdis import experiment, runner, statistics
 
 SEEDS = 8
 
@@ -53,42 +49,42 @@ def rounded_products() -> Iterator[None]:
     jax.clear_caches()
 
 
-def measure(system: ModuleType, name: str, precision: str) -> dict[str, Any]:
-    """Scores of a preset, mean and deviation over seeds."""
-    preset = system.PRESETS[name]
-    config = replace(preset.config, precision=precision)
-    spec, data = system.load(preset.data)
-    made = system.make(config, spec)
-    keys = runner.seed_keys(SEEDS)
+def measure(name: str, precision: str) -> dict[str, Any]:
+    """Scores of a preset, mean and sample deviation over seeds."""
+    plan = experiment.plan(name, seeds=SEEDS, config={"precision": precision})
+    made = experiment.prepare(plan._replace(points=plan.points[-1:]))
     with rounded_products() if precision == "default" else contextlib.nullcontext():
         result = runner.run(
-            made,
-            system.sampler(data.train, config.batch),
-            keys,
-            cli.preset_hyper(system, preset, config, spec, preset.steps),
-            steps=preset.steps,
+            made.system,
+            made.batches.sample,
+            made.keys,
+            made.hyper,
+            steps=plan.steps,
             chunk=2_000,
+            world=made.world,
         )
     # Scored in float32 either way: it is training that is asked about.
-    report = jax.jit(jax.vmap(system.make(preset.config, spec).report, (0, None, None)))
-    scores = report(result.rows.state, data.test, jax.random.key(0))
+    exact = experiment.prepare(experiment.plan(name, seeds=SEEDS)).system
+    evaluate = runner.evaluator(exact, made.batches.test, made.keys, world=made.world)
+    found = evaluate(result.rows.state)
     row = {
-        "system": f"{system.__name__.rsplit('.', 1)[-1]}/{name}",
+        "system": name,
         "seeds": SEEDS,
         "products": "bfloat16" if precision == "default" else "float32",
     }
-    for score in preset.scores or ("mcc",):
+    for score in plan.preset.scores:
         if score in ("mcc", "shd", "nll", "wrong_entries"):
-            values = np.asarray(scores[score], float)
-            row |= {score: values.mean(), f"{score}_std": values.std()}
+            values = found[score].astype(float)
+            row[score] = float(statistics.mean(values))
+            row[f"{score}_std"] = float(statistics.deviation(values))
     return row
 
 
 def main() -> None:
     """Prints the tables and writes them to benchmarks/results."""
-    for system in (mechanism_sparsity, sparse_mixing):
-        rows = [measure(system, "quickstart", p) for p in ("highest", "default")]
-        finish(f"precision_{system.__name__.rsplit('.', 1)[-1]}", rows)
+    for method in ("mechanism_sparsity", "sparse_mixing"):
+        rows = [measure(f"{method}/quickstart", p) for p in ("highest", "default")]
+        finish(f"precision_{method}", rows)
 
 
 if __name__ == "__main__":

@@ -15,14 +15,13 @@ from typing import Any
 import jax
 
 from benchmarks.timing import finish
-from jaxdis import cli, runner
-from jaxdis.systems import mechanism_sparsity as system
+from jaxdis import experiment, runner
 
 SEEDS = (1, 2, 4, 8, 16, 32)
 PROCESSES = 8
 CHUNK = 250
 CHUNKS = 6  # after the first one
-PRESET = system.PRESETS["quickstart"]
+PRESET = "mechanism_sparsity/quickstart"
 
 
 def steady_run(
@@ -33,8 +32,7 @@ def steady_run(
     Returns:
       Seconds per step of all seeds together, and seconds of compilation.
     """
-    spec, data = system.load(PRESET.data)
-    hyper = cli.preset_hyper(system, PRESET, PRESET.config, spec, PRESET.steps)
+    made = experiment.prepare(experiment.plan(PRESET, seeds=seeds, first_seed=first))
     times = []
 
     def on_chunk(chunk: runner.Chunk) -> None:
@@ -43,10 +41,10 @@ def steady_run(
         times.append(time.perf_counter())
 
     result = runner.run(
-        system.make(PRESET.config, spec),
-        system.sampler(data.train, PRESET.config.batch),
-        runner.seed_keys(seeds, first),
-        hyper,
+        made.system,
+        made.batches.sample,
+        made.keys,
+        made.hyper,
         steps=CHUNK * (CHUNKS + 1),
         chunk=CHUNK,
         on_chunk=[on_chunk],
@@ -56,10 +54,9 @@ def steady_run(
 
 def state_bytes() -> int:
     """Bytes that a seed occupies between steps: parameters, optimiser, counters."""
-    spec, _ = system.load(PRESET.data)
-    hyper = cli.preset_hyper(system, PRESET, PRESET.config, spec, PRESET.steps)
-    init = system.make(PRESET.config, spec).init
-    state = jax.eval_shape(init, jax.random.key(0), hyper)
+    made = experiment.prepare(experiment.plan(PRESET, seeds=1))
+    hyper = jax.tree.map(lambda h: h[0], made.hyper)
+    state = jax.eval_shape(made.system.init, jax.random.key(0), hyper)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 

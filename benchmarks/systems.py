@@ -8,14 +8,10 @@ takes the body of a loop once.
 """
 
 import sys
-from importlib import import_module
 from typing import Any
 
-import jax
-import numpy as np
-
-from benchmarks.timing import finish, matmul_flops
-from jaxdis import cli, runner
+from benchmarks.timing import finish, matmul_flops, steady_step, step_flop
+from jaxdis import experiment, runner
 
 SYSTEMS = {  # and the steps between two looks at the clock
     "mechanism_sparsity": 500,
@@ -24,41 +20,20 @@ SYSTEMS = {  # and the steps between two looks at the clock
     "sparse_mixing": 100,
     "sparse_mixing_gan": 10,
 }
-CHUNKS = 4  # after the first one
 
 
 def measure(name: str, seeds: int, ceiling: float) -> dict[str, Any]:
     """One line of the table."""
-    system = import_module(f"jaxdis.systems.{name}")
-    preset, chunk = system.PRESETS["quickstart"], SYSTEMS[name]
-    spec, data = system.load(preset.data)
-    made, sample = (
-        system.make(preset.config, spec),
-        system.sampler(data.train, preset.config.batch),
-    )
-    hyper = cli.preset_hyper(system, preset, preset.config, spec, preset.steps)
-    key = jax.random.key(0)
-    state = jax.eval_shape(made.init, key, hyper)
-    batch = jax.eval_shape(sample, key)
-    step = jax.jit(made.step).lower(state, batch, hyper, key).compile()
-    flop = float(step.cost_analysis()["flops"])
-    seconds: list[float] = []
-    result = runner.run(
-        made,
-        sample,
-        runner.seed_keys(seeds),
-        hyper,
-        steps=chunk * (CHUNKS + 1),
-        chunk=chunk,
-        on_chunk=[lambda chunk: seconds.append(chunk.seconds)],
-    )
-    step_s = float(np.median(seconds[1:])) / chunk
+    plan = experiment.plan(f"{name}/quickstart", seeds=seeds)
+    made = experiment.prepare(plan._replace(points=plan.points[:1]))
+    flop = step_flop(made)
+    step_s, compile_s = steady_step(made, SYSTEMS[name])
     return {
         "system": name,
         "seeds": seeds,
         "ms_per_step": 1e3 * step_s,
         "seed_steps_per_s": seeds / step_s,
-        "compile_s": result.compile_s,
+        "compile_s": compile_s,
         "mflop_per_step": flop / 1e6,
         "share_of_matmul": seeds * flop / step_s / ceiling,
     }

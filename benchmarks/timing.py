@@ -8,9 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from jaxdis import runner
+from jaxdis.experiment import Experiment
 from jaxdis.log import write_json
 
 RESULTS = Path(__file__).parent / "results"
@@ -36,6 +39,41 @@ def matmul_flops(n: int | None = None, precision: str = "highest") -> float:
     x = jax.random.normal(jax.random.key(0), (n, n))
     product = jax.jit(lambda x: jnp.matmul(x, x, precision=precision))
     return 2 * n**3 / median_seconds(lambda: product(x))
+
+
+def steady_step(
+    made: Experiment, chunk: int, chunks: int = 4, rows: int | None = None
+) -> tuple[float, float]:
+    """Seconds per step of all rows together, and seconds of compilation.
+
+    Args:
+      made: what is trained.
+      chunk: the number of steps between two looks at the clock.
+      chunks: how many of them count; the first one does not.
+      rows: train this many of the rows; default all.
+    """
+    seconds: list[float] = []
+    result = runner.run(
+        made.system,
+        made.batches.sample,
+        made.keys[:rows],
+        jax.tree.map(lambda h: h[:rows], made.hyper),
+        steps=chunk * (chunks + 1),
+        chunk=chunk,
+        world=None if made.world is None else made.world[:rows],
+        on_chunk=[lambda chunk: seconds.append(chunk.seconds)],
+    )
+    return float(np.median(seconds[1:])) / chunk, result.compile_s
+
+
+def step_flop(made: Experiment) -> float:
+    """FLOP of one training step of one seed as XLA counts them: loops once."""
+    key, hyper = jax.random.key(0), jax.tree.map(lambda h: h[0], made.hyper)
+    world = () if made.world is None else (made.world[0],)
+    state = jax.eval_shape(made.system.init, key, hyper)
+    batch = jax.eval_shape(made.batches.sample, key, *world)
+    step = jax.jit(made.system.step).lower(state, batch, hyper, key).compile()
+    return float(step.cost_analysis()["flops"])
 
 
 def machine() -> dict[str, Any]:
