@@ -5,7 +5,6 @@ be right, and returns nothing.
 """
 
 import difflib
-import math
 from collections.abc import Iterable, Sequence
 
 from jaxdis.types import Spec
@@ -36,8 +35,8 @@ def positive(name: str, value: float) -> None:
 
 
 def finite(name: str, values: Sequence[float]) -> None:
-    """Whether all values are finite and not negative, also when rounded to float32."""
-    if not all(math.isfinite(v) and v >= 0 for v in values):
+    """Whether all values are finite in float32 and not negative."""
+    if not all(0 <= v <= FLOAT32_MAX for v in values):
         raise ValueError(f"{name} must be finite and not negative, got {list(values)}")
 
 
@@ -90,6 +89,7 @@ def unknown(kind: str, name: str, names: Iterable[str], more: str = "") -> Value
     return ValueError(f"there is no {kind} {name!r}{hint}{'. ' * bool(more)}{more}")
 
 
+FLOAT32_MAX = 3.4028234e38
 _WORDS = {
     "a": "actions `a`",
     "u": "domains `u`",

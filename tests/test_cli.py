@@ -69,16 +69,20 @@ def test_directory_holds_the_whole_run(finished):
     assert not any(name.endswith(".tmp") for name in names)
     found = results(finished)
     assert {
-        "system", "preset", "seeds", "steps", "devices", "wall_s", "compile_s",
-        "step_s", "hyper", "metrics", "failed_seeds",
+        "method", "preset", "seeds", "steps", "devices", "wall_s", "compile_s",
+        "step_s", "points", "scores", "metrics", "mean", "std", "failed_seeds",
     } <= set(found)  # fmt: skip
-    assert (found["system"], found["preset"]) == ("mechanism_sparsity", "quickstart")
-    assert (found["seeds"], found["steps"], found["failed_seeds"]) == (2, 6, [])
+    assert found["format"] == 2
+    assert (found["method"], found["preset"]) == ("mechanism_sparsity", "quickstart")
+    assert (found["seeds"], found["steps"], found["failed_seeds"]) == ([0, 1], 6, [[]])
     for name in ("mcc", "r", "r_con", "shd", "nll"):
-        assert len(found["metrics"][name]) == 2
-        assert all(isinstance(value, float | int) for value in found["metrics"][name])
-    assert 0 < found["metrics"]["mcc"][0] < 1
-    assert found["hyper"]["learning_rate"] == 2e-3
+        (seeds,) = found["metrics"][name]
+        assert len(seeds) == 2
+        np.testing.assert_allclose(found["mean"][name], [np.mean(seeds)], rtol=1e-6)
+        np.testing.assert_allclose(found["std"][name], [np.std(seeds, ddof=1)])
+        assert found["scores"][name]["title"]
+    assert 0 < found["metrics"]["mcc"][0][0] < 1
+    assert found["points"][0]["learning_rate"] == 2e-3
     steps = [(line["step"], line["point"], line["seed"]) for line in lines(finished)]
     assert steps == [(s, 0, i) for s in (2, 4, 6) for i in (0, 1)]
     assert (
@@ -168,7 +172,7 @@ def test_grid_has_one_list_of_seeds_per_point(tmp_path, monkeypatch):
     out = tmp_path / "grid"
     assert train(monkeypatch, out, "--hyper.bound-a", "10", "25") == 0
     found = results(out)
-    assert [point["bound_a"] for point in found["hyper"]] == [10, 25]
+    assert [point["bound_a"] for point in found["points"]] == [10, 25]
     assert np.shape(found["metrics"]["mcc"]) == (2, 2)
     assert np.shape(found["failed_seeds"]) == (2, 0)
     assert len(lines(out)) == 3 * 2 * 2
@@ -193,11 +197,10 @@ def test_grid_has_one_list_of_seeds_per_point(tmp_path, monkeypatch):
     ],
 )  # fmt: skip
 def test_points_of_a_preset_give_way_to_what_is_asked_for(asked, alpha, beta, rates):
-    columns = cli.parse_train([TASKS, *asked]).identity["hyper"]
-    assert columns["alpha"] == pytest.approx(alpha)
-    assert columns["beta"] == pytest.approx(beta)
-    assert columns["learning_rate"] == pytest.approx(rates)
-    assert len({len(column) for column in columns.values()}) == 1
+    points = cli.parse_train([TASKS, *asked])[0].points
+    assert [point["alpha"] for point in points] == pytest.approx(alpha)
+    assert [point["beta"] for point in points] == pytest.approx(beta)
+    assert [point["learning_rate"] for point in points] == pytest.approx(rates)
 
 
 def test_points_of_a_preset_are_trained_and_resumed(tmp_path, monkeypatch, capsys):
@@ -205,7 +208,7 @@ def test_points_of_a_preset_are_trained_and_resumed(tmp_path, monkeypatch, capsy
     command = ["train", TASKS, *TINY_TASKS, "--out"]
     assert jaxdis(monkeypatch, *command, out) == 0
     found = results(out)
-    assert [(p["alpha"], p["beta"]) for p in found["hyper"]] == [
+    assert [(p["alpha"], p["beta"]) for p in found["points"]] == [
         (0.0, 0.0), (0.05, 0.0), (0.05, 0.05),
     ]  # fmt: skip
     assert np.shape(found["metrics"]["mcc"]) == (3, 2)
@@ -235,11 +238,9 @@ def test_sequences_are_trained_on_scored_and_drawn(tmp_path, monkeypatch):
     command = ["train", "flow_factorized/toy", *tiny, "--out", out]
     assert jaxdis(monkeypatch, *command) == 0
     found = results(out)
-    assert found["spec"]["names"] == ["right", "down"]
+    assert found["spec"]["transformations"] == ["right", "down"]
     for name in ("equivariance_error_right", "elbo", "hj_residual"):
-        seeds = found["metrics"][name]
-        np.testing.assert_allclose(found["mean"][name], np.mean(seeds), rtol=1e-5)
-        np.testing.assert_allclose(found["std"][name], np.std(seeds), rtol=1e-4)
+        assert np.shape(found["metrics"][name]) == (1, 2)
     names = {p.name for p in out.iterdir()}
     assert {"steps.png", "traversals.gif", "superposed.png", "switched.png"} <= names
 
@@ -252,7 +253,7 @@ def test_report_compares_runs(finished, tmp_path, monkeypatch):
 
 
 def test_list_names_every_preset(monkeypatch, capsys):
-    monkeypatch.setattr(cli.console, "width", 200)
+    monkeypatch.setattr(log.console, "width", 200)
     assert jaxdis(monkeypatch, "list") == 0
     said = capsys.readouterr().out
     assert "mechanism_sparsity/quickstart" in said
@@ -262,12 +263,19 @@ def test_list_names_every_preset(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["trian"], "did you mean 'train'"),
+        (["trian"], "nearest name is 'train'"),
         (["train"], "name what to train"),
         (["train", "mechanism_sparsty/quickstart"], f"nearest name is '{NAME}'"),
         (["train", "mechanism_sparsity/quikstart"], f"nearest name is '{NAME}'"),
-        (["train", NAME, "--seeds", "0"], "--seeds must be at least 1"),
-        (["train", NAME, "--steps", "-5"], "--steps must be at least 1"),
+        (["train", "mechanism_sparsity"], "name a preset, as mechanism_sparsity/quick"),
+        (["train", NAME, "--data", "toyy"], "there is no data set 'toyy'; the nearest"),
+        (["train", NAME, "--data"], "--data needs a name, one of"),
+        (
+            ["train", NAME, "--data", "digits"],
+            "mechanism_sparsity needs actions `a` or sequences; this data set has x, y",
+        ),
+        (["train", NAME, "--seeds", "0"], "seeds must be at least 1"),
+        (["train", NAME, "--steps", "-5"], "steps must be at least 1"),
         (["train", NAME, "--seeds", "two"], "two"),
         (["train", NAME, "--hyper.sparsity", "1"], "--hyper.sparsity"),
         (["train", NAME, "--hyper.learning-rate", "-1"], "hyper.learning_rate must be"),

@@ -1,0 +1,121 @@
+"""From Python what the command line does; the run of this file is shared by all tests."""
+
+import math
+import threading
+
+import numpy as np
+import pytest
+
+import jaxdis
+from jaxdis import experiment
+
+NAME = "mechanism_sparsity/quickstart"
+TINY = {
+    "config": {"encoder": (8,), "decoder": (8,), "transition": (8,), "batch": 16},
+    "data": {"samples": 500},
+    "steps": 6,
+    "chunk": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    """Two points and two seeds, trained in a thread that is not the main one."""
+    out = tmp_path_factory.mktemp("runs") / "grid [1]"
+    runs = []
+
+    def work():
+        hyper = {"bound_a": [10, 25]}
+        runs.append(jaxdis.train(NAME, seeds=2, hyper=hyper, out=out, **TINY))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return runs[0]
+
+
+def test_scores_are_by_point_and_seed(grid):
+    assert grid.scores["mcc"].shape == (2, 2)
+    assert list(grid.scores)[:2] == ["mcc", "r"]  # those of the preset first
+    assert (grid.directory / "results.json").exists()
+
+
+def test_table_has_a_row_per_point_and_seed(grid):
+    table = grid.table()
+    assert [(row["bound_a"], row["seed"]) for row in table] == [
+        (10, 0), (10, 1), (25, 0), (25, 1),
+    ]  # fmt: skip
+    assert [row["mcc"] for row in table] == grid.scores["mcc"].ravel().tolist()
+
+
+def test_report_is_written_beside_the_results(grid):
+    page = grid.report()
+    assert page == grid.directory / "report.html"
+    assert "Best of 2 by mean MCC" in page.read_text()
+
+
+def test_one_seed_has_no_deviation(tmp_path):
+    run = jaxdis.train(NAME, seeds=1, out=tmp_path / "run", **TINY)
+    assert run.record.results["std"]["mcc"] == [None]
+    assert run.record.results["udr"] == [None]
+    assert math.isfinite(run.record.results["mean"]["mcc"][0])
+
+
+def test_directories_of_the_same_second_differ(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda _: "now")
+    directories = [jaxdis.train(NAME, seeds=1, **TINY).directory for _ in range(2)]
+    assert [d.name for d in directories] == [
+        "mechanism_sparsity-quickstart-now", "mechanism_sparsity-quickstart-now-2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mechanism_sparsity", {}, "name a preset, as mechanism_sparsity/quickstart"),
+        ("mechanism/quickstart", {}, "nearest name is 'mechanism_sparsity/quickstart'"),
+        (
+            NAME,
+            {"hyper": {"bound": 3}},
+            "there is no hyper-parameter 'bound'; the near",
+        ),
+        (NAME, {"hyper": {"bound_a": -1}}, "hyper.bound_a must be finite and not neg"),
+        (NAME, {"hyper": {"beta": 1e39}}, "hyper.beta must be finite"),
+        (NAME, {"config": {"hidden": 3}}, "there is no field config 'hidden'"),
+        (NAME, {"data": {"sample": 3}}, "there is no field data 'sample'; the nearest"),
+        (NAME, {"seeds": 0}, "seeds must be at least 1, got 0"),
+        (NAME, {"config": {"z_dim": 20}}, "config.z_dim must lie between 1 and"),
+    ],
+)
+def test_mistakes_are_value_errors_before_any_data(name, options, message):
+    with pytest.raises(ValueError) as caught:
+        experiment.plan(name, **options)
+    assert message in str(caught.value)
+
+
+def test_resume_needs_a_run(tmp_path):
+    with pytest.raises(ValueError, match="resume needs out"):
+        jaxdis.train(NAME, resume=True, **TINY)
+    with pytest.raises(ValueError, match="holds no run"):
+        jaxdis.train(NAME, out=tmp_path / "none", resume=True, **TINY)
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_no_one_declared_is_refused(tmp_path, monkeypatch):
+    plan = experiment.plan(NAME, seeds=1, **TINY)
+
+    def batches(config, spec, splits):
+        return plan.method.batches(config, spec, splits)
+
+    def make(config, spec):
+        system = plan.method.make(config, spec)
+
+        def report(state, batch, key):
+            return {**system.report(state, batch, key), "surprise": np.float32(1)}
+
+        return system._replace(report=report)
+
+    method = plan.method._replace(make=make, batches=batches)
+    with pytest.raises(ValueError, match="returns surprise, which its scores"):
+        experiment.carry_out(plan._replace(method=method), out=tmp_path / "run")
