@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-CACHE = Path(__file__).parent.parent / ".pytest_cache" / "jax"
-
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
@@ -12,7 +10,9 @@ os.environ["XLA_FLAGS"] = (
     + " --xla_backend_optimization_level=0"  # compiling is most of the time
 )
 # Programs that several tests, or processes of a test, compile are compiled once.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache/jax")
+)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import jax
