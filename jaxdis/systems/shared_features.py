@@ -166,7 +166,7 @@ def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
 
 def _network(config: Config) -> nn.Module:
     if config.encoder == "conv":
-        return nets.TaskConvEncoder(
+        return nets.MergingConvEncoder(
             config.features, config.width, config.convolutions, config.precision
         )
     # A bias at the end would be taken out by the standardisation.

@@ -1,0 +1,187 @@
+"""Convolutions of images, whose form is a matter of choice: products or XLA's own.
+
+`vmap` over seeds makes of a `lax.conv` a grouped convolution, which crawls, and of a
+matrix product another matrix product.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias, cast
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+__all__ = ["CONVOLUTIONS", "Convolutions", "double", "halve", "merge", "smooth"]
+
+_Pairs: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+
+
+def halve(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "4 4 c o"], precision: str
+) -> Float[Array, "b h//2 w//2 o"]:
+    """Convolution 4 x 4 with stride 2 and padding 1, as one matrix product.
+
+    `out[h, w] = sum x[2h + i - 1, 2w + j - 1] kernel[i, j]`: pixels of 2 x 2 blocks
+    become channels, on which the kernel is 2 x 2 with stride 1.
+
+    Args:
+      x: images of even height and width.
+      kernel: weights.
+      precision: precision of the matrix product, a `jax.lax.Precision` name.
+    """
+    b, h, w, c = x.shape
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    blocks = padded.reshape(b, h // 2 + 1, 2, w // 2 + 1, 2, c).swapaxes(2, 3)
+    blocks = blocks.reshape(b, h // 2 + 1, w // 2 + 1, 4 * c)
+    shifts = [(i, j) for i in range(2) for j in range(2)]
+    seen = [blocks[:, i : i + h // 2, j : j + w // 2] for i, j in shifts]
+    taps = kernel.reshape(2, 2, 2, 2, c, -1).swapaxes(1, 2).reshape(16 * c, -1)
+    patches = jnp.concatenate(seen, -1)
+    return jnp.einsum("bhwc,co->bhwo", patches, taps, precision=precision)
+
+
+# Which (shift, tap) pairs make the even and the odd pixels of a doubled row.
+_PHASES = (((1, 1), (0, 3)), ((2, 0), (1, 2)))
+
+
+def double(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "4 4 c o"], precision: str
+) -> Float[Array, "b 2*h 2*w o"]:
+    """Transposed convolution 4 x 4 with stride 2 and padding 1, as matrix products.
+
+    `out[2h + r, 2w + q] = sum x[h + a - 1, w + c - 1] kernel[i, j]` over the pairs
+    (a, i) of phase r and (c, j) of phase q: each of the four phases is a convolution
+    2 x 2 of the small image. Nothing is dilated or scattered.
+
+    Args:
+      x: images.
+      kernel: weights.
+      precision: precision of the matrix products, a `jax.lax.Precision` name.
+    """
+    b, h, w, _ = x.shape
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+
+    def phase(row: _Pairs, column: _Pairs) -> Array:
+        products = (
+            jnp.einsum(
+                "bhwc,co->bhwo",
+                padded[:, a : a + h, c : c + w],
+                kernel[i, j],
+                precision=precision,
+            )
+            for a, i in row
+            for c, j in column
+        )
+        return cast(Array, sum(products))
+
+    rows = [jnp.stack([phase(r, q) for q in _PHASES], 3) for r in _PHASES]
+    return jnp.stack(rows, 2).reshape(b, 2 * h, 2 * w, -1)
+
+
+def smooth(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c o"], precision: str
+) -> Float[Array, "b h w o"]:
+    """Convolution 3 x 3 with stride 1 and padding 1, as three matrix products.
+
+    `out[h, w] = sum x[h + i - 1, w + j - 1] kernel[i, j]`: three columns side by side
+    are the inputs of a product; rows are shifted outputs. All nine taps in one product
+    would triple the copy, one at a time the products.
+
+    Args:
+      x: images.
+      kernel: weights.
+      precision: precision of the matrix products, a `jax.lax.Precision` name.
+    """
+    _, h, w, c = x.shape
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    columns = jnp.concatenate([padded[:, :, j : j + w] for j in range(3)], -1)
+    products = (
+        jnp.einsum(
+            "bhwc,co->bhwo",
+            columns[:, i : i + h],
+            kernel[i].reshape(3 * c, -1),
+            precision=precision,
+        )
+        for i in range(3)
+    )
+    return cast(Array, sum(products))
+
+
+def merge(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "2 2 c o"], precision: str
+) -> Float[Array, "b h//2 w//2 o"]:
+    """Convolution 2 x 2 with stride 2 and no padding, as one matrix product.
+
+    `out[h, w] = sum x[2h + i, 2w + j] kernel[i, j]`: the blocks do not overlap.
+
+    Args:
+      x: images of even height and width.
+      kernel: weights.
+      precision: precision of the matrix product, a `jax.lax.Precision` name.
+    """
+    b, h, w, c = x.shape
+    blocks = x.reshape(b, h // 2, 2, w // 2, 2, c).swapaxes(2, 3)
+    blocks = blocks.reshape(b, h // 2, w // 2, 4 * c)
+    taps = kernel.reshape(4 * c, -1)
+    return jnp.einsum("bhwc,co->bhwo", blocks, taps, precision=precision)
+
+
+def _lax_halve(x: Array, kernel: Array, precision: str) -> Array:
+    return _lax_conv(x, kernel, precision, window_strides=(2, 2), padding=1)
+
+
+def _lax_double(x: Array, kernel: Array, precision: str) -> Array:
+    flipped = kernel[::-1, ::-1]
+    return _lax_conv(
+        x, flipped, precision, window_strides=(1, 1), padding=2, lhs_dilation=(2, 2)
+    )
+
+
+def _lax_smooth(x: Array, kernel: Array, precision: str) -> Array:
+    return _lax_conv(x, kernel, precision, window_strides=(1, 1), padding=1)
+
+
+def _lax_merge(x: Array, kernel: Array, precision: str) -> Array:
+    return _lax_conv(x, kernel, precision, window_strides=(2, 2), padding=0)
+
+
+def _lax_conv(
+    x: Array,
+    kernel: Array,
+    precision: str,
+    window_strides: tuple[int, int],
+    padding: int,
+    lhs_dilation: tuple[int, int] | None = None,
+) -> Array:
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides,
+        [(padding, padding)] * 2,
+        lhs_dilation=lhs_dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=precision,
+    )
+
+
+class Convolutions(NamedTuple):
+    """Layers `(x, kernel, precision) -> y`, in one of the forms that compute them.
+
+    Attributes:
+      halve: convolution 4 x 4 with stride 2 and padding 1.
+      double: transposed convolution 4 x 4 with stride 2 and padding 1.
+      smooth: convolution 3 x 3 with stride 1 and padding 1.
+      merge: convolution 2 x 2 with stride 2 and no padding.
+    """
+
+    halve: Callable[[Array, Array, str], Array]
+    double: Callable[[Array, Array, str], Array]
+    smooth: Callable[[Array, Array, str], Array]
+    merge: Callable[[Array, Array, str], Array]
+
+
+CONVOLUTIONS = {
+    "matmul": Convolutions(halve, double, smooth, merge),
+    "lax": Convolutions(_lax_halve, _lax_double, _lax_smooth, _lax_merge),
+}
+"""Two forms of the same layers: matrix products, and XLA's convolutions."""
