@@ -1,0 +1,50 @@
+"""What theory says of graphs, tasks and mixings: which latents can be told apart."""
+
+from jaxdis.identifiability.changes import change_strength, gaussian_changes_ok
+from jaxdis.identifiability.graphs import (
+    Graph,
+    Matrix,
+    as_graph,
+    as_graphs,
+    consistency_pattern,
+    graph_criterion,
+)
+from jaxdis.identifiability.mixing import (
+    MixingReport,
+    domains_needed,
+    learned_support,
+    mixing_pattern,
+    mixing_report,
+    structural_sparsity,
+    support_errors,
+)
+from jaxdis.identifiability.tasks import (
+    TaskCriterion,
+    containment,
+    enough_tasks,
+    support_variability,
+    weights_span,
+)
+
+__all__ = [
+    "Graph",
+    "Matrix",
+    "MixingReport",
+    "TaskCriterion",
+    "as_graph",
+    "as_graphs",
+    "change_strength",
+    "consistency_pattern",
+    "containment",
+    "domains_needed",
+    "enough_tasks",
+    "gaussian_changes_ok",
+    "graph_criterion",
+    "learned_support",
+    "mixing_pattern",
+    "mixing_report",
+    "structural_sparsity",
+    "support_errors",
+    "support_variability",
+    "weights_span",
+]
