@@ -8,7 +8,16 @@ import subprocess
 import sys
 
 DEVICE = ("kernels", "full_size")
-ALL = (*DEVICE, "systems", "seeds", "flows", "heads", "jacobian", "precision")
+ALL = (
+    *DEVICE,
+    "systems",
+    "seeds",
+    "flows",
+    "heads",
+    "jacobian",
+    "densities",
+    "precision",
+)
 
 for question in DEVICE if sys.argv[1:] == ["device"] else ALL:
     subprocess.run([sys.executable, "-m", f"benchmarks.{question}"], check=True)

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+__all__ = ["det", "is_positive_definite", "log_abs_det", "solve"]
+
 
 def _eliminate(
     a: Float[Array, "n n"], b: Float[Array, "n m"]

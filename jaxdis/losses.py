@@ -1,29 +1,59 @@
 """The terms of the objectives. Everything here is minimised."""
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxdis import gaussian
 from jaxdis.types import PRNGKey, Scalar
+
+__all__ = [
+    "JACOBIANS",
+    "JacobianMode",
+    "JacobianOptions",
+    "absolute",
+    "annealed_bound",
+    "bernoulli_reconstruction",
+    "decoder_jacobian",
+    "dual_ascent",
+    "feature_sharing",
+    "feature_usage",
+    "gan_discriminator",
+    "gan_generator",
+    "gaussian_reconstruction",
+    "gradient_penalty",
+    "hamilton_jacobi_residual",
+    "importance_size",
+    "index_kl",
+    "jacobian_l1",
+    "negative_elbo",
+    "path_lengths",
+    "sharing_price",
+]
 
 JacobianMode: TypeAlias = Literal["full", "columns", "differences"]
 
 
 def gaussian_reconstruction(
-    x: Float[Array, "*b x"], mean: Float[Array, "*b x"], std: Float[Array, ""]
+    x: Float[Array, "*b x"], mean: Float[Array, "*b x"], std: Scalar
 ) -> Float[Array, "*b"]:
-    """Negative log-likelihood `-sum_D log N(x; mean, std^2)` in nats."""
+    """Negative log-likelihood `-sum_x log N(x; mean, std^2)`, in nats per example.
+
+    Args:
+      x: observations.
+      mean: what the decoder makes of their latents.
+      std: standard deviation of the decoder's noise, in units of x.
+    """
     return -jnp.sum(gaussian.log_prob(x, mean, std**2), axis=-1)
 
 
 def bernoulli_reconstruction(
     x: Float[Array, "*b h w c"], logits: Float[Array, "*b h w c"]
 ) -> Float[Array, "*b"]:
-    """Cross entropy of pixels in [0, 1], `sum softplus(l) - x l`, in nats a frame."""
+    """Cross entropy of pixels in [0, 1], `sum softplus(l) - x l`, in nats per frame."""
     return jnp.sum(jax.nn.softplus(logits) - x * logits, axis=(-3, -2, -1))
 
 
@@ -34,13 +64,23 @@ def negative_elbo(
 ) -> Float[Array, "*b"]:
     """`E_q[-log p(x | z)] + beta KL(q(z | x) || p(z))`, example by example, in nats.
 
+    This is the one ELBO of the package, negative: systems differ in how they come by
+    its two parts alone. The divergence is `gaussian.kl(*q, *p).sum(-1)` where the prior
+    is a Gaussian, and `log q(z | x) - log p(z)` of the draw z where it is not. The sum
+    is over whatever the parts are taken over: an example, or the mean of a batch.
+
+    Args:
+      reconstruction: -log p(x | z) of a draw z ~ q(z | x), or another error of it.
+      kl: the divergence of the posterior from the prior.
+      beta: weight of the divergence; 1 is the bound on log p(x).
+
     Source: Kingma and Welling 2014, equation 3; beta of Higgins et al. 2017.
     """
     return reconstruction + beta * kl
 
 
 def annealed_bound(
-    step: Scalar,
+    step: Scalar | Int[Array, ""],
     full: Scalar,
     target: Scalar,
     warmup: Scalar,
@@ -53,11 +93,11 @@ def annealed_bound(
     Args:
       step: steps taken so far.
       full: number of cells of the graph, where the bound starts.
-      target: the edges allowed in the end.
+      target: number of edges allowed in the end.
       warmup: steps before the descent, in which the encoder settles.
       descent: steps that the descent takes; 0 is a jump.
 
-    Note: the published code leaves `warmup` out of the line, so that with a warm-up the
+    Note: The published code leaves `warmup` out of the line, so that with a warm-up the
       bound jumps when it ends and later falls below the target.
     """
     fraction = 1.0 - (step - warmup) / jnp.maximum(descent, 1.0)
@@ -69,6 +109,11 @@ def dual_ascent(multiplier: Scalar, defect: Scalar, rate: Scalar) -> Float[Array
 
     `mu <- max(0, mu + rate * defect)`, and `mu <- 0` as soon as `defect < 0`, so that a
     constraint that holds stops pushing at once. A defect of exactly 0 is no restart.
+
+    Args:
+      multiplier: mu, at least 0.
+      defect: by how much the constraint is violated.
+      rate: step size.
 
     Source: Gallego-Posada et al. 2022 (arXiv 2208.04425), section 4.2.
     """
@@ -82,6 +127,11 @@ def hamilton_jacobi_residual(
     """`du/dt + |grad u|^2 / 2 + f^2`, which optimal transport makes 0.
 
     The square keeps the force term F = -f^2 from being positive.
+
+    Args:
+      time: du/dt, the derivative of the potential by time.
+      speed: |grad u|^2, the square of the velocity.
+      force: f, the root of the force term.
 
     Source: Song et al. 2023, the generalised Hamilton-Jacobi equation of section 3.
     """
@@ -103,15 +153,16 @@ def absolute(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
 
 
 def decoder_jacobian(
-    decode: Callable[[Array], Array], z: Float[Array, "b n"]
-) -> Float[Array, "b m n"]:
+    decode: Callable[[Array], Array], z: Float[Array, "b z"]
+) -> Float[Array, "b x z"]:
     """`J_bkj = d decode(z_b)_k / d z_bj`, by the cheaper of both modes.
 
-    Reverse mode takes m pulls and forward mode n pushes of the whole batch at once;
-    reverse if m <= n.
+    Reverse mode takes a pull per observed variable and forward mode a push per latent,
+    each of the whole batch at once; reverse if there are no more observed variables
+    than latents.
 
     Args:
-      decode: maps latents `[b, n]` to observations `[b, m]`, row by row.
+      decode: maps latents `[b, z]` to observations `[b, x]`, row by row.
       z: latents.
     """
     b, n = z.shape
@@ -126,10 +177,86 @@ def decoder_jacobian(
     return jnp.moveaxis(jax.vmap(push)(units), 0, 2)
 
 
+class JacobianOptions(NamedTuple):
+    """What the ways to see a Jacobian can be told; each looks at its own.
+
+    Attributes:
+      columns: number of random columns, without repetition.
+      difference: step of the forward differences.
+      key: key of the random columns.
+    """
+
+    columns: int = 1
+    difference: float = 1e-3
+    key: PRNGKey | None = None
+
+
+def _whole_jacobian(
+    decode: Callable[[Array], Array],
+    z: Float[Array, "b z"],
+    scale: Float[Array, "z"],
+    options: JacobianOptions,
+) -> Float[Array, ""]:
+    jacobian = decoder_jacobian(decode, z)
+    return jnp.sum(absolute(jacobian).mean(0) * scale[None])
+
+
+def _sum_of_columns(
+    column: Callable[[Array], Array],
+    units: Float[Array, "j z"],
+    weights: Float[Array, "j"],
+) -> Float[Array, ""]:
+    """`sum_j weights_j mean_b |column(unit_j)_b|_1`."""
+    sizes = jax.vmap(lambda unit: jnp.sum(absolute(column(unit)), -1).mean())(units)
+    return jnp.sum(sizes * weights)
+
+
+def _random_columns(
+    decode: Callable[[Array], Array],
+    z: Float[Array, "b z"],
+    scale: Float[Array, "z"],
+    options: JacobianOptions,
+) -> Float[Array, ""]:
+    assert options.key is not None
+    n = z.shape[-1]
+    _, push = jax.linearize(decode, z)
+
+    def column(unit: Array) -> Array:
+        return push(jnp.broadcast_to(unit[None], z.shape))
+
+    drawn = jax.random.permutation(options.key, n)[: options.columns]
+    weights = scale[drawn] * (n / options.columns)
+    return _sum_of_columns(column, jnp.eye(n, dtype=z.dtype)[drawn], weights)
+
+
+def _forward_differences(
+    decode: Callable[[Array], Array],
+    z: Float[Array, "b z"],
+    scale: Float[Array, "z"],
+    options: JacobianOptions,
+) -> Float[Array, ""]:
+    x, step = decode(z), options.difference
+
+    def column(unit: Array) -> Array:
+        return (decode(z + step * unit[None]) - x) / step
+
+    return _sum_of_columns(column, jnp.eye(z.shape[-1], dtype=z.dtype), scale)
+
+
+JACOBIANS: dict[JacobianMode, Callable[..., Array]] = {
+    "full": _whole_jacobian,
+    "columns": _random_columns,
+    "differences": _forward_differences,
+}
+"""Ways to see the Jacobian, `(decode, z, scale, options) -> jacobian_l1`: exactly, by
+random columns times the number of latents, which is unbiased, or by forward
+differences."""
+
+
 def jacobian_l1(
     decode: Callable[[Array], Array],
-    z: Float[Array, "b n"],
-    scale: Float[Array, "n"],
+    z: Float[Array, "b z"],
+    scale: Float[Array, "z"],
     *,
     mode: JacobianMode = "full",
     columns: int = 1,
@@ -142,58 +269,35 @@ def jacobian_l1(
     decoder shrunk in turn; with 1 a decoder makes it small for nothing.
 
     Args:
-      decode: maps latents `[b, n]` to observations `[b, m]`, row by row.
+      decode: maps latents `[b, z]` to observations `[b, x]`, row by row.
       z: latents.
       scale: weight of each latent's column.
-      mode: "full", the exact Jacobian; "columns", the mean over random columns times n,
-        which is unbiased; "differences", forward differences of all columns.
-      columns: random columns, without repetition.
-      difference: step of the forward differences.
-      key: for "columns".
+      mode: key of `JACOBIANS`.
+      columns: number of random columns, for "columns".
+      difference: step of the differences, for "differences".
+      key: key of the random columns, for "columns".
 
     Source: Li et al. 2025 (arXiv 2503.00639), the sparsity of the mixing procedure; the
       scale is ours.
     """
-    n = z.shape[-1]
-    if mode == "full":
-        jacobian = decoder_jacobian(decode, z)
-        return jnp.sum(absolute(jacobian).mean(0) * scale[None])
-    if mode == "differences":
-        x = decode(z)
-
-        def column(unit: Array) -> Array:
-            return (decode(z + difference * unit[None]) - x) / difference
-
-        chosen, units = scale, jnp.eye(n, dtype=z.dtype)
-    else:
-        assert key is not None
-        _, push = jax.linearize(decode, z)
-
-        def column(unit: Array) -> Array:
-            return push(jnp.broadcast_to(unit[None], z.shape))
-
-        drawn = jax.random.permutation(key, n)[:columns]
-        chosen, units = scale[drawn] * (n / columns), jnp.eye(n, dtype=z.dtype)[drawn]
-    sizes = jax.vmap(lambda unit: jnp.sum(absolute(column(unit)), -1).mean())(units)
-    return jnp.sum(sizes * chosen)
+    options = JacobianOptions(columns, difference, key)
+    return JACOBIANS[mode](decode, z, scale, options)
 
 
 def feature_usage(
-    weights: Float[Array, "t m c"], floor: Scalar = 0.0, axis_name: str | None = None
-) -> Float[Array, "m"]:
-    """How much the heads of all tasks use a feature: `a_m = floor + mean_tc |w_tmc|`.
+    weights: Float[Array, "k z c"], floor: Scalar = 0.0
+) -> Float[Array, "z"]:
+    """How much the heads of all tasks use a feature: `a_m = floor + mean_kc |w_kmc|`.
 
     Args:
-      weights: heads of t tasks on m features with c outputs.
-      floor: added to each, so that log a stays finite and a feature that was dropped
-        can come back.
-      axis_name: a mapped axis over which the tasks are spread.
+      weights: heads of k tasks on z features with c outputs.
+      floor: a number added to each usage, so that log a stays finite and a feature that
+        was dropped can come back.
     """
-    usage = absolute(weights).mean((0, 2))
-    return floor + (usage if axis_name is None else jax.lax.pmean(usage, axis_name))
+    return floor + absolute(weights).mean((0, 2))
 
 
-def feature_sharing(usage: Float[Array, "m"]) -> Float[Array, ""]:
+def feature_sharing(usage: Float[Array, "z"]) -> Float[Array, ""]:
     """Entropy of the features' shares, `H(p) = -sum_m p_m log p_m`, in nats.
 
     p = a / sum(a) with positive usages a. Small H is weight concentrated on few
@@ -206,7 +310,7 @@ def feature_sharing(usage: Float[Array, "m"]) -> Float[Array, ""]:
     return -jnp.sum(share * jnp.log(share))
 
 
-def sharing_price(usage: Float[Array, "m"]) -> Float[Array, "m"]:
+def sharing_price(usage: Float[Array, "z"]) -> Float[Array, "z"]:
     """`dH / da_m = (-log p_m - H) / A`, A = sum(a): what using a feature more costs.
 
     Negative for features with p_m > e^-H, positive for rarer ones.
@@ -252,6 +356,11 @@ def path_lengths(
     noise with variance 1 / (height width). The generator is well conditioned where all
     lengths are the same.
 
+    Args:
+      synthesis: maps the styles of each layer to images.
+      styles: one style per example and layer.
+      key: key of the noise y.
+
     Source: Karras et al. 2020 (arXiv 1912.04958), equation 4.
     """
     images, pull = jax.vjp(synthesis, styles)
@@ -261,6 +370,6 @@ def path_lengths(
     return jnp.sqrt(jnp.mean(jnp.sum(back**2, -1), 1) + 1e-8)
 
 
-def importance_size(importance: Float[Array, "n"]) -> Float[Array, ""]:
+def importance_size(importance: Float[Array, "z"]) -> Float[Array, ""]:
     """`mean_j |w_j|`, with derivative 0 where a weight is 0."""
     return jnp.mean(absolute(importance))

@@ -16,13 +16,26 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxdis.types import PRNGKey, Scalar
 
+__all__ = [
+    "FROZEN",
+    "HARD_CONCRETE",
+    "RELAXATIONS",
+    "SOFT",
+    "STRAIGHT_THROUGH",
+    "Relaxation",
+    "expected_size",
+    "frozen",
+    "logistic_noise",
+    "threshold",
+]
+
 # Beyond any logistic draw, and its sigmoid rounds to 0 or 1 in every float type.
 FROZEN = 1e4
-STRETCH_LOW, STRETCH_HIGH = -0.1, 1.1  # hard concrete: Louizos et al. 2018, section 4
+_STRETCH_LOW, _STRETCH_HIGH = -0.1, 1.1  # hard concrete: Louizos et al. 2018, section 4
 
 
 class Relaxation(NamedTuple):
@@ -31,13 +44,13 @@ class Relaxation(NamedTuple):
     Attributes:
       sample: `(log_alpha, noise, temperature) -> mask` in [0, 1], of the shape of the
         noise, which may have more axes in front.
-      probability: `(log_alpha, temperature) -> P(edge)`, what regularisers count and
-        `threshold` cuts.
+      probability: `(log_alpha, temperature) -> P(edge)`, the number that regularisers
+        count and that `threshold` cuts.
       initial: `temperature -> log_alpha` of a mask that starts nearly dense.
     """
 
     sample: Callable[[Array, Array, Scalar], Array]
-    probability: Callable[[Array, Scalar], Array]
+    probability: Callable[[Array | float, Scalar], Array]
     initial: Callable[[Scalar], Scalar]
 
 
@@ -58,22 +71,22 @@ def _straight_through(log_alpha: Array, noise: Array, temperature: Scalar) -> Ar
 
 
 def _hard_concrete(log_alpha: Array, noise: Array, temperature: Scalar) -> Array:
-    stretched = _soft(log_alpha, noise, temperature) * (STRETCH_HIGH - STRETCH_LOW)
-    return jnp.clip(stretched + STRETCH_LOW, 0.0, 1.0)
+    stretched = _soft(log_alpha, noise, temperature) * (_STRETCH_HIGH - _STRETCH_LOW)
+    return jnp.clip(stretched + _STRETCH_LOW, 0.0, 1.0)
 
 
-def _bernoulli_probability(log_alpha: Array, temperature: Scalar) -> Array:
+def _bernoulli_probability(log_alpha: Array | float, temperature: Scalar) -> Array:
     return jax.nn.sigmoid(log_alpha)
 
 
-def _hard_concrete_probability(log_alpha: Array, temperature: Scalar) -> Array:
+def _hard_concrete_probability(log_alpha: Array | float, temperature: Scalar) -> Array:
     return jax.nn.sigmoid(
-        log_alpha - temperature * math.log(-STRETCH_LOW / STRETCH_HIGH)
+        log_alpha - temperature * math.log(-_STRETCH_LOW / _STRETCH_HIGH)
     )
 
 
 def _hard_concrete_initial(temperature: Scalar) -> Scalar:
-    return temperature * (math.log1p(-STRETCH_LOW) - math.log(STRETCH_HIGH - 1.0))
+    return temperature * (math.log1p(-_STRETCH_LOW) - math.log(_STRETCH_HIGH - 1.0))
 
 
 SOFT = Relaxation(_soft, _bernoulli_probability, lambda _: 5.0)
@@ -95,8 +108,10 @@ RELAXATIONS = {
 }
 
 
-def frozen(graph: Bool[np.ndarray, "*s"] | Float[np.ndarray, "*s"]) -> Array:
-    """Logits of a mask that stays at `graph` (0/1): no noise, no gradient."""
+def frozen(
+    graph: Shaped[np.ndarray, "*s"] | Shaped[Array, "*s"],
+) -> Float[Array, "*s"]:
+    """Logits of a mask that stays at `graph` (0/1, any type): no noise, no gradient."""
     return jnp.where(jnp.asarray(graph) > 0, FROZEN, -FROZEN)
 
 

@@ -17,27 +17,36 @@ from jaxtyping import Array, Float
 
 from jaxdis.types import PRNGKey
 
-WIDTH = 10
-BLOCKS = ((1, WIDTH), (WIDTH, 1))  # inputs and outputs of each block
-BOUND = 1e-3  # of what is drawn at the start
-# softplus(SHIFT) is 1, up to the 1e-7 that keeps the logarithm away from its edge.
-SHIFT = math.log(math.expm1(1 - 1e-7))
+__all__ = [
+    "PARAMETERS",
+    "Shared",
+    "SharedBlock",
+    "ddsf",
+    "ddsf_and_slope",
+    "init_shared",
+]
+
+_WIDTH = 10
+_BLOCKS = ((1, _WIDTH), (_WIDTH, 1))  # inputs and outputs of each block
+_BOUND = 1e-3  # on the logits that are drawn at the start
+# softplus(_SHIFT) is 1, up to the 1e-7 that keeps the logarithm away from its edge.
+_SHIFT = math.log(math.expm1(1 - 1e-7))
 
 
-def block_size(inputs: int) -> int:
-    """Parameters of one block of one map: `3 * WIDTH + inputs`."""
-    return 3 * WIDTH + inputs
+def _block_size(inputs: int) -> int:
+    return 3 * _WIDTH + inputs
 
 
-PARAMETERS = sum(block_size(inputs) for inputs, _ in BLOCKS)
+PARAMETERS = sum(_block_size(inputs) for inputs, _ in _BLOCKS)
+"""Parameters of one map."""
 
 
 class SharedBlock(NamedTuple):
     """What all maps have in common in one block; i inputs, h hidden units, o outputs.
 
     Attributes:
-      mix_in: U, logits of the combinations of inputs.
-      mix_out: W, logits of the combinations of hidden units.
+      mix_in: U, the logits of the combinations of inputs.
+      mix_out: W, the logits of the combinations of hidden units.
     """
 
     mix_in: Float[Array, "h i"]
@@ -51,12 +60,12 @@ def init_shared(key: PRNGKey) -> Shared:
     """Logits drawn from U(-1e-3, 1e-3)."""
 
     def draw(key: PRNGKey, *shape: int) -> Array:
-        return jax.random.uniform(key, shape, minval=-BOUND, maxval=BOUND)
+        return jax.random.uniform(key, shape, minval=-_BOUND, maxval=_BOUND)
 
-    keys = jax.random.split(key, (len(BLOCKS), 2))
+    keys = jax.random.split(key, (len(_BLOCKS), 2))
     return tuple(
-        SharedBlock(draw(first, WIDTH, inputs), draw(second, outputs, WIDTH))
-        for (first, second), (inputs, outputs) in zip(keys, BLOCKS, strict=True)
+        SharedBlock(draw(first, _WIDTH, inputs), draw(second, outputs, _WIDTH))
+        for (first, second), (inputs, outputs) in zip(keys, _BLOCKS, strict=True)
     )
 
 
@@ -65,7 +74,7 @@ def _block(
 ) -> Float[Array, "*n o"]:
     # Each logit of a map is added to a row or to a column of the shared ones.
     slope, bias, out, inner = jnp.split(
-        theta, [WIDTH, 2 * WIDTH, 3 * WIDTH], theta.ndim - 1
+        theta, [_WIDTH, 2 * _WIDTH, 3 * _WIDTH], theta.ndim - 1
     )
     ones = (1,) * (theta.ndim - 1)
     mix_in = shared.mix_in.reshape(*ones, *shared.mix_in.shape)
@@ -73,14 +82,14 @@ def _block(
     mix_in = jax.nn.softmax(mix_in + inner[..., None, :])
     mix_out = jax.nn.softmax(mix_out + out[..., None, :])
     seen = jnp.sum(mix_in * x[..., None, :], -1)
-    hidden = jax.nn.selu(jax.nn.softplus(slope + SHIFT) * seen + bias)
+    hidden = jax.nn.selu(jax.nn.softplus(slope + _SHIFT) * seen + bias)
     return jnp.sum(mix_out * hidden[..., None, :], -1)
 
 
 def ddsf(
-    theta: Float[Array, "*n p"], shared: Shared, x: Float[Array, "*n"]
+    theta: Float[Array, "..."], shared: Shared, x: Float[Array, "*n"]
 ) -> Float[Array, "*n"]:
-    """Increasing maps f of single numbers, one map a number.
+    """Increasing maps f of single numbers, one map per number.
 
     In each block, with `theta = (a', b, w, u)` of the map and U, W of all maps,
 
@@ -90,19 +99,22 @@ def ddsf(
     where a SELU changes sign.
 
     Args:
-      theta: 71 parameters of each map, 31 of the first block and 40 of the second.
-      shared: of all maps; see `init_shared`.
+      theta: 71 parameters of each map [*n, 71], 31 of the first block and 40 of the
+        second.
+      shared: parameters that all maps share; see `init_shared`.
       x: one number for each map.
 
     Raises:
-      ValueError: another number of parameters, or of maps than numbers.
+      ValueError: for another number of parameters, or of maps than numbers.
+
+    Note: distrax has no such flow.
     """
     if theta.shape[-1] != PARAMETERS or theta.shape[:-1] != x.shape:
         raise ValueError(
             f"theta must be [*n, {PARAMETERS}] for x [*n], got {theta.shape} for "
             f"{x.shape}"
         )
-    first = block_size(BLOCKS[0][0])
+    first = _block_size(_BLOCKS[0][0])
     hidden = _block(theta[..., :first], shared[0], x[..., None])
     return _block(theta[..., first:], shared[1], hidden)[..., 0]
 
@@ -110,5 +122,11 @@ def ddsf(
 def ddsf_and_slope(
     theta: Float[Array, "*n p"], shared: Shared, x: Float[Array, "*n"]
 ) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
-    """`f(x)` and `f'(x)` of `ddsf`; no map sees another's number: one tangent does."""
+    """`f(x)` and `f'(x)` of `ddsf`; no map sees another's number: one tangent does.
+
+    Args:
+      theta: parameters of each map.
+      shared: parameters that all maps share.
+      x: one number for each map.
+    """
     return jax.jvp(lambda x: ddsf(theta, shared, x), (x,), (jnp.ones_like(x),))

@@ -6,9 +6,10 @@ that latents are independent given the domain u and
     log p(z | u) = sum_i log N(e_i; 0, 1) + log dF_ui(z_i) / dz_i.
 
 The parameters of all domains are one table: what is made of them alone, such as the
-knots of splines, is made once a domain, whatever the batch.
+knots of splines, is made once per domain, whatever the batch.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 import jax
@@ -17,24 +18,36 @@ from jaxtyping import Array, Float, Int
 
 from jaxdis import gaussian, monotone
 
+__all__ = [
+    "BOUND",
+    "FAMILIES",
+    "DomainFlow",
+    "Family",
+    "Knots",
+    "domain_log_prob",
+    "domain_noise",
+    "make_knots",
+    "parameter_count",
+    "spline",
+]
+
 Family: TypeAlias = Literal["rqs", "affine", "ddsf"]
 
-BOUND = 5.0  # splines are the identity outside [-BOUND, BOUND]
-FLOOR = 1e-4  # least width and height of a bin, and least slope
-
-
-def parameter_count(family: Family, bins: int) -> int:
-    """Parameters of one latent in one domain: 2, 3 bins + 3, or those of the DDSF."""
-    return {"affine": 2, "rqs": 3 * bins + 3, "ddsf": monotone.PARAMETERS}[family]
+BOUND = 5.0
+"""Splines are the identity outside [-BOUND, BOUND]."""
+_FLOOR = 1e-4  # least width and height of a bin, and least slope
 
 
 class Knots(NamedTuple):
     """Bins of monotone splines on [-5, 5]; k bins, and any axes before.
 
     Attributes:
-      x, y: the lower corner of a bin.
-      width, height: its sides.
-      slope, next_slope: of the spline at its ends; 1 at -5 and 5.
+      x: the left end of a bin.
+      y: the spline's value there.
+      width: the width of a bin.
+      height: the spline's rise over it.
+      slope: the spline's slope at its left end; 1 at -5.
+      next_slope: the spline's slope at its right end; 1 at 5.
     """
 
     x: Float[Array, "*s k"]
@@ -58,11 +71,11 @@ def make_knots(theta: Float[Array, "*s p"]) -> Knots:
     k = (theta.shape[-1] - 1) // 3
 
     def sides(free: Array) -> Array:
-        return FLOOR + (2 * BOUND - k * FLOOR) * jax.nn.softmax(free)
+        return _FLOOR + (2 * BOUND - k * _FLOOR) * jax.nn.softmax(free)
 
     width, height = sides(theta[..., :k]), sides(theta[..., k : 2 * k])
-    offset = jnp.log(jnp.expm1(1 - FLOOR))
-    inner = FLOOR + jax.nn.softplus(theta[..., 2 * k + 1 : -1] + offset)
+    offset = jnp.log(jnp.expm1(1 - _FLOOR))
+    inner = _FLOOR + jax.nn.softplus(theta[..., 2 * k + 1 : -1] + offset)
     ends = jnp.ones((*inner.shape[:-1], 1), inner.dtype)
     return Knots(
         jnp.cumsum(width, -1) - width - BOUND,
@@ -89,7 +102,7 @@ def spline(
     and the identity outside [-5, 5].
 
     Args:
-      knots: of every value.
+      knots: the bins of every value's spline.
       y: values.
 
     Returns:
@@ -98,8 +111,10 @@ def spline(
     Source: Durkan et al. 2019, "Neural Spline Flows" (arXiv 1906.04032), equations 4
       and 5.
 
-    Note: the bin is picked by a sum over bins, not by an index, whose derivative would
-      be a scatter; that is 2.8 times as fast as distrax's spline on a CPU.
+    Note: The bin is picked by a sum over bins, not by an index, whose derivative would
+      be a scatter: distrax's `RationalQuadraticSpline` gives the same values and
+      gradients and takes 1.9 to 13 times as long on two CPU cores, the longer the
+      larger the batch (`python -m benchmarks.densities`).
     """
     inside = jnp.abs(y) < BOUND
     at = jnp.clip(y, -BOUND, BOUND)
@@ -116,14 +131,83 @@ def spline(
     return jnp.where(inside, value, y), jnp.where(inside, log_slope, 0.0)
 
 
+_Noise: TypeAlias = tuple[Float[Array, "b z"], Float[Array, "b z"]]
+
+
+class DomainFlow(NamedTuple):
+    """One form of the maps from latents to noise.
+
+    Attributes:
+      parameters: `bins -> number of parameters` of one latent in one domain.
+      noise: `(theta, z, u, shared) -> (noise, log slopes)`, as `domain_noise`.
+    """
+
+    parameters: Callable[[int], int]
+    noise: Callable[[Array, Array, Array, monotone.Shared | None], _Noise]
+
+
+def _moved(
+    theta: Float[Array, "d z p"], z: Float[Array, "b z"], u: Int[Array, "b"]
+) -> _Noise:
+    """`(z - c) exp(-s)` and its log slope; c and s are the first two parameters."""
+    centre, log_scale = theta[u, :, 0], theta[u, :, 1]
+    return (z - centre) * jnp.exp(-log_scale), -log_scale
+
+
+def _affine_noise(
+    theta: Float[Array, "d z p"],
+    z: Float[Array, "b z"],
+    u: Int[Array, "b"],
+    shared: monotone.Shared | None,
+) -> _Noise:
+    return _moved(theta, z, u)
+
+
+def _spline_noise(
+    theta: Float[Array, "d z p"],
+    z: Float[Array, "b z"],
+    u: Int[Array, "b"],
+    shared: monotone.Shared | None,
+) -> _Noise:
+    y, log_scale = _moved(theta, z, u)
+    knots = jax.tree.map(lambda a: a[u], make_knots(theta[..., 2:]))
+    noise, log_slope = spline(knots, y)
+    return noise, log_slope + log_scale
+
+
+def _sigmoidal_noise(
+    theta: Float[Array, "d z p"],
+    z: Float[Array, "b z"],
+    u: Int[Array, "b"],
+    shared: monotone.Shared | None,
+) -> _Noise:
+    assert shared is not None
+    value, slope = monotone.ddsf_and_slope(theta[u], shared, z)
+    return z + value, jnp.log1p(slope)
+
+
+FAMILIES: dict[Family, DomainFlow] = {
+    "rqs": DomainFlow(lambda bins: 3 * bins + 3, _spline_noise),
+    "affine": DomainFlow(lambda _: 2, _affine_noise),
+    "ddsf": DomainFlow(lambda _: monotone.PARAMETERS, _sigmoidal_noise),
+}
+"""The forms of F: a spline after an affine map, the affine map alone, or the identity
+plus a deep sigmoidal flow."""
+
+
+def parameter_count(family: Family, bins: int) -> int:
+    """Parameters of one latent in one domain: 2, 3 bins + 3, or those of the DDSF."""
+    return FAMILIES[family].parameters(bins)
+
+
 def domain_noise(
-    theta: Float[Array, "d n p"],
-    z: Float[Array, "b n"],
+    theta: Float[Array, "d z p"],
+    z: Float[Array, "b z"],
     u: Int[Array, "b"],
     *,
     family: Family,
     shared: monotone.Shared | None = None,
-) -> tuple[Float[Array, "b n"], Float[Array, "b n"]]:
+) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
     """Latents to noise, e_i = F_ui(z_i), and `log dF_ui(z_i) / dz_i`.
 
         affine  e = (z - c) exp(-s)
@@ -134,31 +218,21 @@ def domain_noise(
     The affine map comes first because domains' means reach beyond the splines.
 
     Args:
-      theta: the table of parameters, one row a domain; c and s are the first two.
+      theta: the table of parameters, one row per domain; c and s are the first two.
       z: latents.
-      u: the domain of each.
-      family: the form of F.
-      shared: parameters that a deep sigmoidal flow shares, None for the others.
+      u: the domain of each row.
+      family: the form of F, a key of `FAMILIES`.
+      shared: parameters that the maps of a deep sigmoidal flow share, None for others.
 
     Returns:
       Noise and log slopes.
     """
-    if family == "ddsf":
-        assert shared is not None
-        value, slope = monotone.ddsf_and_slope(theta[u], shared, z)
-        return z + value, jnp.log1p(slope)
-    centre, log_scale = theta[u, :, 0], theta[u, :, 1]
-    y = (z - centre) * jnp.exp(-log_scale)
-    if family == "affine":
-        return y, -log_scale
-    knots = jax.tree.map(lambda a: a[u], make_knots(theta[..., 2:]))
-    noise, log_slope = spline(knots, y)
-    return noise, log_slope - log_scale
+    return FAMILIES[family].noise(theta, z, u, shared)
 
 
 def domain_log_prob(
-    theta: Float[Array, "d n p"],
-    z: Float[Array, "b n"],
+    theta: Float[Array, "d z p"],
+    z: Float[Array, "b z"],
     u: Int[Array, "b"],
     *,
     family: Family,
@@ -166,7 +240,15 @@ def domain_log_prob(
 ) -> Float[Array, "b"]:
     """`log p(z | u) = sum_i log N(e_i; 0, 1) + log de_i / dz_i`, in nats.
 
-    Arguments as of `domain_noise`.
+    Args:
+      theta: the table of parameters, one row per domain.
+      z: latents.
+      u: the domain of each row.
+      family: the form of F, a key of `FAMILIES`.
+      shared: parameters that the maps of a deep sigmoidal flow share, None for others.
+
+    Note: distrax's `Normal` gives the same values as "affine" and takes .9 to 1.3 times
+      as long on two CPU cores, and a second to import.
     """
     noise, log_slope = domain_noise(theta, z, u, family=family, shared=shared)
     return jnp.sum(log_slope - 0.5 * (noise**2 + gaussian.LOG_2PI), -1)
