@@ -187,7 +187,7 @@ class JacobianOptions(NamedTuple):
     """
 
     columns: int = 1
-    difference: float = 1e-3
+    difference: Scalar = 1e-3
     key: PRNGKey | None = None
 
 
@@ -260,7 +260,7 @@ def jacobian_l1(
     *,
     mode: JacobianMode = "full",
     columns: int = 1,
-    difference: float = 1e-3,
+    difference: Scalar = 1e-3,
     key: PRNGKey | None = None,
 ) -> Float[Array, ""]:
     """`mean_b sum_kj |d x_bk / d z_bj| scale_j`: how densely the decoder mixes.

@@ -1,3 +1,5 @@
+"""Terms of objectives: bounds, multipliers, divergences, Jacobians."""
+
 import itertools
 
 import jax
@@ -19,9 +21,13 @@ SCHEDULES = [
 STEPS = np.arange(400)
 
 
+@jax.jit
+def schedule(*arguments):
+    return jax.vmap(losses.annealed_bound, (0, None, None, None, None))(*arguments)
+
+
 def bounds(full, target, warmup, descent, steps=STEPS):
     arguments = map(jnp.float32, (full, target, warmup, descent))
-    schedule = jax.vmap(losses.annealed_bound, (0, None, None, None, None))
     return np.asarray(schedule(jnp.float32(steps), *arguments))
 
 
@@ -54,9 +60,11 @@ def test_bound_does_not_fall_below_the_target_after_a_warmup():
     np.testing.assert_allclose(bound, [100, 100 - 80 / 150_000, 60, 20, 20], rtol=1e-6)
 
 
+dual_ascent = jax.jit(losses.dual_ascent)
+
+
 def ascend(multiplier, defect, rate=0.1):
-    arguments = map(jnp.float32, (multiplier, defect, rate))
-    return float(losses.dual_ascent(*arguments))
+    return float(dual_ascent(*map(np.float32, (multiplier, defect, rate))))
 
 
 def test_multiplier_grows_while_the_constraint_is_violated():
@@ -86,6 +94,7 @@ def test_reconstruction_against_scipy():
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
+@jax.jit
 def linear_gaussian(x, mean, var, noise_var, beta=1.0):
     """Negative ELBO of z ~ N(0, 1), x | z ~ N(z, noise_var) with q = N(mean, var)."""
     # E_q (x - z)^2 = (x - mean)^2 + var
@@ -129,10 +138,15 @@ def test_bernoulli_reconstruction_against_scipy():
     x, logits = np.float32(x), np.float32(logits)
     one, zero = (special.log_expit(sign * np.float64(logits)) for sign in (1, -1))
     expected = -(x * one + (1 - np.float64(x)) * zero).sum((-3, -2, -1))
-    actual = losses.bernoulli_reconstruction(x, logits)
+
+    def total(logits, x):
+        each = losses.bernoulli_reconstruction(x, logits)
+        return each.sum(), each
+
+    slope_of_total = jax.jit(jax.value_and_grad(total, has_aux=True))
+    (_, actual), gradient = slope_of_total(logits, x)
     assert actual.shape == (2, 3)
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
-    gradient = jax.grad(lambda a: losses.bernoulli_reconstruction(x, a).sum())(logits)
     slope = special.expit(np.float64(logits)) - x
     np.testing.assert_allclose(gradient, slope, atol=1e-6)
 
@@ -144,44 +158,54 @@ def test_certain_pixels_cost_nothing_and_wrong_ones_their_logits():
     np.testing.assert_allclose(actual, [0, 0, 300, 300], atol=1e-6)
 
 
+index_kl = jax.jit(losses.index_kl)
+
+
 @pytest.mark.parametrize("k", [2, 3, 7])
 def test_index_divergence_is_the_entropy_that_lacks(k):
     logits = np.float32(np.random.default_rng(k).normal(size=(4, 5, k)) * 3)
     q = special.softmax(np.float64(logits), -1)
-    actual = np.asarray(losses.index_kl(logits))
+    actual = np.asarray(index_kl(logits))
     assert actual.shape == (4, 5)
     np.testing.assert_allclose(
         actual, np.log(k) - stats.entropy(q, axis=-1), rtol=1e-5, atol=1e-6
     )
     assert actual.min() > 0
     # A softmax does not see what is added to all logits.
-    np.testing.assert_allclose(losses.index_kl(logits + 7), actual, atol=2e-6)
+    np.testing.assert_allclose(index_kl(logits + 7), actual, atol=2e-6)
 
 
 @pytest.mark.parametrize("k", [2, 7])
 def test_index_divergence_at_its_ends(k):
     uniform = np.full((2, k), 1.3, np.float32)
-    np.testing.assert_allclose(losses.index_kl(uniform), 0, atol=1e-6)
-    slope = jax.grad(lambda a: losses.index_kl(a).sum())(uniform)
+    np.testing.assert_allclose(index_kl(uniform), 0, atol=1e-6)
+    slope = jax.jit(jax.grad(lambda a: losses.index_kl(a).sum()))(uniform)
     np.testing.assert_allclose(slope, 0, atol=1e-6)
     # A certain index, even where its rivals' probability is 0 in float32.
     for size in (50.0, 1e4):
         certain = np.float32([size, *[0] * (k - 1)])
-        assert float(losses.index_kl(certain)) == pytest.approx(np.log(k), rel=1e-6)
+        assert float(index_kl(certain)) == pytest.approx(np.log(k), rel=1e-6)
+
+
+@jax.jit
+def sharing(a):
+    """Entropy, price and the entropy's slope."""
+    entropy, slope = jax.value_and_grad(losses.feature_sharing)(a)
+    return entropy, losses.sharing_price(a), slope
 
 
 def test_sharing_by_hand():
     # a = (1, 3): p = (1/4, 3/4), A = 4.
-    a = jnp.float32([1, 3])
+    entropy, actual, _ = sharing(np.float32([1, 3]))
     h = np.log(4) - 0.75 * np.log(3)
-    np.testing.assert_allclose(losses.feature_sharing(a), h, rtol=1e-6)
+    np.testing.assert_allclose(entropy, h, rtol=1e-6)
     price = [(np.log(4) - h) / 4, (np.log(4 / 3) - h) / 4]
-    np.testing.assert_allclose(losses.sharing_price(a), price, rtol=1e-5)
+    np.testing.assert_allclose(actual, price, rtol=1e-5)
     assert price[0] > 0 > price[1]
     # Equal usage is the largest entropy, and no step away is cheaper to first order.
-    equal = jnp.full(5, 0.3)
-    np.testing.assert_allclose(losses.feature_sharing(equal), np.log(5), rtol=1e-6)
-    np.testing.assert_allclose(losses.sharing_price(equal), 0, atol=1e-6)
+    entropy, actual, _ = sharing(np.full(5, 0.3, np.float32))
+    np.testing.assert_allclose(entropy, np.log(5), rtol=1e-6)
+    np.testing.assert_allclose(actual, 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("m", [2, 6, 30])
@@ -189,23 +213,20 @@ def test_sharing_price_is_the_derivative(m):
     rng = np.random.default_rng(m)
     with jax.enable_x64(True):
         for _ in range(5):
-            a = jnp.asarray(1e-3 + rng.exponential(size=m) * rng.integers(0, 2, m))
-            expected = stats.entropy(np.asarray(a))
-            np.testing.assert_allclose(losses.feature_sharing(a), expected, rtol=1e-10)
-            slope = jax.grad(losses.feature_sharing)(a)
-            np.testing.assert_allclose(
-                losses.sharing_price(a), slope, rtol=1e-9, atol=1e-12
-            )
+            a = 1e-3 + rng.exponential(size=m) * rng.integers(0, 2, m)
+            entropy, price, slope = sharing(a)
+            np.testing.assert_allclose(entropy, stats.entropy(a), rtol=1e-10)
+            np.testing.assert_allclose(price, slope, rtol=1e-9, atol=1e-12)
             # The entropy does not see a common scale.
-            np.testing.assert_allclose((slope * a).sum(), 0, atol=1e-10)
+            np.testing.assert_allclose((np.asarray(slope) * a).sum(), 0, atol=1e-10)
 
 
 def test_sharing_is_not_concave_in_usage():
     # H(1, t) rises to log 2 at t = 1 and falls to 0 again: a tangent taken in its tail
     # lies below it, so linearising H is no majorisation.
-    a, b = jnp.float32([1, 10]), jnp.float32([1, 1])
-    tangent = losses.feature_sharing(a) + jnp.vdot(losses.sharing_price(a), b - a)
-    assert tangent < losses.feature_sharing(b) - 0.2
+    a, b = np.float32([1, 10]), np.float32([1, 1])
+    (at_a, price, _), (at_b, *_) = sharing(a), sharing(b)
+    assert float(at_a) + np.vdot(price, b - a) < float(at_b) - 0.2
     # What does hold, Gibbs: H(p) <= -sum p log p' for all p, p'.
     rng = np.random.default_rng(0)
     p, q = rng.dirichlet(np.full(6, 0.7), (2, 1000))
@@ -215,16 +236,15 @@ def test_sharing_is_not_concave_in_usage():
 
 
 def test_feature_usage():
-    w = jnp.float32(np.random.default_rng(0).normal(size=(3, 4, 2)))
-    w = w.at[:, 1].set(0.0)
+    w = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
+    w[:, 1] = 0.0
     expected = 1e-3 + np.abs(w).mean((0, 2))
-    np.testing.assert_allclose(losses.feature_usage(w, 1e-3), expected, rtol=1e-6)
-    assert losses.feature_usage(w)[1] == 0
-    slope = jax.grad(lambda w: losses.feature_usage(w, 1e-3).sum())(w)
+    usage = jax.jit(losses.feature_usage)
+    np.testing.assert_allclose(usage(w, 1e-3), expected, rtol=1e-6)
+    assert usage(w, 0.0)[1] == losses.feature_usage(jnp.asarray(w))[1] == 0
+    slope = jax.jit(jax.grad(lambda w: losses.feature_usage(w, 1e-3).sum()))(w)
     np.testing.assert_allclose(slope, np.sign(w) / 6, rtol=1e-6)
     assert not slope[:, 1].any()
-    each = jax.vmap(lambda w: losses.feature_usage(w, 1e-3, "tasks"), axis_name="tasks")
-    np.testing.assert_allclose(each(w[:, None])[0], expected, rtol=1e-6)
 
 
 # The decoder's Jacobian.
@@ -242,15 +262,26 @@ def mlp(n, m, seed=0):
     return lambda z: jnp.tanh(z @ first + shift) @ last, z
 
 
-def densities(decode, z, scale, **options):
+def jacobian_by_hand(n, m, seed=0):
+    """`sum_h last_hk (1 - tanh^2) first_jh` of the decoder of `mlp`."""
+    rng = np.random.default_rng(seed)
+    first, shift, last = (rng.normal(size=size) for size in ((n, 6), (1, 6), (6, m)))
+    z = rng.normal(size=(7, n)) * np.geomspace(0.5, 2, n)
+    slope = 1 - np.tanh(z @ first + shift) ** 2
+    return np.einsum("hk,bh,jh->bkj", last, slope, first)
+
+
+def densities(decode, z, scale):
     """`jacobian_l1` in every exact mode."""
-    n = z.shape[-1]
-    key = jax.random.key(0)
-    full = losses.jacobian_l1(decode, z, scale, **options)
-    columns = losses.jacobian_l1(
-        decode, z, scale, mode="columns", columns=n, key=key, **options
-    )
-    return full, columns
+    n, key = z.shape[-1], jax.random.key(0)
+
+    @jax.jit
+    def both(z, scale):
+        full = losses.jacobian_l1(decode, z, scale)
+        options = {"mode": "columns", "columns": n, "key": key}
+        return full, losses.jacobian_l1(decode, z, scale, **options)
+
+    return both(z, scale)
 
 
 def test_absolute_has_no_slope_at_zero():
@@ -261,9 +292,9 @@ def test_absolute_has_no_slope_at_zero():
 
 
 @pytest.mark.parametrize(("n", "m"), JACOBIAN_SIZES)
-def test_jacobian_is_that_of_autodiff(n, m):
+def test_jacobian_is_the_formula(n, m):
     decode, z = mlp(n, m)
-    expected = jax.vmap(jax.jacfwd(lambda row: decode(row[None])[0]))(z)
+    expected = jacobian_by_hand(n, m)
     actual = jax.jit(lambda z: losses.decoder_jacobian(decode, z))(z)
     assert actual.shape == (7, m, n)
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
@@ -285,23 +316,31 @@ def test_jacobian_takes_the_cheaper_mode(n, m):
 def test_modes_of_the_jacobian_agree(n, m):
     decode, z = mlp(n, m)
     scale = jnp.linspace(0.3, 2.0, n)
-    jacobian = jax.vmap(jax.jacfwd(lambda row: decode(row[None])[0]))(z)
-    expected = (np.abs(jacobian).mean(0) * np.asarray(scale)).sum()
+    expected = (np.abs(jacobian_by_hand(n, m)).mean(0) * np.asarray(scale)).sum()
     full, columns = densities(decode, z, scale)
     np.testing.assert_allclose(full, expected, rtol=1e-5)
     np.testing.assert_allclose(columns, expected, rtol=1e-5)
-    differences = losses.jacobian_l1(decode, z, scale, mode="differences")
-    np.testing.assert_allclose(differences, expected, rtol=1e-3)
+
+    @jax.jit
+    def by_differences(step):
+        return losses.jacobian_l1(decode, z, scale, mode="differences", difference=step)
+
+    np.testing.assert_allclose(by_differences(1e-3), expected, rtol=1e-3)
     # The step is the option's: a long one is a chord.
-    chord = losses.jacobian_l1(decode, z, scale, mode="differences", difference=2.0)
+    chord = by_differences(2.0)
     assert abs(chord - expected) > 0.01 * expected
 
 
 def test_differences_are_chords():
     z, scale = jnp.float32([[1, 2], [-1, 0]]), jnp.float32([1, 10])
-    actual = losses.jacobian_l1(
-        lambda z: z**2, z, scale, mode="differences", difference=0.5
-    )
+
+    @jax.jit
+    def chords(z):
+        return losses.jacobian_l1(
+            lambda z: z**2, z, scale, mode="differences", difference=0.5
+        )
+
+    actual = chords(z)
     # |(z + h)^2 - z^2| / h = |2 z + h|
     expected = (2.5 + 1.5) / 2 + 10 * (4.5 + 0.5) / 2
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
@@ -311,21 +350,23 @@ def test_differences_are_chords():
 def test_random_columns_are_unbiased(columns):
     decode, z = mlp(3, 4)
     scale = jnp.float32([0.5, 1.0, 2.0])
-    jacobian = np.abs(losses.decoder_jacobian(decode, z)).mean(0).sum(0) * scale
-    draw = jax.jit(
-        lambda key: losses.jacobian_l1(
+    jacobian = np.abs(jacobian_by_hand(3, 4)).mean(0).sum(0) * scale
+
+    def draw(key):
+        return losses.jacobian_l1(
             decode, z, scale, mode="columns", columns=columns, key=key
         )
+
+    drawn = np.asarray(
+        jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), 600))
     )
-    drawn = np.asarray(jax.vmap(draw)(jax.random.split(jax.random.key(0), 600)))
     # The n / k fold sums of each set of k columns, without repetition, ...
     pick = itertools.combinations(np.asarray(jacobian), columns)
     sets = np.sort([3 / columns * sum(chosen) for chosen in pick])
     nearest = np.abs(drawn[:, None] - sets).argmin(1)
     np.testing.assert_allclose(drawn, sets[nearest], rtol=1e-4)
     # ... whose average is the whole, and which are drawn equally often.
-    full = losses.jacobian_l1(decode, z, scale)
-    np.testing.assert_allclose(sets.mean(), full, rtol=1e-5)
+    np.testing.assert_allclose(sets.mean(), jacobian.sum(), rtol=1e-5)
     shares = np.bincount(nearest, minlength=3) / 600
     np.testing.assert_allclose(shares, 1 / 3, atol=4 * (2 / 9 / 600) ** 0.5)
 
@@ -337,13 +378,15 @@ def test_stretched_latents_are_as_dense_by_their_deviation():
     first = densities(decode, z, z.std(0))
     other = densities(stretched, c * z, (c * z).std(0))
     np.testing.assert_allclose(first, other, rtol=1e-4)
+
+    @jax.jit
+    def alone(one):
+        return losses.jacobian_l1(lambda z: decode(z / one), one * z, (one * z).std(0))
+
     # One by one too.
     for j in range(3):
-        one = jnp.ones((1, 3)).at[0, j].set(10.0)
-        single = losses.jacobian_l1(
-            lambda z, one=one: decode(z / one), one * z, (one * z).std(0)
-        )
-        np.testing.assert_allclose(single, first[0], rtol=1e-4)
+        one = np.where(np.arange(3) == j, 10.0, 1.0).astype(np.float32)[None]
+        np.testing.assert_allclose(alone(one), first[0], rtol=1e-4)
     # Without the scale the stretched ones seem sparser.
     plain = densities(decode, z, jnp.ones(3))
     larger = densities(lambda z: decode(z / 10), 10 * z, jnp.ones(3))
@@ -359,12 +402,13 @@ def test_gradient_through_the_scale():
         scale = z.std(0) if scaled else jnp.ones(3)
         return jnp.stack(densities(lambda z: z @ w, z, scale))
 
-    slopes = jax.jacobian(penalty)(z, True)
+    slopes_at = jax.jit(jax.jacobian(penalty), static_argnums=1)
+    slopes = slopes_at(z, True)
     centred = z - z.mean(0)[None]
     expected = centred / (9 * z.std(0)[None]) * np.abs(w).sum(1)[None]
     for slope in slopes:
         np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(jax.jacobian(penalty)(z, False), 0.0)
+    np.testing.assert_array_equal(slopes_at(z, False), 0.0)
 
 
 @pytest.mark.parametrize("mode", ["full", "columns", "differences"])

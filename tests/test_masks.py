@@ -1,4 +1,6 @@
-from functools import partial
+"""Relaxed binary masks: their draws, probabilities, gradients and frozen edges."""
+
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +15,19 @@ TEMPERATURES = [0.5, 1.0, 2.0]
 DRAWS = 100_000
 
 
-def draws(relaxation, log_alpha, temperature, seed=0):
-    noise = masks.logistic_noise(jax.random.key(seed), (DRAWS,))
-    logits = jnp.full(DRAWS, log_alpha)
-    return np.asarray(relaxation.sample(logits, noise, jnp.asarray(temperature)))
+@cache
+def noise_of_draws():
+    return masks.logistic_noise(jax.random.key(0), (DRAWS,))
+
+
+@partial(jax.jit, static_argnums=0)
+def sampled(relaxation, log_alpha, noise, temperature):
+    return relaxation.sample(jnp.full(noise.shape, log_alpha), noise, temperature)
+
+
+def draws(relaxation, log_alpha, temperature):
+    arguments = np.float32(log_alpha), noise_of_draws(), np.float32(temperature)
+    return np.asarray(sampled(relaxation, *arguments))
 
 
 def off_by(frequency, probability):
@@ -93,7 +104,7 @@ def test_straight_through_is_binary_forward_and_soft_backward(temperature):
         weights = jnp.arange(1.0, log_alpha.size + 1)
         return (weights * relaxation.sample(log_alpha, noise, temperature)).sum()
 
-    gradient = jax.grad(total, (0, 1, 2))
+    gradient = jax.jit(jax.grad(total, (0, 1, 2)), static_argnums=3)
     through = gradient(log_alpha, noise, temperature, masks.STRAIGHT_THROUGH)
     soft = gradient(log_alpha, noise, temperature, masks.SOFT)
     assert float(jnp.abs(soft[0]).min()) > 0
@@ -131,11 +142,15 @@ def test_hard_concrete_values_and_gradient():
     # 1.2 and that of s is s (1 - s); where the mask is cut there is no gradient.
     log_alpha = jnp.float32([0.0, special.logit(0.05), special.logit(0.95)])
     zero, one = jnp.zeros(3), jnp.ones(())
-    mask, pullback = jax.vjp(
-        lambda a: masks.HARD_CONCRETE.sample(a, zero, one), log_alpha
-    )
+
+    @jax.jit
+    def mask_and_slope(a):
+        mask, pull = jax.vjp(lambda a: masks.HARD_CONCRETE.sample(a, zero, one), a)
+        return mask, *pull(jnp.ones(3))
+
+    mask, slope = mask_and_slope(log_alpha)
     np.testing.assert_allclose(mask, [0.5, 0, 1], atol=1e-6)
-    np.testing.assert_allclose(pullback(jnp.ones(3))[0], [0.3, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(slope, [0.3, 0, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -186,9 +201,10 @@ def test_expected_size_is_the_mean_number_of_edges(name):
     relaxation = masks.RELAXATIONS[name]
     log_alpha, one = jnp.float32([[-2.0, 0.5], [1.0, -0.3]]), jnp.ones(())
     noise = masks.logistic_noise(jax.random.key(1), (20_000, 2, 2))
-    sampled = jax.vmap(relaxation.sample, (None, 0, None))(log_alpha, noise, one)
-    present = sampled > (0 if name == "hard_concrete" else 0.5)
-    counts = np.asarray(present.sum((1, 2)))
+    sample = jax.jit(jax.vmap(relaxation.sample, (None, 0, None)))
+    drawn = sample(log_alpha, noise, one)
+    present = drawn > (0 if name == "hard_concrete" else 0.5)
+    counts = np.asarray(present).sum((1, 2))
     expected = float(masks.expected_size(relaxation.probability(log_alpha, one)))
     assert abs(counts.mean() - expected) < 4 * counts.std() / np.sqrt(counts.size)
 
