@@ -7,7 +7,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxdis.nets.convolutions import CONVOLUTIONS
-from jaxdis.nets.layers import Weights, dense, initialisation, uniform_fan_in
+from jaxdis.nets.layers import dense, initialisation, uniform_fan_in
 
 __all__ = [
     "ConvDecoder",
@@ -26,7 +26,7 @@ class _Conv(nn.Module):
     convolution: Callable[[Array, Array, str], Array]
     precision: str
     transposed: bool = False
-    weights: Weights = "uniform"
+    weights: str = "uniform"
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 o"]:

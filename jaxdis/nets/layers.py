@@ -1,7 +1,7 @@
 """Dense layers: how weights start, the perceptron, and how a network is applied."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, TypeAlias, cast
+from typing import NamedTuple, cast
 
 import jax
 from flax import linen as nn
@@ -14,7 +14,6 @@ __all__ = [
     "LEAKY_SLOPE",
     "MLP",
     "Initialisation",
-    "Weights",
     "apply",
     "dense",
     "he_normal",
@@ -23,7 +22,6 @@ __all__ = [
 ]
 
 LEAKY_SLOPE = 0.2
-Weights: TypeAlias = Literal["uniform", "he_normal"]
 
 
 def uniform_fan_in(fan_in: int) -> nn.initializers.Initializer:
@@ -63,7 +61,7 @@ INITIALISATIONS = {
 }
 
 
-def initialisation(weights: Weights) -> Initialisation:
+def initialisation(weights: str) -> Initialisation:
     """The entry of `INITIALISATIONS`.
 
     Raises:
@@ -78,7 +76,7 @@ def dense(
     x: Float[Array, "*b i"],
     out: int,
     precision: str,
-    weights: Weights = "uniform",
+    weights: str = "uniform",
     bias: bool = True,
 ) -> Float[Array, "*b o"]:
     """`W x + b`, a dense layer of the module whose `__call__` calls it.
@@ -124,7 +122,7 @@ class MLP(nn.Module):
     out: int
     precision: str = "highest"
     slope: float = LEAKY_SLOPE
-    weights: Weights = "uniform"
+    weights: str = "uniform"
     final_bias: bool = True
 
     @nn.compact

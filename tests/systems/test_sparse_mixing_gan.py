@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from jaxdis import losses, monotone, nets, runner
+from jaxdis import losses, monotone, runner
 from jaxdis.data import bind, domain_images
 from jaxdis.systems import sparse_mixing_gan as gan
 
@@ -377,47 +377,6 @@ def test_modes_that_cannot_be(mode):
 # Networks.
 
 
-@pytest.mark.parametrize("rate", [1.0, 0.01])
-def test_equalised_layer(rate):
-    layer = nets.EqualDense(300, rate, bias=2.0)
-    x = jax.random.normal(jax.random.key(0), (5, 200))
-    params = layer.init(jax.random.key(1), x)
-    kernel, bias = (np.asarray(params["params"][k]) for k in ("kernel", "bias"))
-    np.testing.assert_allclose(kernel.std() * rate, 1.0, rtol=0.02)
-    y = rate / np.sqrt(200) * np.asarray(x) @ kernel + rate * bias
-    np.testing.assert_allclose(layer.apply(params, x), y, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(rate * bias, 2.0, rtol=1e-6)
-
-
-def convolved(x, kernel):
-    """One image through 3/1/1."""
-    h, w = x.shape[:2]
-    x = np.pad(x, ((1, 1), (1, 1), (0, 0)))
-    taps = [(i, j) for i in range(3) for j in range(3)]
-    return sum(x[i : i + h, j : j + w] @ kernel[i, j] for i, j in taps)
-
-
-@pytest.mark.parametrize("demodulate", [True, False])
-@pytest.mark.parametrize("form", ["matmul", "lax"])
-def test_styled_convolution_has_weights_of_each_example(form, demodulate):
-    conv = nets.CONVOLUTIONS[form].smooth
-    layer = nets._StyledConv(5, 3, conv, "highest", demodulate)
-    x = jax.random.normal(jax.random.key(0), (3, 4, 4, 2))
-    style = jax.random.normal(jax.random.key(1), (3, 7))
-    params = layer.init(jax.random.key(2), x, style)
-    own = params["params"]
-    own["bias"] = jnp.arange(5.0)
-    scale = nets.EqualDense(2, bias=1.0).apply({"params": own["EqualDense_0"]}, style)
-    weights = own["kernel"][None] * 18**-0.5 * scale[:, None, None, :, None]
-    if demodulate:
-        power = (weights**2).sum((1, 2, 3), keepdims=True)
-        weights = weights * (power + 1e-8) ** -0.5
-    x, weights = np.asarray(x), np.asarray(weights)
-    expected = np.stack([convolved(*pair) for pair in zip(x, weights, strict=True)])
-    y = layer.apply(params, x, style)
-    np.testing.assert_allclose(y, expected + np.arange(5.0), rtol=1e-4, atol=1e-5)
-
-
 def test_matrix_products_are_the_convolutions(start, data):
     lax = variant(convolutions="lax")
     u = jnp.array([0, 1, 1, 0])
@@ -482,12 +441,6 @@ def test_early_layers_are_the_same_in_all_domains(start):
     np.testing.assert_array_equal(style, np.repeat(alone[:, None], 4, 1))
 
 
-def test_bilinear_doubling():
-    x = jax.random.normal(jax.random.key(0), (2, 3, 5, 2))
-    expected = jax.image.resize(x, (2, 6, 10, 2), "linear")
-    np.testing.assert_allclose(nets.bilinear(x), expected, atol=1e-6)
-
-
 def test_second_style_takes_over_at_the_cut(start):
     params, layers = start.params.generator, jnp.arange(4)
     a, b = jax.random.normal(jax.random.key(0), (2, 2, 4, 8))
@@ -498,28 +451,6 @@ def test_second_style_takes_over_at_the_cut(start):
     )
     expected = gan._synthesis_net(TINY, SPEC).apply(params.synthesis, by_layer, None)
     np.testing.assert_allclose(images, expected, rtol=1e-6)
-
-
-def test_images_are_the_centre_of_the_last_size():
-    key, styles = jax.random.key(0), jnp.ones((1, 4, 8))
-    whole, part = (nets.Synthesis((4, 4), shape) for shape in ((8, 8, 3), (4, 6, 3)))
-    params = whole.init(key, styles, None)
-    image = whole.apply(params, styles, None)
-    assert part.apply(params, styles, None).shape == (1, 4, 6, 3)
-    np.testing.assert_allclose(
-        part.apply(params, styles, None), image[:, 2:6, 1:7], rtol=1e-5
-    )
-
-
-@pytest.mark.parametrize(("batch", "group"), [(8, 4), (6, 3), (5, 1)])
-def test_deviation_of_the_minibatch(batch, group):
-    x = np.random.default_rng(0).normal(size=(batch, 2, 3, 4)).astype(np.float32)
-    y = np.asarray(nets.batch_deviation(jnp.asarray(x)))
-    np.testing.assert_array_equal(y[..., :4], x)
-    for first in range(0, batch, group):
-        rows = slice(first, first + group)
-        deviation = np.sqrt(x[rows].var(0) + 1e-8).mean()
-        np.testing.assert_allclose(y[rows, ..., 4], deviation, rtol=1e-4)
 
 
 def test_scores_are_of_the_domain_asked_for(start, data):
