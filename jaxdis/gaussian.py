@@ -65,7 +65,9 @@ def sample(posterior: Posterior, noise: Float[Array, "*b z"]) -> Float[Array, "*
 
 
 def log_prob(
-    x: Float[Array, "*#s"], mean: Float[Array, "*#s"], var: Float[Array, "*#s"]
+    x: Float[Array, "*#s"],
+    mean: Float[Array, "*#s"],
+    var: Float[Array, "*#s"] | float,
 ) -> Float[Array, "*#s"]:
     """Log density `-(x - mean)^2 / (2 var) - log(2 pi var) / 2`, in nats.
 
