@@ -1,7 +1,7 @@
 """Proximal gradient descent on the lasso: FISTA, with exact zeros.
 
-Problems are rows, each solved by itself: `min_w f(w) + sum_p price_p |w_p|` with a smooth
-convex f that is given by its gradient.
+Problems are rows, each solved by itself: `min_w f(w) + sum_p price_p |w_p|` with a
+smooth convex f that is given by its gradient.
 """
 
 from collections.abc import Callable

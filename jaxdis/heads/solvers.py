@@ -66,9 +66,7 @@ Solver: TypeAlias = Callable[
 """`(problem, penalty, start, key, rounds, iters) -> Solution`."""
 
 
-def measure_usage(
-    penalty: Penalty, v: Float[Array, "t p c"]
-) -> Float[Array, "m"]:
+def measure_usage(penalty: Penalty, v: Float[Array, "t p c"]) -> Float[Array, "m"]:
     """`decay * past + (1 - decay) * now`, now without a past."""
     now = losses.feature_usage(v[:, : penalty.features], USAGE_FLOOR)
     if penalty.past is None:

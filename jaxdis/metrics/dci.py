@@ -1,6 +1,6 @@
 """DCI: does a code serve one factor (D), a factor need one code (C), the codes suffice?
 
-Failed runs, dead codes and constant factors are treated as in `correlation`.
+Failed runs, dead codes and constant factors are treated as in `columns`.
 """
 
 import math
@@ -14,14 +14,24 @@ from jax.scipy.special import entr
 from jaxtyping import Array, Float, Int
 
 from jaxdis.linalg import solve
-from jaxdis.metrics.correlation import (
-    as_float,
-    mean_over_factors,
-    paired,
-    standardise,
-)
+from jaxdis.metrics.columns import as_float, mean_over_factors, paired, standardise
+from jaxdis.types import Score
+
+__all__ = [
+    "DCI",
+    "DCI_C",
+    "DCI_D",
+    "DCI_I",
+    "dci_from_importance",
+    "dci_linear",
+    "dci_trees",
+]
 
 REFINEMENTS = 20
+
+DCI_D = Score("dci_d", "DCI-D", "higher", (0, 1), "Eastwood and Williams 2018")
+DCI_C = DCI_D._replace(name="dci_c", title="DCI-C")
+DCI_I = DCI_D._replace(name="dci_i", title="DCI-I", range=(-math.inf, 1))
 
 
 class DCI(NamedTuple):
@@ -72,8 +82,8 @@ def dci_from_importance(
     m = as_float(importance)
     if m.ndim < 2:
         raise ValueError(
-            f"importance has shape {m.shape}; it must be [k, d]: one row a code, one "
-            "column a factor"
+            f"importance has shape {m.shape}; it must be [k, d]: one row per code, one "
+            "column per factor"
         )
     return _focus(m), _focus(m.swapaxes(-1, -2))
 
@@ -201,10 +211,10 @@ def dci_trees(
 
         M_.j = feature importances of the trees for factor j, which sum to 1
 
-    One scikit-learn model a factor, with its defaults: a classifier for integers, a
+    One scikit-learn model per factor, with its defaults: a classifier for integers, a
     regressor for floats, fitted on the first two thirds of the rows. D and C as in
     `dci_from_importance`. Not comparable with `dci_linear`, whose probe and whose M
-    differ. Runs on the host, outside of jit, in many seconds a factor for 10,000 rows.
+    differ. Runs on the host, outside of jit; 10,000 rows take many seconds per factor.
 
     Args:
       z: factors [n, d], rows in random order: integers (classes) or floats; constant

@@ -1,11 +1,23 @@
 """How well moves in latent space match the transformations of images."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdis import linalg
-from jaxdis.types import Scalar
+from jaxdis.types import Scalar, Score
+
+__all__ = ["EQUIVARIANCE_ERROR", "fit_linear_steps", "frame_error", "linear_steps"]
+
+EQUIVARIANCE_ERROR = Score(
+    "equivariance_error",
+    "Equivariance error",
+    "lower",
+    (0, math.inf),
+    "Song et al. 2023 (arXiv 2309.13167), section 4",
+)
 
 
 def frame_error(
@@ -33,7 +45,7 @@ def fit_linear_steps(
 
     Args:
       z: latents of n sequences of T + 1 frames.
-      weights: of the sequences, 0 to leave one out.
+      weights: the weights of the sequences, 0 to leave one out.
       ridge: added to the diagonal of the normal equations, relative to its mean.
 
     Returns:

@@ -3,12 +3,23 @@
 Rows are children. The functions take the graphs of one run; vmap them over seeds.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
 from jaxdis.identifiability import Graph, as_graphs
+from jaxdis.types import Score
+
+__all__ = ["EXTRA", "MISSING", "SHD", "edge_errors", "permute_graphs", "shd"]
+
+SHD = Score(
+    "shd", "SHD", "lower", (0, math.inf), "Lachapelle et al. 2022 (arXiv 2107.10098)"
+)
+MISSING = SHD._replace(name="missing", title="Missing edges")
+EXTRA = SHD._replace(name="extra", title="Extra edges")
 
 
 def permute_graphs(
@@ -37,7 +48,7 @@ def permute_graphs(
     if jnp.shape(assignment) != (latents,):
         raise ValueError(
             f"assignment has shape {jnp.shape(assignment)}; it must be ({latents},): "
-            "one code a latent"
+            "one code per latent"
         )
     if not isinstance(assignment, jax.core.Tracer):
         codes = np.asarray(assignment).tolist()

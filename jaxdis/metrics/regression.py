@@ -1,7 +1,7 @@
 """Regression of factors on codes: on all (R, R2) or on the allowed ones, linear (R_con)
 or not (block R2).
 
-Failed runs, dead codes and constant factors are treated as in `correlation`.
+Failed runs, dead codes and constant factors are treated as in `columns`.
 """
 
 from functools import partial
@@ -13,20 +13,37 @@ from jax.scipy.sparse.linalg import cg
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdis.linalg import solve
-from jaxdis.metrics.correlation import (
+from jaxdis.metrics.columns import (
     as_float,
-    assign,
-    correlations,
     mean_over_factors,
     over_seeds,
     paired,
     standardise,
 )
+from jaxdis.metrics.correlation import assign, correlations
+from jaxdis.types import Score
+
+__all__ = [
+    "BLOCK_R2",
+    "R2",
+    "R_CON",
+    "R",
+    "block_r2",
+    "r",
+    "r2",
+    "r_con",
+    "split_rows",
+]
 
 REFINEMENTS = 3
 FIT_ROWS, JUDGE_ROWS = 512, 2048  # at most, of a kernel regression
 KERNEL_RIDGE = 0.1
 CG_STEPS = 300
+
+R = Score("r", "R", "higher", (0, 1), "Lachapelle et al. 2024 (arXiv 2401.04890)")
+R2 = Score("r2", "R²", "higher", (0, 1), "Lachapelle et al. 2022 (arXiv 2107.10098)")
+R_CON = R._replace(name="r_con", title="R_con")
+BLOCK_R2 = Score("block_r2", "R² of blocks", "higher", (0, 1))
 
 
 def _fit(

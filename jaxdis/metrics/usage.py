@@ -4,11 +4,19 @@ Heads of tasks are [t, m, c]: tasks, features, outputs. Heads with a value that 
 finite belong to a failed run: they score NaN.
 """
 
+import math
+
 import jax.numpy as jnp
 from jax.scipy.special import entr
 from jaxtyping import Array, Float
 
-from jaxdis.metrics.correlation import as_float
+from jaxdis.metrics.columns import as_float
+from jaxdis.types import Score
+
+__all__ = ["HEAD_DENSITY", "USAGE_ENTROPY", "head_density", "usage_entropy"]
+
+HEAD_DENSITY = Score("head_density", "Head density", None, (0, 1))
+USAGE_ENTROPY = Score("usage_entropy", "Usage entropy, nats", None, (0, math.inf))
 
 
 def _heads(w: Array) -> Float[Array, "*s t m c"]:
