@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdis import prox
@@ -46,13 +47,13 @@ def _start(problem: Problem, init: HeadFit | None) -> Float[Array, "t p c"]:
 
 
 def fit_heads(
-    features: Float[Array, "t n m"],
+    features: Float[Array | np.ndarray, "t n m"],
     targets: Targets,
     *,
     alpha: Scalar,
     beta: Scalar = 0.0,
     classes: int | None = None,
-    class_mask: Bool[Array, "t c"] | None = None,
+    class_mask: Bool[Array | np.ndarray, "t c"] | None = None,
     ridge: Scalar | None = None,
     relative: bool = False,
     solver: Solver = reweighted_fista,

@@ -1,6 +1,7 @@
 """What given heads answer, and how well."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxdis.heads.problem import MASKED, Targets, loss, make_problem, matmul
@@ -27,7 +28,7 @@ def head_loss(
     features: Float[Array, "t n m"],
     targets: Targets,
     classes: int | None = None,
-    class_mask: Bool[Array, "t c"] | None = None,
+    class_mask: Bool[Array | np.ndarray, "t c"] | None = None,
 ) -> Float[Array, "t"]:
     """l_t of given heads without any penalty: half the mean squared error, or nats.
 
@@ -50,7 +51,7 @@ def scores(
     features: Float[Array, "t n m"],
     targets: Targets,
     classes: int | None = None,
-    class_mask: Bool[Array, "t c"] | None = None,
+    class_mask: Bool[Array | np.ndarray, "t c"] | None = None,
 ) -> Float[Array, "t"]:
     """Accuracy of every task, or R^2 = 1 - mean error^2 / variance of its targets.
 
@@ -65,7 +66,7 @@ def scores(
     outputs = predict(w, b, features)
     if classes is None:
         error = ((outputs[..., 0] - targets) ** 2).mean(1)
-        return 1 - error / jnp.maximum(targets.var(1), 1e-12)
+        return 1 - error / jnp.maximum(jnp.asarray(targets).var(1), 1e-12)
     if class_mask is not None:
         outputs = jnp.where(class_mask[:, None], outputs, MASKED)
     return (outputs.argmax(-1) == targets).mean(1)

@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdis import prox
@@ -23,7 +24,8 @@ __all__ = [
     "slope",
 ]
 
-Targets: TypeAlias = Float[Array, "t n"] | Int[Array, "t n"]
+Targets: TypeAlias = Float[Array | np.ndarray, "t n"] | Int[Array | np.ndarray, "t n"]
+"""Numbers, or classes 0 .. C - 1, of n samples of t tasks."""
 
 MASKED = -1e9  # logit of a class that a task does not have
 
@@ -53,7 +55,7 @@ def make_problem(
     features: Float[Array, "t n m"],
     targets: Targets,
     classes: int | None,
-    mask: Bool[Array, "t c"] | None,
+    mask: Bool[Array | np.ndarray, "t c"] | None,
     ridge: Scalar,
 ) -> Problem:
     """The problem of tasks that were checked.
@@ -67,7 +69,7 @@ def make_problem(
     """
     t, n, m = features.shape
     if classes is None:
-        y = targets[:, :, None]
+        y = jnp.asarray(targets)[:, :, None]
         transposed = features.swapaxes(1, 2)
         gram, moment = matmul(transposed, features) / n, matmul(transposed, y) / n
         rows = jnp.full(m, ridge, features.dtype)
@@ -75,7 +77,7 @@ def make_problem(
         return Problem(features, y, None, gram, moment, rows)
     design = jnp.concatenate([features, jnp.ones((t, n, 1), features.dtype)], -1)
     rows = jnp.append(jnp.full(m, ridge, features.dtype), 0.0)
-    allowed = jnp.ones((t, classes), bool) if mask is None else mask
+    allowed = jnp.ones((t, classes), bool) if mask is None else jnp.asarray(mask)
     one_hot = jax.nn.one_hot(targets, classes, dtype=features.dtype)
     return Problem(design, one_hot, allowed, None, None, rows)
 
@@ -132,7 +134,7 @@ def penalty_bound(
       targets: floats, or integers in 0 .. classes - 1.
       classes: the number of classes; None for regression.
     """
-    y = targets[:, :, None]
+    y = jnp.asarray(targets)[:, :, None]
     if classes is not None:
         y = jax.nn.one_hot(targets, classes, dtype=features.dtype)
         y = y - y.mean(1, keepdims=True)

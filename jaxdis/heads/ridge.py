@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxdis import linalg
@@ -13,11 +14,11 @@ __all__ = ["ridge_heads"]
 
 
 def ridge_heads(
-    features: Float[Array, "t n m"],
+    features: Float[Array | np.ndarray, "t n m"],
     targets: Targets,
     penalty: Scalar,
     classes: int | None = None,
-    class_mask: Bool[Array, "t c"] | None = None,
+    class_mask: Bool[Array | np.ndarray, "t c"] | None = None,
 ) -> tuple[Float[Array, "t m c"], Float[Array, "t c"]]:
     """Ridge heads in closed form, `w = (F'F / n + penalty)^-1 F'(y - b) / n`.
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import rankdata
-from jaxtyping import Array, ArrayLike, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Num, Shaped
 
 from jaxdis.types import Score
 
@@ -32,14 +32,14 @@ DEAD_STD = 1e-8  # standard deviation of a dead column, relative to 1 + |mean|
 DEAD = Score("dead", "Dead codes", None, (0, math.inf))
 
 
-def as_float(x: ArrayLike) -> Float[Array, "..."]:
+def as_float(x: Shaped[ArrayLike, "..."]) -> Float[Array, "..."]:
     """The array in float32 or better."""
     x = jnp.asarray(x)
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def paired(
-    z: ArrayLike, z_hat: ArrayLike
+    z: Shaped[ArrayLike, "n d"], z_hat: Shaped[ArrayLike, "*s n k"]
 ) -> tuple[Float[Array, "n d"], Float[Array, "*s n k"]]:
     """Factors and codes of the same samples as floats, after checks.
 
@@ -132,7 +132,7 @@ def _moments(
     return x, std, std <= DEAD_STD * (1 + jnp.abs(mean))
 
 
-def standardise(x: Float[Array, "n k"]) -> Float[Array, "n k"]:
+def standardise(x: Num[ArrayLike, "n k"]) -> Float[Array, "n k"]:
     """Columns of mean 0 and standard deviation 1; dead columns become 0.
 
         x~ = (x - mean x) / std x,   dead iff std x <= 1e-8 (1 + |mean x|)
@@ -160,7 +160,7 @@ def _count_dead(z_hat: Float[Array, "*s n k"]) -> Int[Array, "*s"]:
     return _moments(z_hat)[2].sum()
 
 
-def dead(z_hat: Float[Array, "*s n k"]) -> Int[Array, "*s"]:
+def dead(z_hat: Num[ArrayLike, "*s n k"]) -> Int[Array, "*s"]:
     """Number of dead codes: constant columns, up to rounding.
 
         #{j: std(c_j) <= 1e-8 (1 + |mean(c_j)|)}

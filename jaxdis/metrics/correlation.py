@@ -9,7 +9,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int, Num
 
 from jaxdis import check
 from jaxdis.metrics.columns import (
@@ -64,8 +64,8 @@ def correlations(
 
 
 def correlation_matrix(
-    z: Float[Array, "n d"],
-    z_hat: Float[Array, "n k"],
+    z: Num[ArrayLike, "n d"],
+    z_hat: Num[ArrayLike, "n k"],
     *,
     kind: Literal["pearson", "spearman"] = "pearson",
 ) -> Float[Array, "d k"]:
@@ -92,7 +92,7 @@ def correlation_matrix(
     return correlations(*paired(z, z_hat), kind)
 
 
-def assign(matrix: Float[Array, "d k"]) -> Int[Array, "d"]:
+def assign(matrix: Num[ArrayLike, "d k"]) -> Int[Array, "d"]:
     """The code assigned to each factor.
 
         pi = argmax over injective maps of sum_i M[i, pi(i)]
@@ -128,8 +128,8 @@ def matched(matrix: Float[Array, "d k"]) -> Float[Array, "d"]:
 
 
 def mcc(
-    z: Float[Array, "n d"],
-    z_hat: Float[Array, "*s n k"],
+    z: Num[ArrayLike, "n d"],
+    z_hat: Num[ArrayLike, "*s n k"],
     *,
     kind: Literal["pearson", "spearman"] = "pearson",
 ) -> Float[Array, "*s"]:

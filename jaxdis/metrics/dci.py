@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import entr
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Num, Shaped
 
 from jaxdis.linalg import solve
 from jaxdis.metrics.columns import as_float, mean_over_factors, paired, standardise
@@ -43,6 +43,7 @@ class DCI(NamedTuple):
     importance: Float[Array, "*s k d"]
 
 
+@jax.jit
 def _focus(importance: Float[Array, "*s r c"]) -> Float[Array, "*s"]:
     """Mean over rows of 1 - entropy of the row's shares, weighted by row totals."""
     shares = importance + 1e-11
@@ -56,7 +57,7 @@ def _focus(importance: Float[Array, "*s r c"]) -> Float[Array, "*s"]:
 
 
 def dci_from_importance(
-    importance: Float[Array, "*s k d"],
+    importance: Num[ArrayLike, "*s k d"],
 ) -> tuple[Float[Array, "*s"], Float[Array, "*s"]]:
     """Disentanglement and completeness of a matrix of importances.
 
@@ -143,7 +144,7 @@ def _check_rows(n: int) -> None:
         )
 
 
-def dci_linear(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> DCI:
+def dci_linear(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> DCI:
     """DCI of a linear probe of the factors on all codes.
 
         M = |argmin_W ||z~ - c~ W||^2|   on the first half of the rows, W of least norm
@@ -202,8 +203,8 @@ def _dci_trees(z: np.ndarray, z_hat: np.ndarray, seed: int) -> DCI:
 
 
 def dci_trees(
-    z: Float[np.ndarray, "n d"] | Int[np.ndarray, "n d"],
-    z_hat: Float[np.ndarray, "*s n k"],
+    z: Shaped[ArrayLike, "n d"],
+    z_hat: Num[ArrayLike, "*s n k"],
     *,
     seed: int = 0,
 ) -> DCI:
@@ -233,9 +234,9 @@ def dci_trees(
 
     Source: Locatello et al. 2019 (arXiv 1811.12359) and its disentanglement_lib.
     """
-    paired(jnp.asarray(z), jnp.asarray(z_hat))
-    _check_rows(len(z))
+    paired(z, z_hat)
     factors, codes = np.asarray(z), np.asarray(z_hat)
+    _check_rows(len(factors))
     if factors.dtype.kind in "bu":
         factors = factors.astype(int)
     if codes.ndim == 2:

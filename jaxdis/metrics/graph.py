@@ -8,7 +8,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, ArrayLike, Int
 
 from jaxdis.identifiability import Graph, as_graphs
 from jaxdis.types import Score
@@ -23,7 +23,7 @@ EXTRA = SHD._replace(name="extra", title="Extra edges")
 
 
 def permute_graphs(
-    gz_hat: Graph | None, ga_hat: Graph | None, assignment: Int[Array, "d"]
+    gz_hat: Graph | None, ga_hat: Graph | None, assignment: Int[ArrayLike, "d"]
 ) -> tuple[Int[Array, "d d"] | None, Int[Array, "d a"] | None]:
     """Learned graphs in the order of the true latents.
 
@@ -68,7 +68,7 @@ def edge_errors(
     ga: Graph | None,
     gz_hat: Graph | None,
     ga_hat: Graph | None,
-    assignment: Int[Array, "d"],
+    assignment: Int[ArrayLike, "d"],
 ) -> tuple[Int[Array, ""], Int[Array, ""]]:
     """Numbers of missing and of extra edges of the learned graphs.
 
@@ -115,7 +115,7 @@ def shd(
     ga: Graph | None,
     gz_hat: Graph | None,
     ga_hat: Graph | None,
-    assignment: Int[Array, "d"],
+    assignment: Int[ArrayLike, "d"],
 ) -> Int[Array, ""]:
     """Structural Hamming distance of the learned graphs from the true ones.
 

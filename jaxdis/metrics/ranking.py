@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Num
 
 from jaxdis import check, prox
 from jaxdis.metrics.columns import as_float, ranks, standardise
@@ -107,7 +107,7 @@ def _udr(z_hat: Float[Array, "s n k"], kind: str) -> Float[Array, ""]:
 
 
 def udr(
-    z_hat: Float[Array, "s n k"],
+    z_hat: Num[ArrayLike, "s n k"],
     *,
     kind: Literal["mcc", "lasso", "spearman"] = "mcc",
 ) -> Float[Array, ""]:

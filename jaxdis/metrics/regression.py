@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.sparse.linalg import cg
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int, Num, Shaped
 
 from jaxdis.linalg import solve
 from jaxdis.metrics.columns import (
@@ -88,7 +88,7 @@ def _on_all_codes(z: Float[Array, "n d"], z_hat: Float[Array, "n k"]) -> Array:
     return _multiple_correlation(z, z_hat, jnp.ones((z.shape[1], z_hat.shape[1])))
 
 
-def r2(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> Float[Array, "*s"]:
+def r2(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> Float[Array, "*s"]:
     """Mean share of the variance of a factor that a linear map of the codes explains.
 
         R2 = (1/d) sum_i R2_i,   R2_i = 1 - min_{w,b} |z_i - c w - b|^2 / |z_i - mean|^2
@@ -116,7 +116,7 @@ def r2(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> Float[Array, "*
     return over_seeds(score, *paired(z, z_hat))
 
 
-def r(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> Float[Array, "*s"]:
+def r(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> Float[Array, "*s"]:
     """Mean multiple correlation of the factors with the codes; comparable with `mcc`.
 
         R = (1/d) sum_i sqrt(R2_i)
@@ -141,7 +141,7 @@ def r(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> Float[Array, "*s
     return over_seeds(score, *paired(z, z_hat))
 
 
-def _as_links(pattern: Array, d: int) -> Float[Array, "d d"]:
+def _as_links(pattern: Shaped[ArrayLike, "d d"], d: int) -> Float[Array, "d d"]:
     if jnp.shape(pattern) != (d, d):
         raise ValueError(
             f"pattern has shape {jnp.shape(pattern)}; it must be ({d}, {d}), "
@@ -162,9 +162,9 @@ def _allowed(
 
 
 def r_con(
-    z: Float[Array, "n d"],
-    z_hat: Float[Array, "*s n k"],
-    pattern: Bool[Array, "d d"],
+    z: Num[ArrayLike, "n d"],
+    z_hat: Num[ArrayLike, "*s n k"],
+    pattern: Shaped[ArrayLike, "d d"],
 ) -> Float[Array, "*s"]:
     """Like `r`, but each factor sees only the codes that theory allows it to need.
 
@@ -250,9 +250,9 @@ def _held_out_r2(
 
 
 def block_r2(
-    z: Float[Array, "n d"],
-    z_hat: Float[Array, "*s n k"],
-    pattern: Bool[Array, "d d"],
+    z: Num[ArrayLike, "n d"],
+    z_hat: Num[ArrayLike, "*s n k"],
+    pattern: Shaped[ArrayLike, "d d"],
 ) -> Float[Array, "*s"]:
     """Mean share of the variance of a factor that its block of codes explains.
 
