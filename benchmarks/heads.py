@@ -55,7 +55,7 @@ def loss(
 def row(tasks: int, features: int, samples: int) -> dict[str, Any]:
     """One size: milliseconds, the ratio to plain products, the gradient's error."""
     (f, y), (other, query) = draw(tasks, features, samples)
-    value = jax.jit(loss("stop_gradient", STEPS, y, query))
+    value = jax.jit(loss(heads.STOP_GRADIENT, STEPS, y, query))
 
     def both(gradient: heads.Gradient, steps: int = STEPS) -> Callable[[], Any]:
         made = jax.value_and_grad(loss(gradient, steps, y, query), (0, 1))
@@ -76,18 +76,18 @@ def row(tasks: int, features: int, samples: int) -> dict[str, Any]:
     g = gram(f) / 10  # powers of it stay finite
     v = jnp.ones((tasks, features, 1))
     chained = jax.jit(products)
-    unrolled = both("unroll", LONG)
+    unrolled = both(heads.UNROLL, LONG)
     ms = {
         "value_ms": median_seconds(lambda: value(f, other), REPEATS),
-        "implicit_ms": median_seconds(both("implicit"), REPEATS),
-        "stop_gradient_ms": median_seconds(both("stop_gradient"), REPEATS),
+        "implicit_ms": median_seconds(both(heads.IMPLICIT), REPEATS),
+        "stop_gradient_ms": median_seconds(both(heads.STOP_GRADIENT), REPEATS),
         "gram_ms": median_seconds(lambda: pull(f, g), REPEATS),
         "products_ms": median_seconds(lambda: chained(g, v), REPEATS),
         "unroll_ms": median_seconds(unrolled, 1),
     }
     ms = {name: 1e3 * seconds for name, seconds in ms.items()}
     least = ms["gram_ms"] + ms["products_ms"]
-    exact, ours = (np.asarray(made()[1][0]) for made in (unrolled, both("implicit")))
+    exact, ours = (np.asarray(made()[1][0]) for made in (unrolled, both(heads.IMPLICIT)))
     return {
         "tasks": tasks,
         "features": features,

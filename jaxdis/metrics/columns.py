@@ -110,7 +110,7 @@ def over_seeds(
 
 @jax.jit
 def mean_over_factors(
-    scores: Float[Array, "d"], z: Float[Array, "n d"]
+    scores: Float[Array, "d"], z: Num[Array, "n d"]
 ) -> Float[Array, ""]:
     """Mean score of the factors that vary; 0 if none does."""
     varies = ~_moments(z)[2]
@@ -118,7 +118,7 @@ def mean_over_factors(
 
 
 def _moments(
-    x: Float[Array, "n k"],
+    x: Num[Array, "n k"],
 ) -> tuple[Float[Array, "n k"], Float[Array, "k"], Bool[Array, "k"]]:
     """Centred columns, their standard deviations, and which of them are dead."""
     mean = x.mean(0)

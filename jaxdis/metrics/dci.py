@@ -104,7 +104,7 @@ def _coefficients(
     eye = jnp.eye(k, dtype=gram.dtype)
     inverse = solve(gram + ridge * eye, eye)
 
-    def refine(_: int, weights: Array) -> Array:
+    def refine(_: Array, weights: Array) -> Array:
         slope = matmul(codes.T, z - matmul(codes, weights)) / n
         return weights + matmul(inverse, slope)
 
