@@ -28,20 +28,33 @@ REPEATS = 20
 def draw(
     tasks: int, features: int, samples: int
 ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
-    """Samples to fit and others; every task uses three features."""
+    """Samples to fit and others; every task uses three features.
+
+    Args:
+      tasks: the number of tasks.
+      features: the number of features.
+      samples: the number of samples of a task, on either side.
+    """
     rng = np.random.default_rng(0)
     f = rng.normal(size=(tasks, 2 * samples, features))
     used = rng.random((tasks, features)).argsort(1) < 3
     w = rng.normal(size=(tasks, features)) * used
     y = np.einsum("tnm,tm->tn", f, w) + 0.1 * rng.normal(size=f.shape[:2])
-    f, y = jnp.asarray(f, jnp.float32), jnp.asarray(y, jnp.float32)
-    return (f[:, :samples], y[:, :samples]), (f[:, samples:], y[:, samples:])
+    x, z = jnp.asarray(f, jnp.float32), jnp.asarray(y, jnp.float32)
+    return (x[:, :samples], z[:, :samples]), (x[:, samples:], z[:, samples:])
 
 
 def loss(
     gradient: heads.Gradient, steps: int, targets: jax.Array, query: Any
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The loss of fitted heads on other samples, of both sets of features."""
+    """The loss of fitted heads on other samples, of both sets of features.
+
+    Args:
+      gradient: how the fit is differentiated.
+      steps: the steps of the solver.
+      targets: the targets of the samples that fit.
+      query: the targets of the others.
+    """
 
     def of(f: jax.Array, other: jax.Array) -> jax.Array:
         fit = heads.fit_heads(
@@ -53,7 +66,13 @@ def loss(
 
 
 def row(tasks: int, features: int, samples: int) -> dict[str, Any]:
-    """One size: milliseconds, the ratio to plain products, the gradient's error."""
+    """One size: milliseconds, the ratio to plain products, the gradient's error.
+
+    Args:
+      tasks: the number of tasks.
+      features: the number of features.
+      samples: the number of samples that fit the head of a task.
+    """
     (f, y), (other, query) = draw(tasks, features, samples)
     value = jax.jit(loss(heads.STOP_GRADIENT, STEPS, y, query))
 
@@ -87,7 +106,9 @@ def row(tasks: int, features: int, samples: int) -> dict[str, Any]:
     }
     ms = {name: 1e3 * seconds for name, seconds in ms.items()}
     least = ms["gram_ms"] + ms["products_ms"]
-    exact, ours = (np.asarray(made()[1][0]) for made in (unrolled, both(heads.IMPLICIT)))
+    exact, ours = (
+        np.asarray(made()[1][0]) for made in (unrolled, both(heads.IMPLICIT))
+    )
     return {
         "tasks": tasks,
         "features": features,

@@ -99,7 +99,7 @@ def over_seeds(
     """`score(z, z_hat)`, vmapped over the codes alone if they have a seed axis.
 
     Args:
-      score: of one run, `([n, d], [n, k]) -> []`.
+      score: the score of one run, `([n, d], [n, k]) -> []`.
       z: factors.
       z_hat: codes.
     """

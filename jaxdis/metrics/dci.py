@@ -222,7 +222,7 @@ def dci_trees(
         ones are left out of the informativeness and have importances 0.
       z_hat: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds, one
         after the other.
-      seed: of the order in which the trees try the codes, which settles ties.
+      seed: the seed of the order in which the trees try the codes, which settles ties.
 
     Returns:
       The scores of each run, and M, [k, d]. The informativeness is the mean accuracy

@@ -72,7 +72,7 @@ class _Kind(NamedTuple):
     Attributes:
       columns: what of a seed's codes is correlated.
       relate: correlations of all pairs of seeds to relations R.
-      score: of one R without its signs.
+      score: the score of one R without its signs.
     """
 
     columns: Callable[[Array], Array]
