@@ -1,8 +1,9 @@
 """Numbers over seeds: what tables, pages, logs and README take their figures from.
 
-All are over the last axis, so that values may be `[point, seed]`. A seed that failed or
-is missing holds a value that is not finite: it is left out, and `count` says how many
-are left. Where too few are left for a number, the number is NaN, without a warning.
+All are over the last axis, so that values may be `[point, seed]`; a single number is
+that of a single seed. A seed that failed or is missing holds a value that is not
+finite: it is left out, and `count` says how many are left. Where too few are left for a
+number, the number is NaN, without a warning.
 """
 
 from typing import NamedTuple, TypeAlias
@@ -24,18 +25,17 @@ __all__ = [
 
 CONFIDENCE = 0.95
 
+Values: TypeAlias = ArrayLike | float
 # One number per row of values; numpy makes a scalar of that of a single row.
 Numbers: TypeAlias = Float[np.ndarray, "..."] | np.float64
 Counts: TypeAlias = Int[np.ndarray, "..."] | np.int64
 
 
 def _known(
-    values: ArrayLike,
+    values: Values,
 ) -> tuple[Float[np.ndarray, "*p s"], Bool[np.ndarray, "*p s"], Counts]:
     """Values in float64 with 0 for what is left out, what is not, and its number."""
-    x = np.asarray(values, np.float64)
-    if x.ndim == 0:
-        raise ValueError("values must have an axis of seeds, got a single number")
+    x = np.atleast_1d(np.asarray(values, np.float64))
     there = np.isfinite(x)
     return np.where(there, x, 0.0), there, there.sum(-1)
 
@@ -45,18 +45,18 @@ def _share(total: Numbers, n: Counts) -> Numbers:
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)[()]
 
 
-def count(values: ArrayLike) -> Counts:
+def count(values: Values) -> Counts:
     """The number of seeds that did not fail."""
     return _known(values)[2]
 
 
-def mean(values: ArrayLike) -> Numbers:
+def mean(values: Values) -> Numbers:
     """Their mean; NaN without a seed."""
     x, _, n = _known(values)
     return _share(x.sum(-1), n)
 
 
-def deviation(values: ArrayLike) -> Numbers:
+def deviation(values: Values) -> Numbers:
     """Their sample standard deviation; NaN for fewer than two seeds.
 
     `sqrt(sum_s (x_s - mean x)^2 / (n - 1))`
@@ -70,14 +70,14 @@ def deviation(values: ArrayLike) -> Numbers:
     return peak * np.sqrt(_share(((off / peak[..., None]) ** 2).sum(-1), n - 1))
 
 
-def standard_error(values: ArrayLike) -> Numbers:
+def standard_error(values: Values) -> Numbers:
     """The standard error of their mean, `deviation / sqrt n`; NaN below two seeds."""
     n = np.maximum(count(values), 1)
     return deviation(values) / np.sqrt(n)
 
 
 def interval(
-    values: ArrayLike,
+    values: Values,
 ) -> tuple[Numbers, Numbers]:
     """The two-sided 95 % interval of their mean, by Student's t.
 
@@ -96,7 +96,7 @@ def interval(
     return middle - half, middle + half
 
 
-def iqm(values: ArrayLike) -> Numbers:
+def iqm(values: Values) -> Numbers:
     """Their interquartile mean: without the `floor(n / 4)` least and greatest.
 
     As robust as a median to single bad seeds, and less noisy. Of fewer than four seeds
@@ -127,7 +127,7 @@ class Gain(NamedTuple):
     seeds: Counts
 
 
-def paired_gain(a: ArrayLike, b: ArrayLike) -> Gain:
+def paired_gain(a: Values, b: Values) -> Gain:
     """Differences `a - b` of the same seeds, in the same order.
 
     Args:

@@ -306,8 +306,10 @@ def test_wrong_arguments_are_refused(call, message):
 
 
 def test_relative_strength_of_golden_matrices():
+    jitted = jax.jit(relative_strength)
+
     def strength(matrix):
-        return float(relative_strength(jnp.asarray(matrix, jnp.float32)))
+        return float(jitted(jnp.asarray(matrix, jnp.float32)))
 
     assert strength(np.eye(3)) == 1
     # Columns: 1/2, 1/2, 1 from max^2 / sum, mean 2/3; the same for rows.

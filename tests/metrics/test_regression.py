@@ -40,7 +40,7 @@ def allowed_codes(z, z_hat, pattern):
     return pattern.astype(int) @ p > 0
 
 
-@pytest.mark.parametrize("k", [3, 4, 8])
+@pytest.mark.parametrize("k", [3, 8])
 def test_matches_sklearn(rng, k):
     z = rng.normal(size=(400, 4))
     z_hat = z @ rng.normal(size=(4, k)) + rng.normal(size=(400, k)) + 3
@@ -181,8 +181,8 @@ def turn(pair):
 
 class TestBlocks:
     def test_matches_sklearn(self, rng):
-        z = rng.normal(size=(900, 4))
-        z_hat = np.tanh(z @ rng.normal(size=(4, 5))) + 0.2 * rng.normal(size=(900, 5))
+        z = rng.normal(size=(400, 4))
+        z_hat = np.tanh(z @ rng.normal(size=(4, 8))) + 0.2 * rng.normal(size=(400, 8))
         for pattern in (PAIRS, np.triu(np.ones((4, 4), int))):
             mask = allowed_codes(z, z_hat, pattern)
             expected = np.maximum(block_r2_oracle(z, z_hat, mask), 0).mean()
