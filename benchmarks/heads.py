@@ -28,20 +28,33 @@ REPEATS = 20
 def draw(
     tasks: int, features: int, samples: int
 ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
-    """Samples to fit and others; every task uses three features."""
+    """Samples to fit and others; every task uses three features.
+
+    Args:
+      tasks: the number of tasks.
+      features: the number of features.
+      samples: the number of samples of a task, on either side.
+    """
     rng = np.random.default_rng(0)
     f = rng.normal(size=(tasks, 2 * samples, features))
     used = rng.random((tasks, features)).argsort(1) < 3
     w = rng.normal(size=(tasks, features)) * used
     y = np.einsum("tnm,tm->tn", f, w) + 0.1 * rng.normal(size=f.shape[:2])
-    f, y = jnp.asarray(f, jnp.float32), jnp.asarray(y, jnp.float32)
-    return (f[:, :samples], y[:, :samples]), (f[:, samples:], y[:, samples:])
+    x, z = jnp.asarray(f, jnp.float32), jnp.asarray(y, jnp.float32)
+    return (x[:, :samples], z[:, :samples]), (x[:, samples:], z[:, samples:])
 
 
 def loss(
     gradient: heads.Gradient, steps: int, targets: jax.Array, query: Any
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """The loss of fitted heads on other samples, of both sets of features."""
+    """The loss of fitted heads on other samples, of both sets of features.
+
+    Args:
+      gradient: how the fit is differentiated.
+      steps: the steps of the solver.
+      targets: the targets of the samples that fit.
+      query: the targets of the others.
+    """
 
     def of(f: jax.Array, other: jax.Array) -> jax.Array:
         fit = heads.fit_heads(
@@ -53,9 +66,15 @@ def loss(
 
 
 def row(tasks: int, features: int, samples: int) -> dict[str, Any]:
-    """One size: milliseconds, the ratio to plain products, the gradient's error."""
+    """One size: milliseconds, the ratio to plain products, the gradient's error.
+
+    Args:
+      tasks: the number of tasks.
+      features: the number of features.
+      samples: the number of samples that fit the head of a task.
+    """
     (f, y), (other, query) = draw(tasks, features, samples)
-    value = jax.jit(loss("stop_gradient", STEPS, y, query))
+    value = jax.jit(loss(heads.STOP_GRADIENT, STEPS, y, query))
 
     def both(gradient: heads.Gradient, steps: int = STEPS) -> Callable[[], Any]:
         made = jax.value_and_grad(loss(gradient, steps, y, query), (0, 1))
@@ -76,18 +95,20 @@ def row(tasks: int, features: int, samples: int) -> dict[str, Any]:
     g = gram(f) / 10  # powers of it stay finite
     v = jnp.ones((tasks, features, 1))
     chained = jax.jit(products)
-    unrolled = both("unroll", LONG)
+    unrolled = both(heads.UNROLL, LONG)
     ms = {
         "value_ms": median_seconds(lambda: value(f, other), REPEATS),
-        "implicit_ms": median_seconds(both("implicit"), REPEATS),
-        "stop_gradient_ms": median_seconds(both("stop_gradient"), REPEATS),
+        "implicit_ms": median_seconds(both(heads.IMPLICIT), REPEATS),
+        "stop_gradient_ms": median_seconds(both(heads.STOP_GRADIENT), REPEATS),
         "gram_ms": median_seconds(lambda: pull(f, g), REPEATS),
         "products_ms": median_seconds(lambda: chained(g, v), REPEATS),
         "unroll_ms": median_seconds(unrolled, 1),
     }
     ms = {name: 1e3 * seconds for name, seconds in ms.items()}
     least = ms["gram_ms"] + ms["products_ms"]
-    exact, ours = (np.asarray(made()[1][0]) for made in (unrolled, both("implicit")))
+    exact, ours = (
+        np.asarray(made()[1][0]) for made in (unrolled, both(heads.IMPLICIT))
+    )
     return {
         "tasks": tasks,
         "features": features,

@@ -16,5 +16,13 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import jax
+import jaxtyping
+import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Functions refuse wrong shapes in their own words, not in those of the checker."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

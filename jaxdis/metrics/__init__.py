@@ -1,23 +1,103 @@
-"""Metrics of disentanglement and identifiability: arrays in, numbers out."""
+"""Metrics of disentanglement and identifiability: arrays in, numbers out.
 
+Each has beside its function a `Score` in capitals, which says how it is called, which
+side is the better one, its range and its source: `metrics.mcc` and `metrics.MCC`. A
+system's scores take both from here, and change what differs with `_replace`.
+"""
+
+from jaxdis.metrics.columns import (
+    DEAD,
+    dead,
+    standardise,
+)
 from jaxdis.metrics.correlation import (
+    MCC,
+    MCC_SPEARMAN,
     assign,
     correlation_matrix,
-    dead,
     mcc,
-    standardise,
+)
+from jaxdis.metrics.dci import (
+    DCI,
+    DCI_C,
+    DCI_D,
+    DCI_I,
+    dci_from_importance,
+    dci_linear,
+    dci_trees,
+)
+from jaxdis.metrics.equivariance import (
+    EQUIVARIANCE_ERROR,
+    fit_linear_steps,
+    frame_error,
+    linear_steps,
+)
+from jaxdis.metrics.frechet import (
+    FRECHET,
+    feature_moments,
+    frechet_distance,
+)
+from jaxdis.metrics.graph import (
+    EXTRA,
+    MISSING,
+    SHD,
+    edge_errors,
+    permute_graphs,
+    shd,
+)
+from jaxdis.metrics.likelihood import (
+    COMPAT_LOGLIK,
+    ELBO,
+    IWAE,
+    compat_loglik,
+    elbo,
+    iwae,
+    unit_gaussian,
+)
+from jaxdis.metrics.ranking import (
+    UDR,
     udr,
 )
-from jaxdis.metrics.dci import DCI, dci_from_importance, dci_linear, dci_trees
-from jaxdis.metrics.equivariance import fit_linear_steps, frame_error, linear_steps
-from jaxdis.metrics.frechet import feature_moments, frechet_distance
-from jaxdis.metrics.graph import edge_errors, permute_graphs, shd
-from jaxdis.metrics.likelihood import compat_loglik, elbo, iwae, unit_gaussian
-from jaxdis.metrics.regression import block_r2, r, r2, r_con
-from jaxdis.metrics.usage import head_density, usage_entropy
+from jaxdis.metrics.regression import (
+    BLOCK_R2,
+    R2,
+    R_CON,
+    R,
+    block_r2,
+    r,
+    r2,
+    r_con,
+)
+from jaxdis.metrics.usage import (
+    HEAD_DENSITY,
+    USAGE_ENTROPY,
+    head_density,
+    usage_entropy,
+)
 
 __all__ = [
+    "BLOCK_R2",
+    "COMPAT_LOGLIK",
     "DCI",
+    "DCI_C",
+    "DCI_D",
+    "DCI_I",
+    "DEAD",
+    "ELBO",
+    "EQUIVARIANCE_ERROR",
+    "EXTRA",
+    "FRECHET",
+    "HEAD_DENSITY",
+    "IWAE",
+    "MCC",
+    "MCC_SPEARMAN",
+    "MISSING",
+    "R2",
+    "R_CON",
+    "SHD",
+    "UDR",
+    "USAGE_ENTROPY",
+    "R",
     "assign",
     "block_r2",
     "compat_loglik",

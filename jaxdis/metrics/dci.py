@@ -1,6 +1,6 @@
 """DCI: does a code serve one factor (D), a factor need one code (C), the codes suffice?
 
-Failed runs, dead codes and constant factors are treated as in `correlation`.
+Failed runs, dead codes and constant factors are treated as in `columns`.
 """
 
 import math
@@ -11,17 +11,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import entr
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Num, Shaped
 
 from jaxdis.linalg import solve
-from jaxdis.metrics.correlation import (
-    as_float,
-    mean_over_factors,
-    paired,
-    standardise,
-)
+from jaxdis.metrics.columns import as_float, mean_over_factors, paired, standardise
+from jaxdis.types import Score
+
+__all__ = [
+    "DCI",
+    "DCI_C",
+    "DCI_D",
+    "DCI_I",
+    "dci_from_importance",
+    "dci_linear",
+    "dci_trees",
+]
 
 REFINEMENTS = 20
+
+DCI_D = Score("dci_d", "DCI-D", "higher", (0, 1), "Eastwood and Williams 2018")
+DCI_C = DCI_D._replace(name="dci_c", title="DCI-C")
+DCI_I = DCI_D._replace(name="dci_i", title="DCI-I", range=(-math.inf, 1))
 
 
 class DCI(NamedTuple):
@@ -33,6 +43,7 @@ class DCI(NamedTuple):
     importance: Float[Array, "*s k d"]
 
 
+@jax.jit
 def _focus(importance: Float[Array, "*s r c"]) -> Float[Array, "*s"]:
     """Mean over rows of 1 - entropy of the row's shares, weighted by row totals."""
     shares = importance + 1e-11
@@ -46,7 +57,7 @@ def _focus(importance: Float[Array, "*s r c"]) -> Float[Array, "*s"]:
 
 
 def dci_from_importance(
-    importance: Float[Array, "*s k d"],
+    importance: Num[ArrayLike, "*s k d"],
 ) -> tuple[Float[Array, "*s"], Float[Array, "*s"]]:
     """Disentanglement and completeness of a matrix of importances.
 
@@ -72,8 +83,8 @@ def dci_from_importance(
     m = as_float(importance)
     if m.ndim < 2:
         raise ValueError(
-            f"importance has shape {m.shape}; it must be [k, d]: one row a code, one "
-            "column a factor"
+            f"importance has shape {m.shape}; it must be [k, d]: one row per code, one "
+            "column per factor"
         )
     return _focus(m), _focus(m.swapaxes(-1, -2))
 
@@ -93,7 +104,7 @@ def _coefficients(
     eye = jnp.eye(k, dtype=gram.dtype)
     inverse = solve(gram + ridge * eye, eye)
 
-    def refine(_: int, weights: Array) -> Array:
+    def refine(_: Array, weights: Array) -> Array:
         slope = matmul(codes.T, z - matmul(codes, weights)) / n
         return weights + matmul(inverse, slope)
 
@@ -133,7 +144,7 @@ def _check_rows(n: int) -> None:
         )
 
 
-def dci_linear(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> DCI:
+def dci_linear(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> DCI:
     """DCI of a linear probe of the factors on all codes.
 
         M = |argmin_W ||z~ - c~ W||^2|   on the first half of the rows, W of least norm
@@ -192,8 +203,8 @@ def _dci_trees(z: np.ndarray, z_hat: np.ndarray, seed: int) -> DCI:
 
 
 def dci_trees(
-    z: Float[np.ndarray, "n d"] | Int[np.ndarray, "n d"],
-    z_hat: Float[np.ndarray, "*s n k"],
+    z: Shaped[ArrayLike, "n d"],
+    z_hat: Num[ArrayLike, "*s n k"],
     *,
     seed: int = 0,
 ) -> DCI:
@@ -201,17 +212,17 @@ def dci_trees(
 
         M_.j = feature importances of the trees for factor j, which sum to 1
 
-    One scikit-learn model a factor, with its defaults: a classifier for integers, a
+    One scikit-learn model per factor, with its defaults: a classifier for integers, a
     regressor for floats, fitted on the first two thirds of the rows. D and C as in
     `dci_from_importance`. Not comparable with `dci_linear`, whose probe and whose M
-    differ. Runs on the host, outside of jit, in many seconds a factor for 10,000 rows.
+    differ. Runs on the host, outside of jit; 10,000 rows take many seconds per factor.
 
     Args:
       z: factors [n, d], rows in random order: integers (classes) or floats; constant
         ones are left out of the informativeness and have importances 0.
       z_hat: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds, one
         after the other.
-      seed: of the order in which the trees try the codes, which settles ties.
+      seed: the seed of the order in which the trees try the codes, which settles ties.
 
     Returns:
       The scores of each run, and M, [k, d]. The informativeness is the mean accuracy
@@ -223,9 +234,9 @@ def dci_trees(
 
     Source: Locatello et al. 2019 (arXiv 1811.12359) and its disentanglement_lib.
     """
-    paired(jnp.asarray(z), jnp.asarray(z_hat))
-    _check_rows(len(z))
+    paired(z, z_hat)
     factors, codes = np.asarray(z), np.asarray(z_hat)
+    _check_rows(len(factors))
     if factors.dtype.kind in "bu":
         factors = factors.astype(int)
     if codes.ndim == 2:

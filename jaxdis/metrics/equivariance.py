@@ -1,11 +1,23 @@
 """How well moves in latent space match the transformations of images."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdis import linalg
-from jaxdis.types import Scalar
+from jaxdis.types import Scalar, Score
+
+__all__ = ["EQUIVARIANCE_ERROR", "fit_linear_steps", "frame_error", "linear_steps"]
+
+EQUIVARIANCE_ERROR = Score(
+    "equivariance_error",
+    "Equivariance error",
+    "lower",
+    (0, math.inf),
+    "Song et al. 2023 (arXiv 2309.13167), section 4",
+)
 
 
 def frame_error(
@@ -24,16 +36,16 @@ def frame_error(
 
 
 def fit_linear_steps(
-    z: Float[Array, "n t d"], weights: Float[Array, "n"], ridge: Scalar = 1e-3
-) -> Float[Array, "t2 e d"]:
+    z: Float[Array, "n f d"], weights: Float[Array, "n"], ridge: Scalar = 1e-3
+) -> Float[Array, "f-1 d+1 d"]:
     """Least-squares affine maps from each latent of a sequence to the next.
 
     `z_t ~ [z_{t-1}, 1] A_t`, a map for every t = 1 .. T: the best that a linear step
     can do for latents that were learned without one.
 
     Args:
-      z: latents of n sequences of T + 1 frames.
-      weights: of the sequences, 0 to leave one out.
+      z: latents of n sequences of f = T + 1 frames.
+      weights: the weights of the sequences, 0 to leave one out.
       ridge: added to the diagonal of the normal equations, relative to its mean.
 
     Returns:
@@ -52,7 +64,7 @@ def fit_linear_steps(
 
 
 def linear_steps(
-    z: Float[Array, "d"], steps: Float[Array, "t e d"]
+    z: Float[Array, "d"], steps: Float[Array, "t d+1 d"]
 ) -> Float[Array, "t d"]:
     """The latents that `fit_linear_steps` predicts, one after the other."""
 

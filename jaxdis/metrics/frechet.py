@@ -1,8 +1,22 @@
 """How far two sets of images are from each other, through moments of features."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from jaxdis.types import Score
+
+__all__ = ["FRECHET", "feature_moments", "frechet_distance"]
+
+FRECHET = Score(
+    "frechet",
+    "Fréchet distance",
+    "lower",
+    (0, math.inf),
+    "Heusel et al. 2017 (arXiv 1706.08500), equation 6",
+)
 
 ITERATIONS = 40
 SMALLEST = 5e-7  # a pivot, relative to the largest variance
@@ -75,6 +89,10 @@ def frechet_distance(
 
     With `C = L L'`, `tr (C1 C2)^(1/2)` is the nuclear norm of `L1' L2`. Covariances may
     be singular.
+
+    Args:
+      mean1, cov1: the mean and the covariance of one set's features.
+      mean2, cov2: those of the other's.
 
     With features of a small classifier it is not comparable with the published "FID",
     which takes those of an Inception network trained on photographs; nor are distances

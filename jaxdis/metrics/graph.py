@@ -3,16 +3,27 @@
 Rows are children. The functions take the graphs of one run; vmap them over seeds.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, ArrayLike, Int
 
 from jaxdis.identifiability import Graph, as_graphs
+from jaxdis.types import Score
+
+__all__ = ["EXTRA", "MISSING", "SHD", "edge_errors", "permute_graphs", "shd"]
+
+SHD = Score(
+    "shd", "SHD", "lower", (0, math.inf), "Lachapelle et al. 2022 (arXiv 2107.10098)"
+)
+MISSING = SHD._replace(name="missing", title="Missing edges")
+EXTRA = SHD._replace(name="extra", title="Extra edges")
 
 
 def permute_graphs(
-    gz_hat: Graph | None, ga_hat: Graph | None, assignment: Int[Array, "d"]
+    gz_hat: Graph | None, ga_hat: Graph | None, assignment: Int[ArrayLike, "d"]
 ) -> tuple[Int[Array, "d d"] | None, Int[Array, "d a"] | None]:
     """Learned graphs in the order of the true latents.
 
@@ -37,7 +48,7 @@ def permute_graphs(
     if jnp.shape(assignment) != (latents,):
         raise ValueError(
             f"assignment has shape {jnp.shape(assignment)}; it must be ({latents},): "
-            "one code a latent"
+            "one code per latent"
         )
     if not isinstance(assignment, jax.core.Tracer):
         codes = np.asarray(assignment).tolist()
@@ -57,7 +68,7 @@ def edge_errors(
     ga: Graph | None,
     gz_hat: Graph | None,
     ga_hat: Graph | None,
-    assignment: Int[Array, "d"],
+    assignment: Int[ArrayLike, "d"],
 ) -> tuple[Int[Array, ""], Int[Array, ""]]:
     """Numbers of missing and of extra edges of the learned graphs.
 
@@ -104,7 +115,7 @@ def shd(
     ga: Graph | None,
     gz_hat: Graph | None,
     ga_hat: Graph | None,
-    assignment: Int[Array, "d"],
+    assignment: Int[ArrayLike, "d"],
 ) -> Int[Array, ""]:
     """Structural Hamming distance of the learned graphs from the true ones.
 

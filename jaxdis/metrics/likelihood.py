@@ -9,6 +9,25 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from jaxdis import gaussian
+from jaxdis.types import Score
+
+__all__ = [
+    "COMPAT_LOGLIK",
+    "ELBO",
+    "IWAE",
+    "compat_loglik",
+    "elbo",
+    "iwae",
+    "unit_gaussian",
+]
+
+ELBO = Score(
+    "elbo", "ELBO", "higher", source="Kingma and Welling 2014 (arXiv 1312.6114)"
+)
+IWAE = Score(
+    "iwae", "IWAE", "higher", source="Burda et al. 2016 (arXiv 1509.00519), equation 8"
+)
+COMPAT_LOGLIK = Score("compat_loglik", "ELBO with the released sign")
 
 
 def unit_gaussian(
@@ -23,7 +42,13 @@ def elbo(
     log_p: Float[Array, "s *b"],
     log_q: Float[Array, "s *b"],
 ) -> Float[Array, "*b"]:
-    """`mean_s (log_x + log_p - log_q)`, a lower bound on log p(x) in expectation."""
+    """`mean_s (log_x + log_p - log_q)`, a lower bound on log p(x) in expectation.
+
+    Args:
+      log_x: log density of the frame given each of S samples.
+      log_p: the prior's log density at these samples.
+      log_q: the posterior's log density at these samples.
+    """
     return jnp.mean(log_x + log_p - log_q, 0)
 
 
@@ -33,6 +58,11 @@ def iwae(
     log_q: Float[Array, "s *b"],
 ) -> Float[Array, "*b"]:
     """`log mean_s exp(log_x + log_p - log_q)`, between the ELBO and log p(x).
+
+    Args:
+      log_x: log density of the frame given each of S samples.
+      log_p: the prior's log density at these samples.
+      log_q: the posterior's log density at these samples.
 
     Source: Burda et al. 2016, "Importance Weighted Autoencoders", equation 8.
     """
@@ -49,5 +79,10 @@ def compat_loglik(
     It is no likelihood: the released program prints its negative as a negative log
     likelihood, and so adds the divergence that a bound subtracts. Values above
     `-(D / 2) log(2 pi)`, which no log likelihood reaches, give it away.
+
+    Args:
+      log_x: log density of the frame given each of S samples.
+      log_p: the prior's log density at these samples.
+      log_q: the posterior's log density at these samples.
     """
     return jnp.mean(log_x - log_p + log_q, 0)

@@ -1,7 +1,7 @@
 """Regression of factors on codes: on all (R, R2) or on the allowed ones, linear (R_con)
 or not (block R2).
 
-Failed runs, dead codes and constant factors are treated as in `correlation`.
+Failed runs, dead codes and constant factors are treated as in `columns`.
 """
 
 from functools import partial
@@ -10,23 +10,40 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.sparse.linalg import cg
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int, Num, Shaped
 
 from jaxdis.linalg import solve
-from jaxdis.metrics.correlation import (
+from jaxdis.metrics.columns import (
     as_float,
-    assign,
-    correlations,
     mean_over_factors,
     over_seeds,
     paired,
     standardise,
 )
+from jaxdis.metrics.correlation import assign, correlations
+from jaxdis.types import Score
+
+__all__ = [
+    "BLOCK_R2",
+    "R2",
+    "R_CON",
+    "R",
+    "block_r2",
+    "r",
+    "r2",
+    "r_con",
+    "split_rows",
+]
 
 REFINEMENTS = 3
 FIT_ROWS, JUDGE_ROWS = 512, 2048  # at most, of a kernel regression
 KERNEL_RIDGE = 0.1
 CG_STEPS = 300
+
+R = Score("r", "R", "higher", (0, 1), "Lachapelle et al. 2024 (arXiv 2401.04890)")
+R2 = Score("r2", "R²", "higher", (0, 1), "Lachapelle et al. 2022 (arXiv 2107.10098)")
+R_CON = R._replace(name="r_con", title="R_con")
+BLOCK_R2 = Score("block_r2", "R² of blocks", "higher", (0, 1))
 
 
 def _fit(
@@ -71,7 +88,7 @@ def _on_all_codes(z: Float[Array, "n d"], z_hat: Float[Array, "n k"]) -> Array:
     return _multiple_correlation(z, z_hat, jnp.ones((z.shape[1], z_hat.shape[1])))
 
 
-def r2(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> Float[Array, "*s"]:
+def r2(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> Float[Array, "*s"]:
     """Mean share of the variance of a factor that a linear map of the codes explains.
 
         R2 = (1/d) sum_i R2_i,   R2_i = 1 - min_{w,b} |z_i - c w - b|^2 / |z_i - mean|^2
@@ -99,7 +116,7 @@ def r2(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> Float[Array, "*
     return over_seeds(score, *paired(z, z_hat))
 
 
-def r(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> Float[Array, "*s"]:
+def r(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> Float[Array, "*s"]:
     """Mean multiple correlation of the factors with the codes; comparable with `mcc`.
 
         R = (1/d) sum_i sqrt(R2_i)
@@ -124,7 +141,7 @@ def r(z: Float[Array, "n d"], z_hat: Float[Array, "*s n k"]) -> Float[Array, "*s
     return over_seeds(score, *paired(z, z_hat))
 
 
-def _as_links(pattern: Array, d: int) -> Float[Array, "d d"]:
+def _as_links(pattern: Shaped[ArrayLike, "d d"], d: int) -> Float[Array, "d d"]:
     if jnp.shape(pattern) != (d, d):
         raise ValueError(
             f"pattern has shape {jnp.shape(pattern)}; it must be ({d}, {d}), "
@@ -145,9 +162,9 @@ def _allowed(
 
 
 def r_con(
-    z: Float[Array, "n d"],
-    z_hat: Float[Array, "*s n k"],
-    pattern: Bool[Array, "d d"],
+    z: Num[ArrayLike, "n d"],
+    z_hat: Num[ArrayLike, "*s n k"],
+    pattern: Shaped[ArrayLike, "d d"],
 ) -> Float[Array, "*s"]:
     """Like `r`, but each factor sees only the codes that theory allows it to need.
 
@@ -233,9 +250,9 @@ def _held_out_r2(
 
 
 def block_r2(
-    z: Float[Array, "n d"],
-    z_hat: Float[Array, "*s n k"],
-    pattern: Bool[Array, "d d"],
+    z: Num[ArrayLike, "n d"],
+    z_hat: Num[ArrayLike, "*s n k"],
+    pattern: Shaped[ArrayLike, "d d"],
 ) -> Float[Array, "*s"]:
     """Mean share of the variance of a factor that its block of codes explains.
 

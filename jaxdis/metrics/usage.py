@@ -4,14 +4,22 @@ Heads of tasks are [t, m, c]: tasks, features, outputs. Heads with a value that 
 finite belong to a failed run: they score NaN.
 """
 
+import math
+
 import jax.numpy as jnp
 from jax.scipy.special import entr
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float, Num
 
-from jaxdis.metrics.correlation import as_float
+from jaxdis.metrics.columns import as_float
+from jaxdis.types import Scalar, Score
+
+__all__ = ["HEAD_DENSITY", "USAGE_ENTROPY", "head_density", "usage_entropy"]
+
+HEAD_DENSITY = Score("head_density", "Head density", None, (0, 1))
+USAGE_ENTROPY = Score("usage_entropy", "Usage entropy, nats", None, (0, math.inf))
 
 
-def _heads(w: Array) -> Float[Array, "*s t m c"]:
+def _heads(w: Num[ArrayLike, "*s t m c"]) -> Float[Array, "*s t m c"]:
     w = as_float(w)
     if w.ndim < 3:
         raise ValueError(
@@ -20,7 +28,7 @@ def _heads(w: Array) -> Float[Array, "*s t m c"]:
     return w
 
 
-def head_density(w: Float[Array, "*s t m c"]) -> Float[Array, "*s"]:
+def head_density(w: Num[ArrayLike, "*s t m c"]) -> Float[Array, "*s"]:
     """Share of the weights of the heads that are not zero.
 
         #{w_tmc != 0} / (t m c)
@@ -40,7 +48,7 @@ def head_density(w: Float[Array, "*s t m c"]) -> Float[Array, "*s"]:
 
 
 def usage_entropy(
-    w: Float[Array, "*s t m c"], floor: float = 0.0
+    w: Num[ArrayLike, "*s t m c"], floor: Scalar = 0.0
 ) -> Float[Array, "*s"]:
     """Entropy of the usage of the features, in nats.
 

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from jaxdis.metrics import feature_moments, frechet_distance
+from jaxdis import metrics
+
+frechet_distance = jax.jit(metrics.frechet_distance)
+over_pairs = jax.jit(jax.vmap(metrics.frechet_distance))
+feature_moments = jax.jit(metrics.feature_moments)
 
 
 def moments(rows, p, seed, rank=None):
@@ -23,17 +27,17 @@ def by_scipy(mean1, cov1, mean2, cov2):
     return ((mean1 - mean2) ** 2).sum() + np.trace(cov1 + cov2) - 2 * both
 
 
-@pytest.mark.parametrize(("p", "rank"), [(1, None), (5, None), (32, None), (32, 7)])
+@pytest.mark.parametrize(("p", "rank"), [(1, None), (32, None), (32, 7)])
 def test_distance_is_that_of_scipy(p, rank):
     first, second = moments(400, p, 0), moments(300, p, 1, rank)
     if p == 1:
         first, second = ((m, np.reshape(c, (1, 1))) for m, c in (first, second))
     expected = by_scipy(*first, *second)
-    actual = jax.jit(frechet_distance)(*map(jnp.float32, (*first, *second)))
+    actual = frechet_distance(*map(jnp.float32, (*first, *second)))
     np.testing.assert_allclose(actual, expected, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("p", "ranks"), [(32, (7, 5)), (64, (64, 10))])
+@pytest.mark.parametrize(("p", "ranks"), [(32, (7, 5)), (32, (32, 10))])
 def test_distance_of_few_rows_and_dead_features(p, ranks):
     """Of n rows X and m rows Y, centred: `tr (C1 C2)^(1/2) = |X Y'|_* / sqrt(n m)`.
 
@@ -47,14 +51,14 @@ def test_distance_of_few_rows_and_dead_features(p, ranks):
     ]
     for x, dead in zip(rows, (3, 9), strict=True):
         x[:, :dead] = 0
-    moments = [jax.jit(feature_moments)(jnp.float32(x)) for x in rows]
-    actual = jax.jit(frechet_distance)(*moments[0], *moments[1])
+    moments = [feature_moments(jnp.float32(x)) for x in rows]
+    actual = frechet_distance(*moments[0], *moments[1])
     x, y = (x - x.mean(0) for x in rows)
     both = np.linalg.svd(x @ y.T, compute_uv=False).sum() / 39
     off = ((rows[0].mean(0) - rows[1].mean(0)) ** 2).sum()
     expected = off + ((x**2).sum() + (y**2).sum()) / 39 - 2 * both
     np.testing.assert_allclose(actual, expected, rtol=1e-3)
-    other = jax.jit(frechet_distance)(*moments[1], *moments[0])
+    other = frechet_distance(*moments[1], *moments[0])
     np.testing.assert_allclose(other, actual, rtol=1e-4)
 
 
@@ -67,10 +71,10 @@ def test_distance_of_diagonal_gaussians():
 
 
 def test_equal_moments_are_at_no_distance():
-    mean, cov = map(jnp.float32, moments(200, 16, 0))
+    mean, cov = map(jnp.float32, moments(200, 32, 0))
     scale = float(jnp.trace(cov))
     assert frechet_distance(mean, cov, mean, cov) <= 1e-4 * scale
-    nothing = jnp.zeros((16, 16))
+    nothing = jnp.zeros((32, 32))
     np.testing.assert_allclose(
         frechet_distance(mean, nothing, mean, cov), scale, rtol=1e-5
     )
@@ -80,14 +84,14 @@ def test_equal_moments_are_at_no_distance():
 def test_rounding_makes_no_distance_negative():
     pairs = [moments(50, 8, i) for i in range(20)]
     mean, cov = (jnp.float32(np.stack(a)) for a in zip(*pairs, strict=True))
-    distance = jax.jit(jax.vmap(frechet_distance))(mean, cov, mean, cov)
+    distance = over_pairs(mean, cov, mean, cov)
     assert (distance >= 0).all()
 
 
 def test_seeds_are_scored_together():
-    pairs = [(*moments(100, 4, i), *moments(100, 4, i + 9)) for i in range(3)]
+    pairs = [(*moments(100, 8, i), *moments(100, 8, i + 99)) for i in range(20)]
     stacked = [jnp.float32(np.stack(a)) for a in zip(*pairs, strict=True)]
-    together = jax.jit(jax.vmap(frechet_distance))(*stacked)
+    together = over_pairs(*stacked)
     np.testing.assert_allclose(together, [by_scipy(*p) for p in pairs], rtol=1e-3)
 
 

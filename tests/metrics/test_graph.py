@@ -99,6 +99,7 @@ def test_jit_and_vmap_over_seeds():
 EYE = np.eye(3, dtype=int)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -40,7 +40,7 @@ def allowed_codes(z, z_hat, pattern):
     return pattern.astype(int) @ p > 0
 
 
-@pytest.mark.parametrize("k", [3, 4, 8])
+@pytest.mark.parametrize("k", [3, 8])
 def test_matches_sklearn(rng, k):
     z = rng.normal(size=(400, 4))
     z_hat = z @ rng.normal(size=(4, k)) + rng.normal(size=(400, k)) + 3
@@ -181,8 +181,8 @@ def turn(pair):
 
 class TestBlocks:
     def test_matches_sklearn(self, rng):
-        z = rng.normal(size=(900, 4))
-        z_hat = np.tanh(z @ rng.normal(size=(4, 5))) + 0.2 * rng.normal(size=(900, 5))
+        z = rng.normal(size=(400, 4))
+        z_hat = np.tanh(z @ rng.normal(size=(4, 8))) + 0.2 * rng.normal(size=(400, 8))
         for pattern in (PAIRS, np.triu(np.ones((4, 4), int))):
             mask = allowed_codes(z, z_hat, pattern)
             expected = np.maximum(block_r2_oracle(z, z_hat, mask), 0).mean()
@@ -292,8 +292,8 @@ def test_seed_axis_jit_and_vmap_equal_a_loop(rng):
     z_hat = z[None] + jnp.asarray(rng.normal(size=(3, 400, 4)), jnp.float32)
     loop = np.stack([scores(z, c) for c in z_hat], 1)
     assert len(set(loop.ravel().tolist())) == 12
-    vmapped = jax.vmap(lambda c: scores(z, c), out_axes=1)(z_hat)
-    for found in (scores(z, z_hat), jax.jit(scores)(z, z_hat), vmapped):
+    mapped = jax.jit(jax.vmap(scores, (None, 0), out_axes=1))
+    for found in (scores(z, z_hat), mapped(z, z_hat)):
         np.testing.assert_allclose(found[:3], loop[:3], atol=1e-6)
         # Conjugate gradients stop at a residual of 1e-5.
         np.testing.assert_allclose(found[3], loop[3], atol=2e-5)
@@ -302,6 +302,7 @@ def test_seed_axis_jit_and_vmap_equal_a_loop(rng):
 GOOD = np.arange(20.0).reshape(10, 2)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("z", "z_hat", "message"),
     [
@@ -318,6 +319,7 @@ def test_wrong_arguments_are_refused(z, z_hat, message):
             score(z, z_hat)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_patterns_are_refused():
     for score in (r_con, block_r2):
         with pytest.raises(

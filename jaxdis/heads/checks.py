@@ -1,0 +1,105 @@
+"""What is refused before heads are fitted."""
+
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from jaxdis.types import Scalar
+
+__all__ = ["check_tasks"]
+
+_Known: TypeAlias = Array | np.ndarray
+
+
+def _is_known(*arrays: object) -> bool:
+    return not any(isinstance(a, jax.core.Tracer) for a in arrays)
+
+
+def _check_shapes(
+    features: _Known, targets: _Known, classes: int | None, mask: _Known | None
+) -> None:
+    if features.ndim != 3:
+        raise ValueError(
+            f"features must be [tasks, samples, features], got shape {features.shape}"
+        )
+    if targets.shape != features.shape[:2]:
+        raise ValueError(
+            f"targets must be [tasks, samples] = {features.shape[:2]}, one for each "
+            f"row of features; got shape {targets.shape}"
+        )
+    if classes is None:
+        if not jnp.issubdtype(targets.dtype, jnp.floating):
+            raise ValueError(
+                f"targets are {targets.dtype}; regression takes floats, for "
+                "classification give the number of classes"
+            )
+        return
+    if not jnp.issubdtype(targets.dtype, jnp.integer) or classes < 2:
+        raise ValueError(
+            "classification takes integer targets and at least 2 classes, got "
+            f"{targets.dtype} and classes={classes}"
+        )
+    if mask is not None and mask.shape != (features.shape[0], classes):
+        raise ValueError(
+            f"class_mask must be [tasks, classes] = {(features.shape[0], classes)}, "
+            f"got shape {mask.shape}"
+        )
+
+
+def _check_values(features: _Known, targets: _Known, classes: int | None) -> None:
+    """What can only be seen of values that are known."""
+    for name, value in (("features", features), ("targets", targets)):
+        bad = ~np.isfinite(np.asarray(value, float)).reshape(len(value), -1).all(1)
+        if bad.any():
+            raise ValueError(
+                f"{name} of tasks {np.flatnonzero(bad).tolist()} hold NaN or infinite "
+                "values; remove those samples first"
+            )
+    if classes is None:
+        return
+    labels = np.asarray(targets)
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"targets must lie in 0 .. {classes - 1}, got {labels.min()} .. "
+            f"{labels.max()}"
+        )
+    single = np.flatnonzero((labels == labels[:, :1]).all(1)).tolist()
+    if single:
+        raise ValueError(
+            f"targets of tasks {single} hold one class only; each task needs samples "
+            "of at least two to fit a head"
+        )
+
+
+def check_tasks(
+    features: _Known,
+    targets: _Known,
+    classes: int | None,
+    mask: _Known | None,
+    penalties: dict[str, Scalar | None],
+) -> None:
+    """Refuses tasks that no head can be fitted to.
+
+    Args:
+      features: [t, n, m].
+      targets: [t, n], floats, or integers in 0 .. classes - 1.
+      classes: the number of classes; None for regression.
+      mask: which of the classes a task has, [t, c]; None for all.
+      penalties: weights by their name, which must not be negative.
+
+    Raises:
+      ValueError: shapes or types that do not fit; and as far as values are known, that
+        is, outside of jit: NaN, a task with one class only, labels out of range,
+        negative penalties.
+    """
+    _check_shapes(features, targets, classes, mask)
+    for name, value in penalties.items():
+        if value is None or not _is_known(value):
+            continue
+        if not (np.isfinite(value) & (np.asarray(value) >= 0)).all():
+            raise ValueError(f"{name} must be finite and not negative, got {value}")
+    if _is_known(features, targets):
+        _check_values(features, targets, classes)

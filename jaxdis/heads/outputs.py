@@ -1,0 +1,72 @@
+"""What given heads answer, and how well."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jaxdis.heads.problem import MASKED, Targets, loss, make_problem, matmul
+
+__all__ = ["head_loss", "predict", "scores"]
+
+
+def predict(
+    w: Float[Array, "t m c"], b: Float[Array, "t c"], features: Float[Array, "t n m"]
+) -> Float[Array, "t n c"]:
+    """Outputs of the heads, `F w + b`: numbers, or logits.
+
+    Args:
+      w: the weights of the heads.
+      b: their biases.
+      features: F, standardised as for the fit.
+    """
+    return matmul(features, w) + b[:, None]
+
+
+def head_loss(
+    w: Float[Array, "t m c"],
+    b: Float[Array, "t c"],
+    features: Float[Array, "t n m"],
+    targets: Targets,
+    classes: int | None = None,
+    class_mask: Bool[Array | np.ndarray, "t c"] | None = None,
+) -> Float[Array, "t"]:
+    """l_t of given heads without any penalty: half the mean squared error, or nats.
+
+    Args:
+      w: the weights of the heads.
+      b: their biases.
+      features: F, standardised as for the fit.
+      targets: floats, or integers in 0 .. classes - 1.
+      classes: C; None for regression.
+      class_mask: which of the classes a task has; None for all.
+    """
+    problem = make_problem(features, targets, classes, class_mask, 0.0)
+    v = w if classes is None else jnp.concatenate([w, b[:, None]], 1)
+    return loss(problem, v)
+
+
+def scores(
+    w: Float[Array, "t m c"],
+    b: Float[Array, "t c"],
+    features: Float[Array, "t n m"],
+    targets: Targets,
+    classes: int | None = None,
+    class_mask: Bool[Array | np.ndarray, "t c"] | None = None,
+) -> Float[Array, "t"]:
+    """Accuracy of every task, or R^2 = 1 - mean error^2 / variance of its targets.
+
+    Args:
+      w: the weights of the heads.
+      b: their biases.
+      features: F, standardised as for the fit.
+      targets: floats, or integers in 0 .. classes - 1.
+      classes: C; None for regression.
+      class_mask: which of the classes a task has; None for all.
+    """
+    outputs = predict(w, b, features)
+    if classes is None:
+        error = ((outputs[..., 0] - targets) ** 2).mean(1)
+        return 1 - error / jnp.maximum(jnp.asarray(targets).var(1), 1e-12)
+    if class_mask is not None:
+        outputs = jnp.where(class_mask[:, None], outputs, MASKED)
+    return (outputs.argmax(-1) == targets).mean(1)
