@@ -18,17 +18,17 @@ from jaxdis.data.files import read_npz
 from jaxdis.types import Label, PRNGKey, Rows, Spec, Splits
 
 __all__ = [
-    "Cars3D",
-    "DSprites",
-    "Shapes3D",
-    "SmallNORB",
+    "Cars3d",
+    "Dsprites",
+    "Shapes3d",
+    "SmallNorb",
     "split_images",
     "spread",
 ]
 
 
 @dataclass(frozen=True)
-class DSprites:
+class Dsprites:
     """dSprites: 64 x 64 pixels of 3 shapes, 5 factors.
 
     Attributes:
@@ -53,7 +53,7 @@ class DSprites:
 
 
 @dataclass(frozen=True)
-class Shapes3D:
+class Shapes3d:
     """3D Shapes: 64 x 64 pixels in colour, 6 factors.
 
     Attributes:
@@ -78,7 +78,7 @@ class Shapes3D:
 
 
 @dataclass(frozen=True)
-class SmallNORB:
+class SmallNorb:
     """SmallNORB: toys of 5 categories in 64 x 64 pixels, 4 factors, the toy unknown.
 
     Attributes:
@@ -103,7 +103,7 @@ class SmallNORB:
 
 
 @dataclass(frozen=True)
-class Cars3D:
+class Cars3d:
     """Cars3D: 183 cars in 64 x 64 pixels in colour, 3 factors.
 
     Attributes:

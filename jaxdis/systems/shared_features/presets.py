@@ -1,7 +1,7 @@
 """Frozen settings, and what they are known to reach."""
 
 from jaxdis.data.digits import Digits
-from jaxdis.data.factor_images import Cars3D, DSprites, Shapes3D, SmallNORB
+from jaxdis.data.factor_images import Cars3d, Dsprites, Shapes3d, SmallNorb
 from jaxdis.data.features import Features
 from jaxdis.data.mixed_factors import MixedFactors
 from jaxdis.systems.shared_features.config import Config, Kinds
@@ -118,11 +118,11 @@ PRESETS: dict[str, Preset] = {
         chunk=250,
         scores=_SHOT_SCORES,
     ),
-    "dsprites": _images(DSprites(), 10, "factor_regression"),
-    "dsprites_classification": _images(DSprites(), 10, "factor_classes"),
-    "shapes3d": _images(Shapes3D(), 12, "factor_regression"),
-    "shapes3d_classification": _images(Shapes3D(), 12, "factor_classes"),
-    "smallnorb": _images(SmallNORB(), 8, "factor_regression"),
-    "smallnorb_classification": _images(SmallNORB(), 8, "factor_classes"),
-    "cars3d": _images(Cars3D(), 6, "factor_regression"),
+    "dsprites": _images(Dsprites(), 10, "factor_regression"),
+    "dsprites_classification": _images(Dsprites(), 10, "factor_classes"),
+    "shapes3d": _images(Shapes3d(), 12, "factor_regression"),
+    "shapes3d_classification": _images(Shapes3d(), 12, "factor_classes"),
+    "smallnorb": _images(SmallNorb(), 8, "factor_regression"),
+    "smallnorb_classification": _images(SmallNorb(), 8, "factor_classes"),
+    "cars3d": _images(Cars3d(), 6, "factor_regression"),
 }

@@ -35,7 +35,7 @@ _TASKS = (
 )
 
 ARRAYS = {
-    "correlation": "seed factor matched",
+    "correlation": "seed factor factor",
     "heads": "seed task feature",
     "usage": "seed feature",
     "supports": "task factor",
