@@ -1,5 +1,6 @@
 """What is measured on held-out rows and new tasks."""
 
+import math
 from collections.abc import Callable
 
 import jax.numpy as jnp
@@ -18,20 +19,19 @@ REPORT_ROUNDS, REPORT_ITERS = 12, 60  # converged, where training is not
 ADAPT_ITERS = 500
 USED = 0.01  # share of all weight that a feature must have to count as used
 
-_DCI = "Eastwood and Williams 2018, with a linear probe"
 _FACTORS = (
-    Score("mcc", "MCC", "higher", (0.0, 1.0), "Hyvärinen and Morioka 2016"),
-    Score("dci_d", "DCI-D", "higher", (0.0, 1.0), _DCI),
-    Score("dci_c", "DCI-C", "higher", (0.0, 1.0), _DCI),
-    Score("dci_i", "DCI-I", "higher", (-jnp.inf, 1.0), _DCI),
-    Score("dci_d_used", "DCI-D of used features", "higher", (0.0, 1.0), _DCI),
-    Score("dead", "Dead", "lower", (0.0, jnp.inf)),
+    metrics.MCC,
+    metrics.DCI_D,
+    metrics.DCI_C,
+    metrics.DCI_I,
+    metrics.DCI_D._replace(name="dci_d_used", title="DCI-D of used features"),
+    metrics.DEAD,
 )
 _TASKS = (
-    Score("query_loss", "Query loss", "lower", (0.0, jnp.inf)),
-    Score("head_density", "Head density", None, (0.0, 1.0)),
-    Score("usage_entropy", "Usage entropy, nats", None, (0.0, jnp.inf)),
-    Score("kkt", "KKT residual", "lower", (0.0, jnp.inf)),
+    Score("query_loss", "Query loss", "lower", (0.0, math.inf)),
+    metrics.HEAD_DENSITY,
+    metrics.USAGE_ENTROPY,
+    Score("kkt", "KKT residual", "lower", (0.0, math.inf)),
 )
 
 ARRAYS = {

@@ -4,6 +4,7 @@ A batch is a number of tasks with samples of each; the first `support` samples f
 head, the others judge it.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -96,7 +97,7 @@ class Measure(NamedTuple):
     raw: Mapping[str, Callable[[], Any]]
 
 
-R2 = Measure("R²", (-np.inf, 1.0), ("sparse", "ridge"), {"ridge": _ridge})
+R2 = Measure("R²", (-math.inf, 1.0), ("sparse", "ridge"), {"ridge": _ridge})
 """Of numbers."""
 
 ACCURACY = Measure(
