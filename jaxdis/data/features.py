@@ -48,8 +48,8 @@ class Features:
         """
         found = self._read()
         self._target(found)
-        l = found.y.shape[1]
-        names = ["label"] if l == 1 else [f"label {i}" for i in range(l)]
+        columns = found.y.shape[1]
+        names = [f"label {i}" for i in range(columns)] if columns > 1 else ["label"]
         return Spec(
             shape=found.x.shape[1:],
             domains=found.domains,

@@ -31,7 +31,42 @@ _CITATION = """\
   archivePrefix = {arXiv},
 }
 """
-_FIGURES = "jaxdis.systems.shared_features.figures"
+_DRAWN = "jaxdis.systems.shared_features.figures"
+_FIGURES = (
+    Figure(
+        "correlation",
+        "True latents against the codes matched to them, on test rows; the mean, and "
+        "the first seeds.",
+        later("jaxdis.report.correlation", "draw_correlation"),
+    ),
+    Figure(
+        "heads",
+        "Absolute weights of the heads of held-out tasks (rows, in the order of the "
+        "factors they use where these are known), each divided by its largest. Left of "
+        "the line: features matched to the factors, in their order. Of a run with an "
+        "MCC the seed with the highest, else the first that did not fail.",
+        later(_DRAWN, "draw_heads"),
+    ),
+    Figure(
+        "usage",
+        "Share of every feature in the weights of all heads, largest first in every "
+        "seed. Bars: mean over seeds, dots: seeds, dashed: all features alike.",
+        later(_DRAWN, "draw_usage"),
+    ),
+    Figure(
+        "grid",
+        "At the end, by the penalties for sparsity (alpha) and sharing (beta): mean and "
+        "one standard deviation over seeds. Hatched: not run.",
+        later(_DRAWN, "draw_grid"),
+    ),
+    Figure(
+        "few_shot",
+        "Scores on held-out tasks by the samples that fit a head. Bold and band: mean "
+        "and one standard deviation over seeds, thin: seeds. Dashed: heads on raw "
+        "observations.",
+        later(_DRAWN, "draw_few_shot"),
+    ),
+)
 
 
 def make(config: Config, spec: Spec) -> System:
@@ -68,5 +103,5 @@ METHOD = Method(
     presets=PRESETS,
     scores=scores,
     arrays=ARRAYS,
-    figures=(),
+    figures=_FIGURES,
 )

@@ -19,7 +19,8 @@ class Config:
     Attributes:
       z_dim: the number of features m, at least that of the true factors where it is
         known.
-      network: the encoder, "mlp" or "conv" (for images whose sides are multiples of 16).
+      network: the encoder, "mlp", or "conv" for images whose sides are multiples of
+        16.
       encoder: the widths of the hidden layers of the MLP; none for a linear encoder.
       width: the width of the convolutions.
       convolutions: "matmul" or "lax", the same function; see `nets.CONVOLUTIONS`.

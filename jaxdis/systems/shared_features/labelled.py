@@ -135,9 +135,7 @@ def _lowered(query: int, groups: Sequence[Group]) -> int:
     return least
 
 
-def _draw(
-    support: int, query: int, tasks: int, pool: TaskRows, key: PRNGKey
-) -> Tasks:
+def _draw(support: int, query: int, tasks: int, pool: TaskRows, key: PRNGKey) -> Tasks:
     """Support and query come from two halves of a task's rows, cut anew each time."""
     task_key, cut_key, row_key = jax.random.split(key, 3)
     task = jax.random.randint(task_key, (tasks,), 0, pool.counts.shape[0])

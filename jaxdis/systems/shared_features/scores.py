@@ -13,7 +13,15 @@ from jaxdis.systems.shared_features.targets import Tasks
 from jaxdis.systems.shared_features.tasks import KINDS, HeldOut, raw_heads
 from jaxdis.types import Metrics, PRNGKey, Score, Spec, TrainState
 
-__all__ = ["ARRAYS", "HEADS", "few_shot", "few_shot_name", "raw_name", "report", "scores"]
+__all__ = [
+    "ARRAYS",
+    "HEADS",
+    "few_shot",
+    "few_shot_name",
+    "raw_name",
+    "report",
+    "scores",
+]
 
 REPORT_ROUNDS, REPORT_ITERS = 12, 60  # converged, where training is not
 ADAPT_ITERS = 500
@@ -41,6 +49,7 @@ ARRAYS = {
     "supports": "task factor",
     "few_shot": "seed head shots",
     "raw": "raw_head shots",
+    "shots": "shots",
 }
 """The arrays of a report; the features that match the factors come first."""
 
@@ -83,13 +92,11 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
         for h in raw_heads(config, spec)
         for k in config.shots
     )
-    overall = Score("score", "Score", "higher", measure.range)
+    overall = Score("score", measure.name, "higher", measure.range)
     return (*(_FACTORS if spec.z_dim else ()), *_TASKS, overall, *few, *raw)
 
 
-def report(
-    model: Model, state: TrainState, batch: HeldOut, key: PRNGKey
-) -> Metrics:
+def report(model: Model, state: TrainState, batch: HeldOut, key: PRNGKey) -> Metrics:
     """Scores of one seed on held-out samples and new tasks.
 
     Features are standardised by the running moments. The heads of the new tasks are
@@ -121,6 +128,7 @@ def report(
         kept = code[:, columns] * (found["usage"] >= USED)[None]
         found["dci_d_used"] = metrics.dci_linear(batch.z, kept).disentanglement
     measure, shots = model.kind.measure, model.config.shots
+    found["shots"] = jnp.array(shots)
     found["few_shot"] = few_shot(model, state.extra.hyper, batch.tasks, seen)
     found |= _named(few_shot_name, measure.heads, shots, found["few_shot"])
     if batch.raw is not None:

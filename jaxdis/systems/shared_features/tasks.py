@@ -101,7 +101,7 @@ R2 = Measure("R²", (-math.inf, 1.0), ("sparse", "ridge"), {"ridge": _ridge})
 """Of numbers."""
 
 ACCURACY = Measure(
-    "accuracy",
+    "Accuracy",
     (0.0, 1.0),
     ("sparse", "ridge", "logistic"),
     {"ridge": _ridge_classifier, "logistic": _logistic},
@@ -163,8 +163,8 @@ def _equal_classes(config: Config, spec: Spec) -> None:
     counts = sorted({label.classes or 0 for label in spec.labels})
     if len(counts) > 1 or counts[0] < 2:
         raise ValueError(
-            f"config.tasks={config.tasks!r} needs label columns with the same number of "
-            f"classes, at least 2; the data have {counts}"
+            f"config.tasks={config.tasks!r} needs label columns with the same "
+            f"number of classes, at least 2; the data have {counts}"
         )
 
 
