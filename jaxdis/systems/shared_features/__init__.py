@@ -55,8 +55,8 @@ _FIGURES = (
     ),
     Figure(
         "grid",
-        "At the end, by the penalties for sparsity (alpha) and sharing (beta): mean and "
-        "one standard deviation over seeds. Hatched: not run.",
+        "At the end, by the penalties for sparsity (alpha) and sharing (beta): mean "
+        "and one standard deviation over seeds. Hatched: not run.",
         later(_DRAWN, "draw_grid"),
     ),
     Figure(
