@@ -34,7 +34,7 @@ def test_mixing_is_undone_layer_by_layer():
     np.testing.assert_allclose(first @ first.T, np.eye(4), atol=1e-5)
     for w in (second, third):
         np.testing.assert_allclose(w @ w.T, np.eye(6), atol=1e-5)
-    z = np.asarray(jax.random.uniform(KEY, (50, 4), minval=-RANGE, maxval=RANGE))
+    z = jax.random.uniform(KEY, (50, 4), minval=-RANGE, maxval=RANGE)
     np.testing.assert_allclose(unmixed(mixing, mix(mixing, z)), z, atol=1e-4)
 
 
