@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdis.types import PRNGKey
+from jaxdis.types import PRNGKey, Scalar
 
 __all__ = [
     "BITS",
@@ -85,7 +85,7 @@ def linear_targets(
     key: PRNGKey,
     z: Float[Array, "t n z"],
     uses: Bool[Array, "t z"],
-    noise: float,
+    noise: Scalar,
     *,
     relative: bool,
 ) -> Float[Array, "t n"]:

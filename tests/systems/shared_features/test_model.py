@@ -260,15 +260,27 @@ def test_presets_fit_their_data(name):
         ({"width": 0}, "config.width must be at least 1, got 0"),
         ({"encoder": (8, 0)}, "config.encoder must be positive widths, got (8, 0)"),
         ({"network": "conv"}, "config.network='conv' needs images [h, w, c]"),
-        ({"network": "cnn"}, "config.network must be one of 'mlp', 'conv', got 'cnn'"),
-        ({"solver": "sgd"}, "config.solver must be one of 'reweighted_fista', 'adam'"),
-        ({"outer": "none"}, "config.outer must be one of 'stop_gradient'"),
         ({"support": 0}, "config.support must be at least 1, got 0"),
     ],
 )
 def test_bad_configs_are_named(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         build(variant(**changes), TOY.spec())
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "message"),
+    [
+        ("network", "cnn", "config.network must be one of 'mlp', 'conv', got 'cnn'"),
+        ("solver", "sgd", "config.solver must be one of 'reweighted_fista', 'adam'"),
+        ("outer", "none", "config.outer must be one of 'stop_gradient'"),
+    ],
+)
+def test_unknown_words_are_named(name, word, message):
+    config = variant()
+    object.__setattr__(config, name, word)  # past the check of types
+    with pytest.raises(ValueError, match=re.escape(message)):
+        build(config, TOY.spec())
 
 
 def test_images_that_the_encoder_cannot_halve_are_named():

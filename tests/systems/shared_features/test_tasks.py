@@ -176,7 +176,6 @@ def test_draws_follow_the_correlation():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tasks": "riddles"}, "config.tasks must be one of 'regression'"),
         ({"batch": 0}, "config.batch must be at least 1, got 0"),
         ({"support": 0}, "config.support must be at least 1, got 0"),
         ({"query": 0}, "config.query must be at least 1, got 0"),
@@ -192,6 +191,13 @@ def test_draws_follow_the_correlation():
 def test_bad_settings_are_named(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         check_tasks(settings(**changes), TOY.spec())
+
+
+def test_an_unknown_kind_is_named():
+    config = settings()
+    object.__setattr__(config, "tasks", "riddles")  # past the check of types
+    with pytest.raises(ValueError, match="config.tasks must be one of 'regression'"):
+        check_tasks(config, TOY.spec())
 
 
 @pytest.mark.parametrize(
