@@ -88,7 +88,7 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
         for k in config.shots
     )
     raw = (
-        Score(raw_name(h, k), f"Raw {h} {k}", "higher", measure.range)
+        Score(raw_name(h.name, k), f"Raw {h.name} {k}", "higher", measure.range)
         for h in raw_heads(config, spec)
         for k in config.shots
     )
@@ -133,7 +133,8 @@ def report(model: Model, state: TrainState, batch: HeldOut, key: PRNGKey) -> Met
     found |= _named(few_shot_name, measure.heads, shots, found["few_shot"])
     if batch.raw is not None:
         found["raw"] = batch.raw
-        found |= _named(raw_name, tuple(measure.raw), shots, batch.raw)
+        names = tuple(head.name for head in measure.raw)
+        found |= _named(raw_name, names, shots, batch.raw)
     return found
 
 

@@ -5,7 +5,7 @@ head, the others judge it.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -36,6 +36,7 @@ __all__ = [
     "HeldOut",
     "Kind",
     "Measure",
+    "RawHead",
     "batches",
     "check_tasks",
     "raw_heads",
@@ -81,6 +82,18 @@ def _logistic() -> Any:
     return LogisticRegression()
 
 
+class RawHead(NamedTuple):
+    """A head of scikit-learn on raw observations.
+
+    Attributes:
+      name: the name in scores.
+      make: a new one, not fitted.
+    """
+
+    name: str
+    make: Callable[[], Any]
+
+
 class Measure(NamedTuple):
     """How new tasks are judged.
 
@@ -88,23 +101,23 @@ class Measure(NamedTuple):
       name: the name of their score.
       range: the least and the largest value of the score.
       heads: the heads on features that are tried, keys of `scores.HEADS`.
-      raw: scikit-learn's heads on raw observations that are tried, by name.
+      raw: the heads on raw observations that are tried.
     """
 
     name: str
     range: tuple[float, float]
     heads: tuple[str, ...]
-    raw: Mapping[str, Callable[[], Any]]
+    raw: tuple[RawHead, ...]
 
 
-R2 = Measure("R²", (-math.inf, 1.0), ("sparse", "ridge"), {"ridge": _ridge})
+R2 = Measure("R²", (-math.inf, 1.0), ("sparse", "ridge"), (RawHead("ridge", _ridge),))
 """Of numbers."""
 
 ACCURACY = Measure(
     "Accuracy",
     (0.0, 1.0),
     ("sparse", "ridge", "logistic"),
-    {"ridge": _ridge_classifier, "logistic": _logistic},
+    (RawHead("ridge", _ridge_classifier), RawHead("logistic", _logistic)),
 )
 """Of classes."""
 
@@ -241,14 +254,14 @@ def check_tasks(config: Config, spec: Spec) -> None:
     kind.fits(config, spec)
 
 
-def raw_heads(config: Config, spec: Spec) -> tuple[str, ...]:
+def raw_heads(config: Config, spec: Spec) -> tuple[RawHead, ...]:
     """The heads on raw observations that new tasks are tried with; none on images.
 
     Args:
       config: the method's config.
       spec: what is known of the data.
     """
-    return () if len(spec.shape) == 3 else tuple(KINDS[config.tasks].measure.raw)
+    return () if len(spec.shape) == 3 else KINDS[config.tasks].measure.raw
 
 
 def raw_scores(config: Config, spec: Spec, new: Tasks) -> Float[Array, "h k"] | None:
@@ -269,8 +282,8 @@ def raw_scores(config: Config, spec: Spec, new: Tasks) -> Float[Array, "h k"] | 
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    names = raw_heads(config, spec)
-    if not names:
+    heads = raw_heads(config, spec)
+    if not heads:
         return None
     kind = KINDS[config.tasks]
     size, numbers = kind.shot_size(spec), kind.classes(spec) is None
@@ -278,8 +291,8 @@ def raw_scores(config: Config, spec: Spec, new: Tasks) -> Float[Array, "h k"] | 
     x = np.asarray(new.x).reshape(*new.y.shape, -1)
     y = np.asarray(new.y)
     table = []
-    for name in names:
-        pipe = make_pipeline(StandardScaler(), kind.measure.raw[name]())
+    for head in heads:
+        pipe = make_pipeline(StandardScaler(), head.make())
         line = []
         for k in [shots * size for shots in config.shots]:
             scores = [

@@ -151,7 +151,11 @@ def test_tasks_of_digits(digits):
     assert all(asked - new for asked in names(valid))
     asked = [found & new for found in names(test)]
     assert asked == [{n} for n in ("even", "above 4", "closed loop") for _ in range(9)]
-    for part, rows in ((batch, splits.train), (valid, splits.valid), (test, splits.test)):
+    for part, rows in (
+        (batch, splits.train),
+        (valid, splits.valid),
+        (test, splits.test),
+    ):
         seen = {a.tobytes() for a in np.asarray(part.x).reshape(-1, 64)}
         assert seen <= {a.tobytes() for a in np.asarray(rows.x)}
 

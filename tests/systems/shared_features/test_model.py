@@ -253,7 +253,10 @@ def test_presets_fit_their_data(name):
     ("changes", "message"),
     [
         ({"z_dim": 0}, "config.z_dim must be at least 1, got 0"),
-        ({"z_dim": 2}, "config.z_dim must be at least the 3 factors of the data, got 2"),
+        (
+            {"z_dim": 2},
+            "config.z_dim must be at least the 3 factors of the data, got 2",
+        ),
         ({"batch": 0}, "config.batch must be at least 1, got 0"),
         ({"rounds": 0}, "config.rounds must be at least 1, got 0"),
         ({"iters": -1}, "config.iters must be at least 1, got -1"),

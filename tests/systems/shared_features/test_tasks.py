@@ -21,9 +21,7 @@ from jaxdis.systems.shared_features.tasks import batches, check_tasks, raw_score
 from jaxdis.types import Label, Source, Spec, Splits
 
 KEY = jax.random.key(0)
-SMALL = Config(
-    support=6, query=5, shots=(2, 4), test_tasks=3, test_query=10, batch=3
-)
+SMALL = Config(support=6, query=5, shots=(2, 4), test_tasks=3, test_query=10, batch=3)
 TOY = MixedFactors(z_dim=5, x_dim=5, test_rows=2_100)
 SIZES = (4, 5, 3)
 COMBINATIONS = np.array(list(itertools.product(*map(range, SIZES))), np.int32)
@@ -98,7 +96,9 @@ def test_equal_settings_are_traced_once(data):
         traces.append(1)
         return sample(key).y
 
-    config = settings(shots=(1,), tasks="labels" if data.spec().labels else "regression")
+    config = settings(
+        shots=(1,), tasks="labels" if data.spec().labels else "regression"
+    )
     for seed in (0, 0, 1):
         splits = dataclasses.replace(data, seed=seed).load()
         f(batches(config, data.spec(), splits).sample, KEY)
@@ -185,7 +185,10 @@ def test_draws_follow_the_correlation():
         ({"shots": (0, 5)}, "config.shots must be numbers of samples from 1"),
         ({"noise": -0.1}, "config.noise must be at least 0, got -0.1"),
         ({"correlation": 1.0}, "config.correlation must lie in [0, 1), got 1.0"),
-        ({"tasks": "labels"}, "config.tasks='labels' needs labels `y`; this data set has"),
+        (
+            {"tasks": "labels"},
+            "config.tasks='labels' needs labels `y`; this data set has",
+        ),
     ],
 )
 def test_bad_settings_are_named(changes, message):
@@ -216,7 +219,11 @@ def test_an_unknown_kind_is_named():
             "label columns with the same number of classes, at least 2; the data have "
             "[2, 3]",
         ),
-        ("labels", Spec((3,), labels=(Label("a", 1),)), "at least 2; the data have [1]"),
+        (
+            "labels",
+            Spec((3,), labels=(Label("a", 1),)),
+            "at least 2; the data have [1]",
+        ),
     ],
 )
 def test_data_that_do_not_fit_are_named(tasks, spec, message):
