@@ -31,7 +31,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxdis import linalg
 from jaxdis.data import bind
-from jaxdis.data.tasks import read_npz
+from jaxdis.data.files import read_npz
 from jaxdis.types import PRNGKey
 
 Name = Literal["toy", "dense_shift", "table"]

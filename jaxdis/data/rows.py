@@ -13,7 +13,15 @@ from jaxtyping import Array, Int
 from jaxdis import check
 from jaxdis.types import Batches, PRNGKey, Rows, Sampler, Source, Spec, Splits
 
-__all__ = ["batches", "bind", "check_rows", "sampler", "split_rows", "world_of"]
+__all__ = [
+    "VALID_ROWS",
+    "batches",
+    "bind",
+    "check_rows",
+    "sampler",
+    "split_rows",
+    "world_of",
+]
 
 VALID_ROWS = 2_000  # that are scored between chunks, at most
 

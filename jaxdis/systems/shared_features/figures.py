@@ -1,17 +1,17 @@
 """Pictures of many supervised tasks: their heads, and how they share features."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from jaxdis.report.figures import (
+from jaxdis import metrics
+from jaxdis.report.kit import (
     COLOURS,
     FAINT,
     INK,
@@ -26,16 +26,19 @@ from jaxdis.report.figures import (
     heat,
     name_panel,
     number_axes,
-    png,
+    ranked,
     shade_bar,
 )
-from jaxdis.report.frames import Figures
-from jaxdis.report.read import Group, alive, mean_std, swept
+from jaxdis.report.read import Group, Record, alive, moments, swept
 from jaxdis.report.text import fixed, number, plus_minus, setting, tick, title
+from jaxdis.systems.shared_features.scores import HEADS, few_shot_name, raw_name
+from jaxdis.types import Score
+
+__all__ = ["draw_few_shot", "draw_grid", "draw_heads", "draw_usage"]
 
 TASKS_DRAWN = 40
 PENALTIES = ("alpha", "beta")
-GRID_METRICS = ("mcc", "dci_d", "head_density")
+GRID_SCORES = (metrics.MCC, metrics.DCI_D, metrics.HEAD_DENSITY)
 WIDEST = 13.6  # inches of a picture
 LOWEST = -1.0  # score that is shown: that of a head on few samples may be anything
 RAW: Any = ({"ls": "--", "c": FAINT}, {"ls": "--", "c": INK}, {"ls": ":", "c": INK})
@@ -55,6 +58,11 @@ def _panels(
     return figure, axes[:count].tolist()
 
 
+def _nothing(record: Record, array: str) -> bool:
+    """Whether the array is missing, or every seed failed."""
+    return array not in record.arrays or all(g.failed.all() for g in record.groups)
+
+
 def _usable(group: Group, values: np.ndarray) -> np.ndarray:
     """Of the seeds that did not fail those that are numbers."""
     axes = tuple(range(1, values.ndim))
@@ -66,20 +74,12 @@ def _say_failed(ax: Axes) -> None:
     ax.annotate("every seed failed", (0.03, 0.97), color=WRONG, **place)
 
 
-def _best(group: Group, heads: Seeds) -> int | None:
-    """The seed with the highest MCC, or without one the first that did not fail."""
-    rows = np.flatnonzero(~group.failed & np.isfinite(heads).all((1, 2)))
-    mcc = group.final.get("mcc", np.zeros(len(group.seeds)))[rows]
-    best = int(np.nan_to_num(mcc, nan=-1.0).argmax()) if rows.size else 0
-    return int(rows[best]) if rows.size else None
-
-
-def _shown(figures: Figures) -> np.ndarray:
+def _shown(record: Record) -> Int[np.ndarray, "t"]:
     """The first tasks, those that use the first factor, then the second, ... on top."""
-    rows = np.arange(min(figures["heads"].shape[2], TASKS_DRAWN))
-    if "true_supports" not in figures:
+    rows = np.arange(min(record.arrays["heads"].shape[2], TASKS_DRAWN))
+    if "supports" not in record.arrays:
         return rows
-    return np.lexsort(-figures["true_supports"][rows].T[::-1].astype(int))
+    return np.lexsort(-record.arrays["supports"][rows].T[::-1].astype(int))
 
 
 def _relative(heads: Float[np.ndarray, "t m"]) -> Float[np.ndarray, "t m"]:
@@ -98,27 +98,38 @@ def _tall(ax: Axes, matrix: np.ndarray, rows: str, columns: str) -> None:
 def _draw_heads(
     ax: Axes, group: Group, heads: Seeds, rows: np.ndarray, factors: int
 ) -> None:
-    seed = _best(group, heads)
-    if seed is None:
+    best = ranked(group, heads, [metrics.MCC])
+    if not best:
         ax.set_axis_off()
         return name_panel(ax, "heads", "every seed failed", bad=True)
+    seed = best[0]
     _tall(ax, _relative(heads[seed][rows]), "", "feature")
     if 0 < factors < heads.shape[2]:
         ax.axvline(factors, color=INK, lw=1.2)
-    scores = {"mcc": "MCC", "head_density": "density"}
-    final = {
-        word: group.final[n][seed] for n, word in scores.items() if n in group.final
-    }
-    note = ", ".join(f"{word} {fixed(float(v))}" for word, v in final.items())
-    best = "best: " if "mcc" in group.final and len(group.seeds) > 1 else ""
-    name_panel(ax, f"{best}seed {group.seeds[seed]}", note)
+    words = {"MCC": metrics.MCC, "density": metrics.HEAD_DENSITY}
+    note = ", ".join(
+        f"{word} {fixed(float(group.final[score.name][seed]))}"
+        for word, score in words.items()
+        if score.name in group.final
+    )
+    several = metrics.MCC.name in group.final and len(group.seeds) > 1
+    name_panel(ax, f"{'best: ' if several else ''}seed {group.seeds[seed]}", note)
 
 
-def _draw_all_heads(groups: list[Group], figures: Figures) -> Figure:
-    """True supports, where they are known, and heads of one seed; a row a point."""
-    heads, rows = figures["heads"], _shown(figures)
+def draw_heads(record: Record) -> Figure | None:
+    """True supports, where they are known, and heads of one seed; a row per point.
+
+    Args:
+      record: the run.
+
+    Returns:
+      The figure; None where the run lacks heads, or every seed failed.
+    """
+    if _nothing(record, "heads"):
+        return None
+    groups, heads, rows = record.groups, record.arrays["heads"], _shown(record)
     every, features = heads.shape[2:]
-    true = figures.get("true_supports", np.empty((every, 0)))
+    true = record.arrays.get("supports", np.empty((every, 0)))
     widths = [n for n in (true.shape[1], features) if n]
     width = max(min(0.3, 9 / sum(widths)) * sum(widths), 2.4) + 0.8 * len(widths) + 1
     figure, parts = blocks(groups, width, max(0.1 * len(rows), 1.2) + 1.3)
@@ -134,8 +145,18 @@ def _draw_all_heads(groups: list[Group], figures: Figures) -> Figure:
     return figure
 
 
-def _draw_usage(groups: list[Group], usage: Float[np.ndarray, "g s m"]) -> Figure:
-    """Features have no order across seeds: in each the largest come first."""
+def draw_usage(record: Record) -> Figure | None:
+    """Features have no order across seeds: in each the largest come first.
+
+    Args:
+      record: the run.
+
+    Returns:
+      The figure; None where the run lacks usages, or every seed failed.
+    """
+    if _nothing(record, "usage"):
+        return None
+    groups, usage = record.groups, record.arrays["usage"]
     features = usage.shape[2]
     figure, axes = _panels(len(groups), min(max(0.26 * features, 3.2) + 0.6, 6.6), 3.2)
     x = np.arange(1, features + 1)
@@ -163,25 +184,25 @@ def _penalties(groups: list[Group]) -> list[str]:
     return names if len(places) == len(groups) else []
 
 
-def _draw_cells(ax: Axes, groups: list[Group], metric: str) -> None:
+def _draw_cells(ax: Axes, groups: list[Group], score: Score) -> None:
     """Mean and deviation at every alpha (across) and beta (upwards) that was run."""
     across, up = (sorted({g.hyper[n] for g in groups}) for n in PENALTIES)
     missing = {(i, j) for i in range(len(up)) for j in range(len(across))}
     means = np.full((len(up), len(across)), np.nan)
     for group in groups:
         i, j = up.index(group.hyper["beta"]), across.index(group.hyper["alpha"])
-        moments = mean_std(alive(group, metric))
-        means[i, j] = moments[0]
+        mean, deviation = moments(group, score.name)
+        means[i, j] = mean
         missing.remove((i, j))
-        words = "failed" if group.failed.all() else plus_minus(moments)
+        words = "failed" if group.failed.all() else plus_minus((mean, deviation))
         cell = ax.text(j + 0.5, i + 0.5, words, ha="center", va="center", fontsize=10)
-        bright = "white" if moments[0] > 0.45 else INK
+        bright = "white" if mean > 0.45 else INK
         cell.set_color(WRONG if group.failed.all() else bright)
     shades: Any = {"cmap": SHADES, "vmin": 0, "vmax": 1, "edgecolors": RULE, "lw": 0.8}
     ax.pcolormesh(np.ma.masked_invalid(means), **shades)
     for i, j in missing:
         ax.add_patch(Rectangle((j, i), 1, 1, fill=False, ec=RULE, hatch="///", lw=0.8))
-    ax.set_title(title(metric), fontweight="bold")
+    ax.set_title(title(score), fontweight="bold")
     ax.set(xlabel="alpha", ylabel="beta", xlim=(0, len(across)), ylim=(0, len(up)))
     ax.set_xticks(np.arange(len(across)) + 0.5, labels=map(setting, across))
     ax.set_yticks(np.arange(len(up)) + 0.5, labels=map(setting, up))
@@ -189,101 +210,92 @@ def _draw_cells(ax: Axes, groups: list[Group], metric: str) -> None:
     ax.spines[:].set_visible(False)
 
 
-def _draw_line(ax: Axes, groups: list[Group], name: str, metric: str) -> None:
+def _draw_line(ax: Axes, groups: list[Group], name: str, score: Score) -> None:
     """Mean, deviation and seeds at every value of the one penalty that differs."""
     groups = sorted(groups, key=lambda g: float(g.hyper[name]))
-    seeds = [alive(g, metric) for g in groups]
-    mean, std = np.array([mean_std(values) for values in seeds]).T
+    mean, std = np.array([moments(g, score.name) for g in groups]).T
     look: Any = {"color": COLOURS[0], "fmt": "-o", "lw": 2, "capsize": 4}
     ax.errorbar(range(len(groups)), mean, np.nan_to_num(std), **look)
-    for x, values in enumerate(seeds):
+    for x, group in enumerate(groups):
+        values = alive(group, score.name)
         ax.plot(np.full(values.size, x), values, ".", color=COLOURS[0], alpha=0.5)
-    dress(ax, metric)
+    dress(ax, score)
     ax.set_xticks(range(len(groups)), labels=[setting(g.hyper[name]) for g in groups])
     ax.set(xlabel=name, xlim=(-0.4, len(groups) - 0.6))
     ax.yaxis.set_major_formatter(FuncFormatter(tick))
 
 
-def _draw_grid(groups: list[Group], names: list[str], metrics: list[str]) -> Figure:
-    """A panel a metric."""
+def draw_grid(record: Record) -> Figure | None:
+    """A panel per score: at every pair of penalties, or along the one that differs.
+
+    Args:
+      record: the run.
+
+    Returns:
+      The figure; None where other settings differ between points, or there is no score.
+    """
+    groups = record.groups
+    names = _penalties(groups)
+    scores = [s for s in GRID_SCORES if any(alive(g, s.name).size for g in groups)]
+    if not names or not scores:
+        return None
     if len(names) == 1:
         width = max(0.6 * len(groups) + 1.0, 3.6)
-        figure, axes = _panels(len(metrics), width, 3.2, sharey=False)
-        for ax, metric in zip(axes, metrics, strict=True):
-            _draw_line(ax, groups, names[0], metric)
+        figure, axes = _panels(len(scores), width, 3.2, sharey=False)
+        for ax, score in zip(axes, scores, strict=True):
+            _draw_line(ax, groups, names[0], score)
         return figure
     across, up = (len({g.hyper[n] for g in groups}) for n in PENALTIES)
     width, height = 1.35 * across + 0.9, 0.65 * up + 1.0
-    figure, axes = _panels(len(metrics), width, height, sharey=False)
-    for ax, metric in zip(axes, metrics, strict=True):
-        _draw_cells(ax, groups, metric)
+    figure, axes = _panels(len(scores), width, height, sharey=False)
+    for ax, score in zip(axes, scores, strict=True):
+        _draw_cells(ax, groups, score)
     return figure
 
 
-def _draw_methods(ax: Axes, group: Group, spec: Mapping[str, Any], few: Any) -> None:
+def _draw_shots(
+    ax: Axes, group: Group, heads: list[str], shots: list[int], few: Seeds
+) -> None:
     """Every seed thin, their mean bold, one standard deviation as a band."""
-    steps = np.arange(len(spec["shots"]))
+    steps = np.arange(len(shots))
     if not len(_usable(group, few)):
         _say_failed(ax)
-    for k, method in enumerate(spec["methods"]):
-        label, colour = method.replace("_", " "), COLOURS[k % len(COLOURS)]
-        one = group._replace(label=label, steps=steps, curves={method: few[:, k]})
-        draw_alive(ax, one, method, colour, 0.3)
+    for k, head in enumerate(heads):
+        colour = COLOURS[k % len(COLOURS)]
+        one = group._replace(label=head, steps=steps, curves={head: few[:, k]})
+        draw_alive(ax, one, head, colour, 0.3)
     ax.set_title(group.label, fontweight="bold")
-    ax.set_xticks(steps, labels=map(str, spec["shots"]))
+    ax.set_xticks(steps, labels=map(str, shots))
     ax.set(xlabel="shots", xlim=(-0.25, len(steps) - 0.75))
     ax.grid(axis="y")
 
 
-def _draw_few_shot(
-    groups: list[Group], spec: Mapping[str, Any], figures: Figures
-) -> Figure:
-    """A panel a point, and the same raw observations in all of them."""
-    count = len(spec["shots"])
-    figure, axes = _panels(len(groups), min(max(0.8 * count, 2.4) + 1, 6), 3.6)
-    raw = figures.get("true_raw", np.empty((0, count)))
-    for ax, group, few in zip(axes, groups, figures["few_shot"], strict=True):
-        _draw_methods(ax, group, spec, few)
-        for k, scores in enumerate(raw):
-            name = spec["raw_methods"][k].replace("_", " ")
-            look = RAW[k % len(RAW)] | ({"marker": "o"} if count == 1 else {})
-            ax.plot(scores, lw=1.8, label=f"raw, {name}", **look)
+def draw_few_shot(record: Record) -> Figure | None:
+    """A panel per point, and the same raw observations in all of them.
+
+    Args:
+      record: the run.
+
+    Returns:
+      The figure; None where the run lacks its scores by shots, or every seed failed.
+    """
+    if _nothing(record, "few_shot") or _nothing(record, "shots"):
+        return None
+    groups, shots = record.groups, record.arrays["shots"].tolist()
+    heads = [h for h in HEADS if few_shot_name(h, shots[0]) in record.scores]
+    raw_heads = [h for h in HEADS if raw_name(h, shots[0]) in record.scores]
+    raw = record.arrays["raw"] if raw_heads else np.empty((0, len(shots)))
+    figure, axes = _panels(len(groups), min(max(0.8 * len(shots), 2.4) + 1, 6), 3.6)
+    for ax, group, few in zip(axes, groups, record.arrays["few_shot"], strict=True):
+        _draw_shots(ax, group, heads, shots, few)
+        for k, (head, scores) in enumerate(zip(raw_heads, raw, strict=True)):
+            look = RAW[k % len(RAW)] | ({"marker": "o"} if len(shots) == 1 else {})
+            ax.plot(scores, lw=1.8, label=f"raw, {head}", **look)
     low, high = axes[0].get_ylim()
     below = f", not shown below {number(LOWEST)}" if low < LOWEST < high else ""
-    axes[0].set_ylabel(f"{spec['score']}{below}")
+    axes[0].set_ylabel(f"{record.scores['score'].title}{below}")
     axes[0].set_ylim(LOWEST if below else low, high)
     entries = [ax.get_legend_handles_labels() for ax in axes]
     lines, names = max(entries, key=lambda entry: len(entry[1]))
     figure.legend(lines, names, loc="outside right upper")
     return figure
-
-
-def draw(
-    groups: list[Group], spec: Mapping[str, Any], figures: Figures
-) -> dict[str, bytes]:
-    """Heads, shares of the features, scores by penalty, and scores on few samples.
-
-    Args:
-      groups: grid points of a run.
-      spec: names of the methods, numbers of shots and the score of `few_shot`.
-      figures: arrays of figures.npz, checked against the run.
-
-    Returns:
-      PNGs by the names of their files; those of which there is nothing to draw, as
-      when every seed failed, are left out, and so are penalties where other settings
-      differ between points.
-    """
-    if all(g.failed.all() for g in groups):
-        return {}
-    names = _penalties(groups)
-    metrics = [m for m in GRID_METRICS if any(alive(g, m).size for g in groups)]
-    drawn = {}
-    if "heads" in figures:
-        drawn["heads.png"] = png(_draw_all_heads, groups, figures)
-    if "usage" in figures:
-        drawn["usage.png"] = png(_draw_usage, groups, figures["usage"])
-    if names and metrics:
-        drawn["grid.png"] = png(_draw_grid, groups, names, metrics)
-    if "few_shot" in figures:
-        drawn["few_shot.png"] = png(_draw_few_shot, groups, spec, figures)
-    return drawn

@@ -1,0 +1,113 @@
+"""A toy: latent factors drawn uniformly and mixed by a fixed invertible network.
+
+The constants are this library's own choice.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+from jaxtyping import Array, Float
+
+from jaxdis import check
+from jaxdis.types import PRNGKey, Rows, Source, Spec, Splits
+
+__all__ = ["RANGE", "MixedFactors", "Mixing", "draw_mixing", "mix"]
+
+RANGE = 1.7  # of the factors
+SLOPE, GAIN = 0.3, 1.4  # of the mixing
+
+
+@dataclass(frozen=True)
+class MixedFactors:
+    """`x = mix(z)` of latents z ~ U(-1.7, 1.7); training rows are drawn anew each time.
+
+    Attributes:
+      z_dim: the number of factors.
+      x_dim: the number of observed variables, at least z_dim.
+      test_rows: the number of rows of each of the two held-out splits.
+      seed: the seed of the mixing and of the held-out rows.
+    """
+
+    z_dim: int = 5
+    x_dim: int = 10
+    test_rows: int = 5_120
+    seed: int = 0
+
+    def spec(self) -> Spec:
+        """Sizes.
+
+        Raises:
+          ValueError: a size below 1, or z_dim > x_dim.
+        """
+        check.at_least("data.z_dim", self.z_dim, 1)
+        check.at_least("data.test_rows", self.test_rows, 1)
+        if self.z_dim > self.x_dim:
+            raise ValueError(
+                "data.z_dim must not exceed data.x_dim, or no encoder can recover the "
+                f"factors; got {self.z_dim} > {self.x_dim}"
+            )
+        return Spec(shape=(self.x_dim,), z_dim=self.z_dim)
+
+    def load(self) -> Splits:
+        """Where training rows are drawn, and held-out rows.
+
+        Raises:
+          ValueError: as `spec`.
+        """
+        self.spec()
+        mix_key, *keys = jax.random.split(jax.random.key(self.seed), 3)
+        mixing = draw_mixing(mix_key, self.z_dim, self.x_dim)
+        valid, test = (
+            _draw(mixing, jax.random.split(key)[0], self.test_rows) for key in keys
+        )
+        return Splits(Source(Partial(_draw, mixing)), valid, test)
+
+
+class Mixing(NamedTuple):
+    """The weights of the network.
+
+    Attributes:
+      first: the first layer's, with orthonormal rows.
+      second: the second layer's, orthogonal.
+      third: the last layer's, orthogonal.
+    """
+
+    first: Float[Array, "z x"]
+    second: Float[Array, "x x"]
+    third: Float[Array, "x x"]
+
+
+def draw_mixing(key: PRNGKey, z_dim: int, x_dim: int) -> Mixing:
+    """Orthogonal factors of Gaussian matrices; of the first one, z_dim rows.
+
+    Args:
+      key: draws the matrices.
+      z_dim: the number of factors.
+      x_dim: the number of observed variables.
+    """
+    keys = jax.random.split(key, 3)
+    shape = (x_dim, x_dim)
+    first, *rest = (jnp.linalg.qr(jax.random.normal(k, shape))[0] for k in keys)
+    return Mixing(first[:z_dim], *rest)
+
+
+def mix(mixing: Mixing, z: Float[Array, "*n z"]) -> Float[Array, "*n x"]:
+    """`x = s(s(z W_1) W_2) W_3`, s(u) = 1.4 leaky_relu(u, slope .3); injective.
+
+    Args:
+      mixing: W_1, W_2 and W_3.
+      z: the factors.
+    """
+    for w in mixing[:-1]:
+        product = jnp.matmul(z, w, precision="highest")
+        z = GAIN * jax.nn.leaky_relu(product, SLOPE)
+    return jnp.matmul(z, mixing.third, precision="highest")
+
+
+def _draw(mixing: Mixing, key: PRNGKey, n: int) -> Rows:
+    shape = (n, mixing.first.shape[0])
+    z = jax.random.uniform(key, shape, minval=-RANGE, maxval=RANGE)
+    return Rows(mix(mixing, z), z=z)

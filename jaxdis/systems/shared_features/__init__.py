@@ -1,0 +1,107 @@
+"""Sparse and shared features (Fumero et al. 2023, arXiv 2304.07939)."""
+
+from functools import partial
+
+from jaxdis.report import later
+from jaxdis.systems.shared_features.config import Config, Hyper
+from jaxdis.systems.shared_features.model import (
+    build,
+    default_hyper,
+    features,
+    init,
+    step,
+)
+from jaxdis.systems.shared_features.presets import PRESETS
+from jaxdis.systems.shared_features.scores import ARRAYS, report, scores
+from jaxdis.systems.shared_features.tasks import batches
+from jaxdis.types import Figure, Method, Spec, System
+
+__all__ = ["METHOD", "make"]
+
+_CITATION = """\
+@inproceedings{fumero2023leveraging,
+  title = {Leveraging sparse and shared feature activations for disentangled
+           representation learning},
+  author = {Fumero, Marco and Wenzel, Florian and Zancato, Luca and Achille,
+            Alessandro and Rodol{\\`a}, Emanuele and Soatto, Stefano and
+            Sch{\\"o}lkopf, Bernhard and Locatello, Francesco},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year = {2023},
+  eprint = {2304.07939},
+  archivePrefix = {arXiv},
+}
+"""
+_DRAWN = "jaxdis.systems.shared_features.figures"
+_FIGURES = (
+    Figure(
+        "correlation",
+        "True latents against the codes matched to them, on test rows; the mean, and "
+        "the first seeds.",
+        later("jaxdis.report.correlation", "draw_correlation"),
+    ),
+    Figure(
+        "heads",
+        "Absolute weights of the heads of held-out tasks (rows, in the order of the "
+        "factors they use where these are known), each divided by its largest. Left of "
+        "the line: features matched to the factors, in their order. Of a run with an "
+        "MCC the seed with the highest, else the first that did not fail.",
+        later(_DRAWN, "draw_heads"),
+    ),
+    Figure(
+        "usage",
+        "Share of every feature in the weights of all heads, largest first in every "
+        "seed. Bars: mean over seeds, dots: seeds, dashed: all features alike.",
+        later(_DRAWN, "draw_usage"),
+    ),
+    Figure(
+        "grid",
+        "At the end, by the penalties for sparsity (alpha) and sharing (beta): mean "
+        "and one standard deviation over seeds. Hatched: not run.",
+        later(_DRAWN, "draw_grid"),
+    ),
+    Figure(
+        "few_shot",
+        "Scores on held-out tasks by the samples that fit a head. Bold and band: mean "
+        "and one standard deviation over seeds, thin: seeds. Dashed: heads on raw "
+        "observations.",
+        later(_DRAWN, "draw_few_shot"),
+    ),
+)
+
+
+def make(config: Config, spec: Spec) -> System:
+    """The method for tasks on the given data.
+
+    `encode` returns features before standardisation, which is an affine map of each;
+    there is no decoder.
+
+    Args:
+      config: the settings.
+      spec: what is known of the data.
+
+    Raises:
+      ValueError: a config that does not fit the data; names the field.
+    """
+    model = build(config, spec)
+    return System(
+        init=partial(init, model),
+        step=step(model),
+        encode=partial(features, model),
+        decode=None,
+        report=partial(report, model),
+    )
+
+
+METHOD = Method(
+    name="shared_features",
+    citation=_CITATION,
+    needs=(("y", "z"),),
+    make=make,
+    hyper=Hyper,
+    default_hyper=default_hyper,
+    batches=batches,
+    presets=PRESETS,
+    scores=scores,
+    arrays=ARRAYS,
+    figures=_FIGURES,
+)

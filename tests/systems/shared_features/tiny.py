@@ -1,0 +1,61 @@
+"""Settings that compile in seconds and together take every branch of the method."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxdis.data.digits import Digits
+from jaxdis.data.factor_images import split_images
+from jaxdis.data.factors import LabelledImages
+from jaxdis.data.mixed_factors import MixedFactors
+from jaxdis.systems.shared_features.config import Config
+from jaxdis.types import Label, Spec, Splits
+
+SIZES = (4, 3, 5)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Sixty images of 16 x 16 pixels, one for each combination of three factors.
+
+    Attributes:
+      seed: the seed of the pixels and splits.
+    """
+
+    seed: int = 0
+
+    def spec(self) -> Spec:
+        """Sizes and factors."""
+        labels = (Label("a", 4, ordered=True), Label("b", 3), Label("c", 5))
+        return Spec((16, 16, 1), labels=labels, z_dim=3)
+
+    def load(self) -> Splits:
+        """Noise; its brightness depends on the factors."""
+        values = np.stack(np.unravel_index(np.arange(60), SIZES), 1).astype(np.int32)
+        noise = np.random.default_rng(self.seed).integers(0, 100, (60, 16, 16, 1))
+        for j in range(3):
+            noise[:, :, 5 * j : 5 * j + 5] += (30 * values[:, j])[:, None, None, None]
+        images = LabelledImages(noise.astype(np.uint8), values, SIZES)
+        return split_images(images, 20, self.seed)
+
+
+TOY = MixedFactors(z_dim=3, x_dim=4, test_rows=40)
+SMALL = Config(
+    z_dim=5, encoder=(8,), rounds=2, iters=5, batch=4, support=12, query=10,
+    shots=(3, 8), test_tasks=6, test_query=20,
+)  # fmt: skip
+LABELS = Config(
+    z_dim=4, encoder=(), solver="adam", batch=2, tasks="labels", new_labels=("even",),
+    support=6, query=5, shots=(1, 2), test_tasks=15, test_query=10,
+)  # fmt: skip
+IMAGES = Config(
+    z_dim=3, network="conv", width=2, outer="implicit", relative=True, rounds=1,
+    iters=3, batch=2, tasks="factor_classes", support=5, query=4, shots=(3,),
+    test_tasks=2, test_query=5, correlation=0.5,
+)  # fmt: skip
+
+TINY = {
+    "toy": (SMALL, TOY, {"warmup": 2.0, "usage_decay": 0.5}),
+    "digits": (LABELS, Digits(), {}),
+    "images": (IMAGES, Tiles(), {}),
+}
