@@ -1,5 +1,7 @@
 """Diagonal Gaussians in closed form, element by element; the caller sums."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -7,6 +9,18 @@ from jaxtyping import Array, Float
 from jaxdis.types import PRNGKey
 
 LOG_2PI = 1.8378770664093453
+
+
+class Posterior(NamedTuple):
+    """A diagonal Gaussian q(z | x).
+
+    Attributes:
+      mean: the means.
+      var: the variances.
+    """
+
+    mean: Float[Array, "*b z"]
+    var: Float[Array, "*b z"]
 
 
 def sample(
