@@ -25,6 +25,7 @@ Graph = Int[Array, "..."] | Bool[Array, "..."] | Int[np.ndarray, "..."]
 
 MAX_GROUPS = 10_000  # sets of tasks that `enough_tasks` checks for one support
 ENOUGH_CHANGE = 1e-4  # relative singular value below which changes count as dependent
+SUPPORT_THRESHOLD = 0.1  # of the strongest entry of a row: what counts as a dependence
 FACTORISED = 1e-3  # mixed derivatives of log densities, relative, that count as zero
 
 
@@ -656,7 +657,7 @@ def change_strength(
 
 
 def learned_support(
-    strength: Float[Array, "m n"], threshold: float = 0.1
+    strength: Float[Array, "m n"], threshold: float = SUPPORT_THRESHOLD
 ) -> Bool[Array, "m n"]:
     """The mask of a trained decoder: what is strong enough in its row.
 

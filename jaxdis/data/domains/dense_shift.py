@@ -31,7 +31,8 @@ class DenseShift:
       samples: the number of training rows of each domain.
       valid_samples: the number of validation rows of each domain.
       test_samples: the number of test rows of each domain.
-      worlds: the number of independent draws of everything.
+      worlds: the number of independent draws of everything; of a single one all seeds
+        see the same rows.
       seed: the seed of all draws.
     """
 
@@ -61,12 +62,15 @@ class DenseShift:
             domains=worlds.domain_names(self.domains),
             z_dim=self.z_dim,
             truth=Truth(mask=mask_matrix("dense", self.z_dim)),
-            worlds=self.worlds,
+            worlds=worlds.count(self),
         )
 
     def load(self) -> Splits:
-        """Draws the rows; see `draw`."""
-        return draw(self)[1]
+        """Draws the rows; see `draw`.
+
+        Arrays have an axis of worlds in front, if there is more than one.
+        """
+        return worlds.as_rows(draw(self)[1])
 
 
 class LeakyMixing(NamedTuple):

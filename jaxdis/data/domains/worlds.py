@@ -16,7 +16,9 @@ __all__ = [
     "Process",
     "Sizes",
     "World",
+    "as_rows",
     "check_sizes",
+    "count",
     "domain_names",
     "draw_uniform",
     "draw_worlds",
@@ -96,6 +98,19 @@ def check_sizes(data: Sizes) -> None:
         )
     for name in ("samples", "valid_samples", "test_samples", "worlds"):
         check.at_least(f"data.{name}", getattr(data, name), 1)
+
+
+def count(data: Sizes) -> int | None:
+    """`Spec.worlds`: None for a single one, as all seeds then see the same rows."""
+    return None if data.worlds == 1 else data.worlds
+
+
+def as_rows(splits: Splits) -> Splits:
+    """Rows of a single world without an axis for it."""
+    if splits.valid.x.shape[0] > 1:
+        return splits
+    alone: Splits = jax.tree.map(lambda a: a[0], splits)
+    return alone
 
 
 def domain_names(count: int) -> tuple[str, ...]:

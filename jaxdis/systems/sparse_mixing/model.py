@@ -283,9 +283,7 @@ def moments(
     return mean, jnp.clip(log_var, -LOG_VAR_LIMIT, LOG_VAR_LIMIT)
 
 
-def posterior(
-    model: Model, params: ModelParams, x: Float[Array, "*b x"]
-) -> Posterior:
+def posterior(model: Model, params: ModelParams, x: Float[Array, "*b x"]) -> Posterior:
     """q(z | x), which does not see the domain; arguments as of `moments`."""
     mean, log_var = moments(model, params, x)
     return Posterior(mean, jnp.exp(log_var))

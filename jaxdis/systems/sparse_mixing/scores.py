@@ -20,20 +20,33 @@ from jaxdis.systems.sparse_mixing.model import (
 )
 from jaxdis.types import Metrics, PRNGKey, Rows, Scalar, Score, Spec
 
-__all__ = ["ARRAYS", "Theory", "report", "scores", "theory"]
+__all__ = [
+    "ARRAYS",
+    "MCC",
+    "MCC_OBSERVED",
+    "WRONG_ENTRIES",
+    "Theory",
+    "report",
+    "scores",
+    "theory",
+]
 
 SHOWN_ROWS = 450
 
-_MCC = "mean correlation of matched latents, Hyvarinen and Morioka 2016"
+_SOURCE = "mean correlation of matched latents, Hyvarinen and Morioka 2016"
 _JACOBIAN = "Li et al. 2025 (arXiv 2503.00639), the sparsity of the mixing"
+MCC = Score("mcc", "MCC", "higher", (0.0, 1.0), _SOURCE)
+MCC_OBSERVED = Score(
+    "mcc_observed", "MCC of raw observations", None, (0.0, 1.0), _SOURCE
+)
 _LATENTS = (
-    Score("mcc", "MCC", "higher", (0.0, 1.0), _MCC),
-    Score("mcc_spearman", "MCC of ranks", "higher", (0.0, 1.0), _MCC),
-    Score("mcc_observed", "MCC of raw observations", None, (0.0, 1.0), _MCC),
+    MCC,
+    Score("mcc_spearman", "MCC of ranks", "higher", (0.0, 1.0), _SOURCE),
+    MCC_OBSERVED,
     Score("r2", "R²", "higher", (-np.inf, 1.0)),
 )
 _BLOCKS = Score("block_r2", "R² of blocks", "higher", (-np.inf, 1.0))
-_WRONG = Score("wrong_entries", "Wrong entries", "lower", (0.0, np.inf))
+WRONG_ENTRIES = Score("wrong_entries", "Wrong entries", "lower", (0.0, np.inf))
 _ALWAYS = (
     Score("jac_std_l1", "Scaled Jacobian L1", None, (0.0, np.inf), _JACOBIAN),
     Score("latent_std", "Deviation of latents", None, (0.0, np.inf)),
@@ -87,7 +100,7 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
     return (
         *(_LATENTS if spec.z_dim else ()),
         *((_BLOCKS,) if spec.z_dim and known.blocks is not None else ()),
-        *((_WRONG,) if known.mask is not None else ()),
+        *((WRONG_ENTRIES,) if known.mask is not None else ()),
         *_ALWAYS,
     )
 

@@ -11,7 +11,6 @@ from jaxtyping import Array, Float
 
 from jaxdis.data import rows
 from jaxdis.optimise import cosine, in_one_pass, minimise, ramp
-from jaxdis.systems.sparse_mixing import scores
 from jaxdis.systems.sparse_mixing.model import (
     Config,
     Hyper,
@@ -22,6 +21,7 @@ from jaxdis.systems.sparse_mixing.model import (
     init_params,
     moments,
 )
+from jaxdis.systems.sparse_mixing.scores import report, theory
 from jaxdis.types import (
     Batches,
     Metrics,
@@ -84,13 +84,14 @@ def make(config: Config, spec: Spec) -> System:
     def encode(params: ModelParams, x: Float[Array, "*b x"]) -> Float[Array, "*b z"]:
         return moments(model, params, x)[0]
 
-    def report(state: TrainState, batch: Rows, key: PRNGKey) -> Metrics:
-        return measure(state.params, batch, state.extra.conditioning, key)
+    known = theory(spec)
 
-    measure = partial(scores.report, model, scores.theory(spec))
-    return System(
-        init, minimise(loss, optimiser), encode, partial(decode, model), report
-    )
+    def measure(state: TrainState, batch: Rows, key: PRNGKey) -> Metrics:
+        conditioning = state.extra.conditioning
+        return report(model, known, state.params, batch, conditioning, key)
+
+    step = minimise(loss, optimiser)
+    return System(init, step, encode, partial(decode, model), measure)
 
 
 def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
