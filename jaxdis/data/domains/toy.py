@@ -27,7 +27,7 @@ BOX_POINTS, FIRST_POINTS = 20_000, 1_000
 PATIENCE, FADE = 25, 0.9
 
 # Which observed variable k sees which latent j, of n latents and blocks of b.
-MASKS: dict[Mask, Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]] = {
+MASKS: dict[str, Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]] = {
     "ring": lambda k, j, n, b: (j == k) | (j == (k + 1) % n),
     "nested": lambda k, j, n, b: j <= k,
     "dense": lambda k, j, n, b: (j >= 0) & (k >= 0),
@@ -92,7 +92,7 @@ class ToyMixing:
 
 
 def mask_matrix(
-    name: Mask, z_dim: int, tall: bool = False, block: int = 2
+    name: str, z_dim: int, tall: bool = False, block: int = 2
 ) -> Int[np.ndarray, "x z"]:
     """Which latents move which observed variables: `[m, n]` of 0 and 1.
 

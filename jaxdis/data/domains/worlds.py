@@ -1,7 +1,7 @@
 """Worlds: independent draws of a mixing, of domains, and of rows."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +66,7 @@ class Process(NamedTuple):
     accepts: Callable[[PRNGKey, World, Float[Array, "r z"]], Bool[Array, ""]] | None
 
 
+@runtime_checkable
 class Sizes(Protocol):
     """What all generated sets have."""
 

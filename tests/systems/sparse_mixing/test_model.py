@@ -1,4 +1,4 @@
-"""CG-VAE: its loss, report and options, and the compiled contract."""
+"""CG-VAE: its loss, its options, and mistakes."""
 
 import dataclasses
 import re
@@ -9,105 +9,70 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from jaxdis import cli, runner
-from jaxdis.data import domains
-from jaxdis.systems import sparse_mixing as sm
+from jaxdis.systems.sparse_mixing import model as cgvae
+from jaxdis.systems.sparse_mixing.system import batches, make
+from jaxdis.types import Rows, Spec, Splits
+from tests.systems.sparse_mixing.tiny import TINY
 
-DATA = domains.Config(
-    z_dim=2, tall=True, domains=3, samples=60, valid_samples=10, test_samples=20,
-    worlds=2, mask="nested",
-)  # fmt: skip
-TINY = sm.Config(hidden=(8,), bins=3, embedding=2, batch=16)
-COLLECTIVE = r"= [^=]* (all-gather|all-reduce|all-to-all|collective-permute)"
+SPEC = Spec((2,), domains=("a", "b", "c"), z_dim=2)
+SMALL = cgvae.Config(encoder=(8,), decoder=(8,), bins=3, embedding=2, batch=16)
 
 
 def variant(**changes):
-    return dataclasses.replace(TINY, **changes)
-
-
-VARIANTS = {
-    "default": TINY,
-    "affine": variant(prior="affine"),
-    "ddsf": variant(prior="ddsf"),
-    "columns": variant(jac="columns"),
-    "differences": variant(jac="differences", jac_scale="none"),
-}
+    return dataclasses.replace(SMALL, **changes)
 
 
 @pytest.fixture(scope="module")
-def toy():
-    return domains.load(DATA)
-
-
-def run(data, config, steps=20, seeds=2, first=0, chunk=10, **hyper):
-    spec, split = data
-    values = sm.default_hyper(config, spec, steps)._replace(**hyper)
-    chunks = []
-    result = runner.run(
-        sm.make(config, spec),
-        sm.sampler(split.train, config.batch),
-        runner.seed_keys(seeds, first),
-        values,
-        steps=steps,
-        chunk=chunk,
-        on_chunk=[chunks.append],
-    )
-    return result, chunks
-
-
-def initial(spec, config, seed=0, **hyper):
-    values = sm.default_hyper(config, spec, 10)._replace(**hyper)
-    return sm.make(config, spec).init(jax.random.key(seed), values), values
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_every_variant_trains(toy, name):
-    config = VARIANTS[name]
-    result, chunks = run(toy, config, steps=60, chunk=20, learning_rate=0.01)
-    assert not np.asarray(result.rows.skipped).any()
-    assert (chunks[-1].metrics["loss"] < chunks[0].metrics["loss"]).all()
+def batch():
+    rng = np.random.default_rng(0)
+    return Rows(jnp.float32(rng.normal(size=(16, 2))), u=jnp.arange(16) % 3)
 
 
 # The loss, of linear networks without a hidden layer.
 
-SPEC = domains.Spec(2, 3, 2, None, 1)
-LINEAR = variant(hidden=())
+LINEAR = cgvae.build(variant(encoder=(), decoder=()), SPEC)
+DECODER = np.array([[0.5, 0.3], [0, -1]])
 
 
 @pytest.fixture(scope="module")
-def linear():
+def params():
     """Encoder [[2, 0, .4, 0], [0, 1, 0, -.8]] for mean and log variance, no bias."""
-    state, hyper = initial(SPEC, LINEAR, ramp=0.0)
-    encoder = jnp.float32([[2, 0, 0.4, 0], [0, 1, 0, -0.8]])
-    decoder = jnp.float32([[0.5, 0.3], [0, -1]])
+    encoder = np.array([[2, 0, 0.4, 0], [0, 1, 0, -0.8]])
 
     def dense(kernel):
-        return {"params": {"Dense_0": {"kernel": kernel, "bias": jnp.zeros(4)[
-            : kernel.shape[1]
-        ]}}}  # fmt: skip
+        bias = jnp.zeros(kernel.shape[1])
+        return {"params": {"Dense_0": {"kernel": jnp.float32(kernel), "bias": bias}}}
 
-    params = state.params._replace(encoder=dense(encoder), decoder=dense(decoder))
-    rng = np.random.default_rng(0)
-    x, u = jnp.float32(rng.normal(size=(16, 2))), jnp.arange(16) % 3
-    return params, hyper, x, u
-
-
-def test_parts_of_the_loss(linear):
-    params, hyper, x, u = linear
-    hyper = hyper._replace(alpha=0.3, beta=0.7, conditioning=0.0)
-    total, (terms, z) = sm.cgvae_loss(
-        params, LINEAR, SPEC, x, u, hyper, jax.random.key(1)
+    init = jax.jit(lambda key: cgvae.init_params(LINEAR, key))
+    return init(jax.random.key(0))._replace(
+        encoder=dense(encoder), decoder=dense(DECODER)
     )
-    x, z = np.asarray(x, float), np.asarray(z, float)
+
+
+@jax.jit
+def loss(params, batch, hyper):
+    return cgvae.cgvae_loss(
+        LINEAR, params, batch.x, batch.u, hyper, jax.random.key(1)
+    )  # fmt: skip
+
+
+def hyper(**changes):
+    values = cgvae.default_hyper(LINEAR.config, SPEC, 10)._replace(**changes)
+    return jax.tree.map(jnp.float32, values)
+
+
+def test_parts_of_the_loss(params, batch):
+    weights = hyper(alpha=0.3, beta=0.7, conditioning=0.0)
+    total, (terms, z) = loss(params, batch, weights)
+    x, z = np.asarray(batch.x, float), np.asarray(z, float)
     mean, std = x * [2, 1], np.exp(0.5 * x * [0.4, -0.8])
-    decoder = np.array([[0.5, 0.3], [0, -1]])
     np.testing.assert_allclose(
-        terms.reconstruction, ((x - z @ decoder) ** 2).sum(1).mean(), rtol=1e-5
+        terms.reconstruction, ((x - z @ DECODER) ** 2).sum(1).mean(), rtol=1e-5
     )
     # Without conditioning the prior is N(0, 1).
     kl = norm.logpdf(z, mean, std).sum(1) - norm.logpdf(z).sum(1)
     np.testing.assert_allclose(terms.kl, kl.mean(), rtol=1e-4)
-    density = (np.abs(decoder.T).sum(0) * z.std(0)).sum()
+    density = (np.abs(DECODER.T).sum(0) * z.std(0)).sum()
     np.testing.assert_allclose(terms.sparsity, density, rtol=1e-4)
     weighed = terms.reconstruction + 0.7 * terms.kl + 0.3 * terms.sparsity
     np.testing.assert_allclose(total, weighed, rtol=1e-6)
@@ -115,248 +80,93 @@ def test_parts_of_the_loss(linear):
     noise = (z - mean) / std
     assert abs(noise.mean()) < 0.5
     assert 0.6 < noise.std() < 1.4
+    q = jax.jit(lambda x: cgvae.posterior(LINEAR, params, x))(batch.x)
+    np.testing.assert_allclose(q.mean, mean, atol=1e-6)
+    np.testing.assert_allclose(q.var, std**2, rtol=1e-5)
 
 
-def test_domains_matter_to_the_prior_alone(linear):
-    params, hyper, x, u = linear
+def test_domains_matter_to_the_prior_alone(params, batch):
+    @jax.jit
+    def slope(params, u, conditioning):
+        def value(params):
+            return loss(params, batch._replace(u=u), hyper(conditioning=conditioning))
 
-    def loss(params, u, conditioning):
-        return sm.cgvae_loss(
-            params, LINEAR, SPEC, x, u, hyper._replace(conditioning=conditioning),
-            jax.random.key(1),
-        )[0]  # fmt: skip
+        return jax.value_and_grad(value, has_aux=True)(params)
 
-    slope = jax.jit(jax.grad(loss))
-    off, on = slope(params, u, 0.0), slope(params, u, 1.0)
-    assert not any(np.any(g) for g in jax.tree.leaves(off.prior))
-    assert any(np.any(g) for g in jax.tree.leaves(on.prior))
-    assert loss(params, u, 0.0) == loss(params, (u + 1) % 3, 0.0)
-    assert loss(params, u, 1.0) != loss(params, (u + 1) % 3, 1.0)
-
-
-def test_log_variances_are_clipped(linear):
-    params, *_ = linear
-    _, log_var = sm.posterior(params, LINEAR, SPEC, jnp.float32([[100, -100]]))
-    np.testing.assert_array_equal(log_var, [[10, 10]])
-    _, log_var = sm.posterior(params, LINEAR, SPEC, jnp.float32([[-100, 100]]))
-    np.testing.assert_array_equal(log_var, [[-10, -10]])
+    u = batch.u
+    (off, _), still = slope(params, u, 0.0)
+    (on, _), moved = slope(params, u, 1.0)
+    assert not any(np.any(g) for g in jax.tree.leaves(still.prior))
+    assert any(np.any(g) for g in jax.tree.leaves(moved.prior))
+    assert off == slope(params, (u + 1) % 3, 0.0)[0][0]
+    assert on != slope(params, (u + 1) % 3, 1.0)[0][0]
 
 
-def test_alpha_rises_along_a_line(toy):
-    spec, split = toy
-    state, hyper = initial(spec, TINY, ramp=4.0, alpha=2.0)
-    step = jax.jit(sm.make(TINY, spec).step)
-    batch = sm.sampler(split.train, 16)(jax.random.key(0))
-    for i, alpha in enumerate((0.0, 0.5, 1.0, 1.5, 2.0, 2.0)):
-        state, figures = step(state._replace(step=i), batch, hyper, jax.random.key(i))
-        rest = figures["reconstruction"] + hyper.beta * figures["kl"]
-        expected = rest + alpha * figures["sparsity"]
-        np.testing.assert_allclose(figures["loss"], expected, rtol=1e-4)
-
-
-def test_every_seed_has_a_world_of_its_own(toy):
-    spec, _ = toy
-    system = sm.make(TINY, spec)
-    hyper = sm.default_hyper(TINY, spec, 10)
-    keys, rows, _ = runner.grid(runner.seed_keys(5), hyper._replace(alpha=[0.0, 1.0]))
-    state = jax.vmap(system.init)(keys, rows)
-    np.testing.assert_array_equal(state.extra.world, 2 * [0, 1, 0, 1, 0])
-
-
-# The report, of a model that is right.
-
-A = np.array([[2.0, 0.0], [0.5, 1.0], [0.0, -1.0]])  # x = A z
+def test_log_variances_are_clipped(params):
+    moments = jax.jit(lambda x: cgvae.moments(LINEAR, params, x))
+    _, log_var = moments(jnp.float32([[100, -100], [-100, 100]]))
+    np.testing.assert_array_equal(log_var, [[10, 10], [-10, -10]])
 
 
 @pytest.fixture(scope="module")
-def solved():
-    """Codes 3 z_2 and -z_1, in a world of two; the other one is noise."""
-    rng = np.random.default_rng(0)
-    z, noise = rng.normal(size=(2, 900, 2)) * [[[1.0, 2.0]]]
-    x = z @ A.T
-    spec = domains.Spec(3, 3, 2, (A != 0).astype(int), 2)
-    batch = domains.Domains(
-        jnp.float32(np.stack([noise @ rng.normal(size=(2, 3)), x], 1)),
-        jnp.arange(900) % 3,
-        jnp.float32(np.stack([noise, z], 1)),
+def small():
+    system = make(SMALL, SPEC)
+    return system, jax.jit(system.init)(jax.random.key(0), hyper())
+
+
+def test_alpha_rises_along_a_line(small, batch):
+    system, state = small
+    step, weights = jax.jit(system.step), hyper(warmup=4.0, alpha=2.0)
+    for i, alpha in enumerate((0.0, 0.5, 1.0, 1.5, 2.0, 2.0)):
+        state = state._replace(step=jnp.int32(i))
+        state, figures = step(state, batch, weights, jax.random.key(i))
+        rest = figures["reconstruction"] + weights.beta * figures["kl"]
+        expected = rest + alpha * figures["sparsity"]
+        np.testing.assert_allclose(figures["loss"], expected, rtol=1e-4)
+        assert state.step == i + 1
+
+
+def test_the_system_encodes_and_decodes(small, batch):
+    """The encoder gives posterior means, whatever axes are in front."""
+    system, state = small
+    model, x = cgvae.build(SMALL, SPEC), batch.x.reshape(2, 8, 2)
+    codes, found = jax.jit(lambda p, x: (system.encode(p, x), system.decode(p, x)))(
+        state.params, x
     )
-    state, _ = initial(spec, LINEAR, seed=1)
-    codes = np.array([[0.0, -1.0], [3.0, 0.0]])  # from z
-    encoder = np.zeros((3, 4))
-    encoder[:, :2] = np.linalg.pinv(A).T @ codes
-    networks = {
-        "encoder": (encoder, np.r_[0.5, -1, -40, -40]),
-        "decoder": (np.linalg.inv(codes) @ A.T, -np.r_[0.5, -1] @ np.linalg.inv(codes)
-                    @ A.T),
-    }  # fmt: skip
-    params = state.params._replace(
-        **{
-            name: {"params": {"Dense_0": {
-                "kernel": jnp.float32(kernel), "bias": jnp.float32(bias),
-            }}}
-            for name, (kernel, bias) in networks.items()
-        }
-    )  # fmt: skip
-    report = jax.jit(sm.make(LINEAR, spec).report)
-    return spec, batch, state._replace(params=params), report, z
+    mean, decoded = jax.jit(
+        lambda p, x: (cgvae.moments(model, p, x)[0], cgvae.decode(model, p, x))
+    )(state.params, batch.x)
+    np.testing.assert_allclose(codes.reshape(16, 2), mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found.reshape(16, 2), decoded, rtol=1e-5, atol=1e-6)
 
 
-def test_a_model_that_is_right_scores_as_such(solved):
-    _, batch, state, report, z = solved
-    figures = report(state, batch, jax.random.key(0))
-    for name in ("mcc", "mcc_spearman", "r2"):
-        np.testing.assert_allclose(figures[name], 1.0, atol=1e-4)
-    assert figures["wrong_entries"] == 0
-    assert figures["dead"] == 0
-    assert figures["reconstruction"] < 0.02  # noise of the codes, e^-5 wide
-    # A z, column by column as wide as z.
-    np.testing.assert_allclose(figures["jacobian"], np.abs(A) * z.std(0), rtol=1e-3)
-    np.testing.assert_allclose(figures["correlation"].diagonal(), 1.0, atol=1e-4)
-    np.testing.assert_allclose(
-        figures["latents"], z[:450] * [1, 3] + [1, 0.5], atol=1e-3
+@pytest.mark.parametrize("name", TINY)
+def test_every_variant_learns(name):
+    """The loss, without its warm-up and of the same noise, falls on a fixed batch."""
+    config, data, changes = TINY[name]
+    spec, rng = data.spec(), np.random.default_rng(0)
+    m, domains = spec.shape[0], len(spec.domains)
+    x = rng.normal(size=(16, 2)) @ rng.normal(size=(2, m))
+    rows = Rows(jnp.float32(x), u=jnp.arange(16) % domains)
+    weights = cgvae.default_hyper(config, spec, 10)._replace(
+        learning_rate=0.01, decay_steps=1e6, warmup=0.0, **changes
     )
-    np.testing.assert_allclose(figures["latents_true"], z[:450], atol=1e-5)
-    np.testing.assert_array_equal(figures["true_domains"], np.arange(450) % 3)
-    # x_1 is z_1, x_3 is z_2.
-    np.testing.assert_allclose(figures["mcc_observed"], 1.0, atol=1e-4)
-    np.testing.assert_allclose(
-        figures["latent_std"], (z.std(0) * [1, 3]).mean(), rtol=1e-3
-    )
-    plain = (np.abs(A) / [1, 3]).sum()
-    np.testing.assert_allclose(figures["jac_l1"], plain, rtol=1e-3)
-    scaled = (np.abs(A) * z.std(0)).sum()
-    np.testing.assert_allclose(figures["jac_std_l1"], scaled, rtol=1e-3)
+    weights, system = jax.tree.map(jnp.float32, weights), make(config, spec)
+
+    @jax.jit
+    def learn(key):
+        def step(state, _):
+            state, figures = system.step(state, rows, weights, key)
+            return state, figures["loss"]
+
+        return jax.lax.scan(step, system.init(key, weights), None, 40)[1]
+
+    losses = np.asarray(learn(jax.random.key(0)))
+    assert np.isfinite(losses).all()
+    assert losses[-1] < 0.9 * losses[0]
 
 
-def test_a_wrong_mask_and_another_world_do_not(solved):
-    spec, batch, state, report, *_ = solved
-    dense = sm.make(LINEAR, spec._replace(mask=np.ones((3, 2), int)))
-    figures = dense.report(state, batch, jax.random.key(0))
-    assert figures["wrong_entries"] == 2
-    # Two latents seen by all need five domains, not three: their block is scored.
-    assert figures["block_r2"] > 0.98
-    assert "block_r2" not in report(state, batch, jax.random.key(0))
-    other = state._replace(extra=state.extra._replace(world=jnp.int32(0)))
-    assert report(other, batch, jax.random.key(0))["mcc"] < 0.99
-
-
-def test_unknown_latents_and_mask(solved):
-    spec, batch, state, *_ = solved
-    system = sm.make(LINEAR, spec._replace(mask=None))
-    figures = system.report(state, batch._replace(worlds_z=None), jax.random.key(0))
-    assert not {"mcc", "wrong_entries", "correlation", "latents_true"} & set(figures)
-    assert all(np.isfinite(v).all() for v in figures.values())
-    assert figures["latents"].shape == (450, 2)
-
-
-# The compiled contract.
-
-
-def test_solo_run_equals_its_row_of_the_grid(toy):
-    """In the loss: Adam magnifies rounding in gradients that are nearly 0."""
-    spec, split = toy
-    hyper = sm.default_hyper(TINY, spec, 20)
-    keys, rows, points = runner.grid(
-        runner.seed_keys(3), hyper._replace(alpha=[0.0, 0.1], beta=[0.1, 1.0])
-    )
-    chunks = []
-    runner.run(
-        sm.make(TINY, spec),
-        sm.sampler(split.train, TINY.batch),
-        keys,
-        rows,
-        steps=20,
-        chunk=1,
-        on_chunk=[chunks.append],
-    )
-    grid = np.array([c.metrics["loss"] for c in chunks]).reshape(20, 4, 3)
-    assert (points[2]["alpha"], points[2]["beta"]) == (0.1, 0.1)
-    chunks = run(toy, TINY, seeds=1, first=2, chunk=1, alpha=0.1, beta=0.1)[1]
-    alone = [c.metrics["loss"][0] for c in chunks]
-    np.testing.assert_allclose(grid[:, 2, 2], alone, rtol=1e-4)
-    # Other points and other seeds are other runs.
-    assert np.isclose(grid, grid[:, 2:3, 2:], rtol=1e-3).all(0).sum() == 1
-
-
-def test_one_trace_for_a_grid(toy, monkeypatch):
-    spec, split = toy
-    traces, loss = [], sm.cgvae_loss
-    monkeypatch.setattr(sm, "cgvae_loss", lambda *args: traces.append(1) or loss(*args))
-    hyper = sm.default_hyper(TINY, spec, 10)
-    keys, rows, _ = runner.grid(
-        runner.seed_keys(2), hyper._replace(alpha=[0.0, 0.1], beta=[0.01, 0.1])
-    )
-    sample = sm.sampler(split.train, 16)
-    result = runner.run(sm.make(TINY, spec), sample, keys, rows, steps=7, chunk=3)
-    assert len(traces) == 1
-    assert result.devices == 8
-
-
-def chunk_arguments(data, config, seeds, mesh):
-    spec, split = data
-    system = sm.make(config, spec)
-    keys = runner.seed_keys(seeds)
-    hyper = sm.default_hyper(config, spec, 10)
-    hyper = jax.tree.map(lambda h: jnp.full(seeds, h, float), hyper)
-    rows = runner.init_rows(system, keys, hyper, mesh)
-    sample = sm.sampler(split.train, config.batch)
-    chunk = runner.make_chunk(system, mesh)
-    return chunk, (rows, keys, hyper, sample, jnp.int32(0), jnp.int32(5))
-
-
-def test_no_collectives(toy):
-    mesh = runner.seed_mesh(8)
-    chunk, arguments = chunk_arguments(toy, TINY, 8, mesh)
-    text = chunk.lower(*arguments).compile().as_text()
-    assert re.findall(COLLECTIVE, text) == []
-    assert "while" in text
-
-
-@pytest.mark.parametrize("name", ["default", "ddsf"])
-def test_training_chunk_exports(toy, name):
-    chunk, arguments = chunk_arguments(toy, VARIANTS[name], 2, runner.seed_mesh(1))
-    export = jax.export.export(chunk, platforms=["tpu", "cuda"])
-    assert export(*arguments).platforms == ("tpu", "cuda")
-
-
-def test_agreement_of_seeds_needs_the_same_observations(toy):
-    """UDR is for a single world, such as a table."""
-    spec, split = toy
-    system = sm.make(TINY, spec)
-    hyper = sm.default_hyper(TINY, spec, 10)
-    keys, values = runner.lay_out(runner.seed_keys(2), sm.Hyper, [hyper._asdict()])
-    rows = runner.init_rows(system, keys, values)
-
-    def agreement(data):
-        job = type("Job", (), {"options": type("Options", (), {
-            "first_seed": 0, "seeds": 2,
-        })})  # fmt: skip
-        experiment = cli.Experiment(
-            job, system, spec, data, None, keys, values, [hyper._asdict()]
-        )
-        return cli._udr(experiment, rows)
-
-    assert agreement(split) is None
-    single = [s._replace(worlds_x=s.worlds_x[:, :1]) for s in split]
-    assert 0 <= agreement(domains.Dataset(*single)) <= 1
-
-
-# Presets and mistakes.
-
-
-@pytest.mark.parametrize("name", sm.PRESETS)
-def test_presets_fit_their_data(name):
-    preset = sm.PRESETS[name]
-    spec = sm.make_spec(preset.data)
-    hyper = sm.default_hyper(preset.config, spec, preset.steps)
-    for point in (preset.hyper, *preset.points):
-        hyper._replace(**point)
-    assert preset.expects
-    if name == "table":
-        with pytest.raises(ValueError, match=re.escape(domains.NO_FILE)):
-            sm.make(preset.config, spec)
-        return
-    sm.check(preset.config, spec)
+# Mistakes.
 
 
 @pytest.mark.parametrize(
@@ -364,7 +174,8 @@ def test_presets_fit_their_data(name):
     [
         ({"bins": 0}, "config.bins must be at least 1"),
         ({"embedding": 0}, "config.embedding must be at least 1"),
-        ({"hidden": (8, 0)}, "config.hidden must be positive widths, got (8, 0)"),
+        ({"encoder": (8, 0)}, "config.encoder must be positive widths, got (8, 0)"),
+        ({"decoder": (0,)}, "config.decoder must be positive widths, got (0,)"),
         ({"jac": "half"}, "config.jac must be one of 'full', 'columns', 'differences'"),
         ({"jac_scale": "max"}, "config.jac_scale must be one of 'std', 'none'"),
         ({"prior": "spline"}, "config.prior must be one of 'rqs', 'affine', 'ddsf'"),
@@ -375,6 +186,39 @@ def test_presets_fit_their_data(name):
         ({"batch": 0}, "config.batch must be at least 1"),
     ],
 )
-def test_bad_configs_are_named(toy, changes, message):
+def test_bad_configs_are_named(changes, message):
+    wrong = dataclasses.replace(SMALL)
+    for name, value in changes.items():
+        # Past the constructor, which tests check for words that are not known.
+        object.__setattr__(wrong, name, value)
     with pytest.raises(ValueError, match=re.escape(message)):
-        sm.make(variant(**changes), toy[0])
+        make(wrong, SPEC)
+
+
+@pytest.mark.parametrize("shape", [{"shape": (8, 8, 3)}, {"steps": 4}])
+def test_observations_that_are_no_vectors_are_refused(shape):
+    with pytest.raises(ValueError, match="needs observations that are vectors"):
+        make(SMALL, SPEC._replace(**shape))
+
+
+def test_unknown_latents_need_a_number():
+    with pytest.raises(ValueError, match="which is not known; got 0"):
+        make(SMALL, SPEC._replace(z_dim=0))
+
+
+def test_bad_rows_are_named(batch):
+    bad = {
+        "data.u must hold each of the domains 0 .. 2": batch.u + 1,
+        "data.u must hold each of the domains 0 .. 2 and no others, got 0, 1": (
+            batch.u % 2
+        ),
+        "data.u must be integers": batch.u * 1.0,
+        "data.u must have shape": batch.u[:-1],
+    }
+    for message, u in bad.items():
+        rows = batch._replace(u=u)
+        with pytest.raises(ValueError, match=message):
+            batches(SMALL, SPEC, Splits(rows, batch, batch))
+    rows = batch._replace(x=batch.x.at[0].set(jnp.nan))
+    with pytest.raises(ValueError, match=r"data\.x holds NaN or infinite values"):
+        batches(SMALL, SPEC, Splits(rows, batch, batch))
