@@ -50,7 +50,9 @@ def write_damaged(path):
 def test_what_is_no_npz_is_explained(tmp_path, write, reason):
     path = tmp_path / "a.npz"
     write(path)
-    with pytest.raises(ValueError, match=r"data\.file must be a readable npz of x, u;") as e:
+    with pytest.raises(
+        ValueError, match=r"data\.file must be a readable npz of x, u;"
+    ) as e:
         read_npz(path, ("x", "u"))
     assert str(path) in str(e.value)
     assert reason in str(e.value)

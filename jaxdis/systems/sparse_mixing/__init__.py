@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from jaxdis.identifiability import SUPPORT_THRESHOLD
 from jaxdis.report import later
 from jaxdis.systems.sparse_mixing import scores
-from jaxdis.systems.sparse_mixing.model import Config, Hyper, cgvae_loss, default_hyper
+from jaxdis.systems.sparse_mixing.config import Config, Hyper, default_hyper
+from jaxdis.systems.sparse_mixing.model import cgvae_loss
 from jaxdis.systems.sparse_mixing.presets import PRESETS
 from jaxdis.systems.sparse_mixing.system import batches, make
 from jaxdis.types import Comparison, Figure, Method

@@ -2,7 +2,7 @@
 
 from jaxdis.data.domains import DenseShift, DomainTable, ToyMixing
 from jaxdis.data.domains.toy import Mask
-from jaxdis.systems.sparse_mixing.model import Config
+from jaxdis.systems.sparse_mixing.config import Config
 from jaxdis.types import DataSet, Expectation, Preset
 
 __all__ = ["PRESETS"]

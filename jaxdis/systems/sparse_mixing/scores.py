@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdis import identifiability, losses, metrics
+from jaxdis.systems.sparse_mixing.config import Config
 from jaxdis.systems.sparse_mixing.model import (
-    Config,
     Model,
     ModelParams,
     decode,
@@ -120,7 +120,7 @@ def report(
       known: what is known of the true mixing.
       params: the parameters of the networks.
       batch: rows with x and u, and z where the true latents are known.
-      conditioning: see `model.Hyper`.
+      conditioning: see `config.Hyper`.
       key: of the draw of latents.
 
     Returns:

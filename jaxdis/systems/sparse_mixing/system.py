@@ -11,9 +11,8 @@ from jaxtyping import Array, Float
 
 from jaxdis.data import rows
 from jaxdis.optimise import cosine, in_one_pass, minimise, ramp
+from jaxdis.systems.sparse_mixing.config import Config, Hyper
 from jaxdis.systems.sparse_mixing.model import (
-    Config,
-    Hyper,
     ModelParams,
     build,
     cgvae_loss,
@@ -63,7 +62,7 @@ def make(config: Config, spec: Spec) -> System:
         mixing.
 
     Raises:
-      ValueError: a config that does not fit the data; see `model.check_config`.
+      ValueError: a config that does not fit the data; see `config.check_config`.
     """
     model = build(config, spec)
 

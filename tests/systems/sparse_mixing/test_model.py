@@ -10,12 +10,13 @@ import pytest
 from scipy.stats import norm
 
 from jaxdis.systems.sparse_mixing import model as cgvae
+from jaxdis.systems.sparse_mixing.config import Config, default_hyper
 from jaxdis.systems.sparse_mixing.system import batches, make
 from jaxdis.types import Rows, Spec, Splits
 from tests.systems.sparse_mixing.tiny import TINY
 
 SPEC = Spec((2,), domains=("a", "b", "c"), z_dim=2)
-SMALL = cgvae.Config(encoder=(8,), decoder=(8,), bins=3, embedding=2, batch=16)
+SMALL = Config(encoder=(8,), decoder=(8,), bins=3, embedding=2, batch=16)
 
 
 def variant(**changes):
@@ -57,7 +58,7 @@ def loss(params, batch, hyper):
 
 
 def hyper(**changes):
-    values = cgvae.default_hyper(LINEAR.config, SPEC, 10)._replace(**changes)
+    values = default_hyper(LINEAR.config, SPEC, 10)._replace(**changes)
     return jax.tree.map(jnp.float32, values)
 
 
@@ -148,7 +149,7 @@ def test_every_variant_learns(name):
     m, domains = spec.shape[0], len(spec.domains)
     x = rng.normal(size=(16, 2)) @ rng.normal(size=(2, m))
     rows = Rows(jnp.float32(x), u=jnp.arange(16) % domains)
-    weights = cgvae.default_hyper(config, spec, 10)._replace(
+    weights = default_hyper(config, spec, 10)._replace(
         learning_rate=0.01, decay_steps=1e6, warmup=0.0, **changes
     )
     weights, system = jax.tree.map(jnp.float32, weights), make(config, spec)

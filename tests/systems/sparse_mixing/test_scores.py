@@ -9,12 +9,13 @@ import pytest
 
 from jaxdis.systems.sparse_mixing import model as cgvae
 from jaxdis.systems.sparse_mixing import scores
+from jaxdis.systems.sparse_mixing.config import Config
 from jaxdis.types import Rows, Spec, Truth
 
 A = np.array([[2.0, 0.0], [0.5, 1.0], [0.0, -1.0]])  # x = A z
 CODES = np.array([[0.0, -1.0], [3.0, 0.0]])  # codes 3 z_2 and -z_1, from z
 SHIFT = np.array([0.5, -1.0])
-CONFIG = cgvae.Config(encoder=(), decoder=(), bins=3, embedding=2)
+CONFIG = Config(encoder=(), decoder=(), bins=3, embedding=2)
 SPEC = Spec(
     (3,), domains=("a", "b", "c"), z_dim=2, truth=Truth(mask=(A != 0).astype(int))
 )

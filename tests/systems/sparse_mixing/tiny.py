@@ -1,7 +1,7 @@
 """Settings that compile in seconds and together take every branch of the method."""
 
 from jaxdis.data.domains import DenseShift, ToyMixing
-from jaxdis.systems.sparse_mixing.model import Config
+from jaxdis.systems.sparse_mixing.config import Config
 
 _SIZES = {"samples": 40, "valid_samples": 8, "test_samples": 20}
 
