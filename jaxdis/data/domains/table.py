@@ -75,7 +75,8 @@ class DomainTable:
             z = None if table.z is None else jnp.asarray(table.z[rows], float)
             return Rows(jnp.asarray(x[rows], float), u=jnp.asarray(table.u[rows]), z=z)
 
-        return Splits(*map(split, splits))
+        train, valid, test = map(split, splits)
+        return Splits(train, valid, test)
 
     def _read(self) -> "Table":
         check.shares("data.held_out", self.held_out)

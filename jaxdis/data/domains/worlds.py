@@ -210,8 +210,8 @@ def draw_worlds(process: Process, key: PRNGKey, data: Sizes) -> tuple[World, Spl
 
     # One after another: each ends with its own last attempt.
     world, xs, zs = jax.lax.map(one, jnp.arange(data.worlds))
-    splits = [
+    train, valid, test = (
         Rows(x, u=jnp.tile(_domain(x.shape[1], data.domains), (data.worlds, 1)), z=z)
         for x, z in zip(xs, zs, strict=True)
-    ]
-    return world, Splits(*splits)
+    )
+    return world, Splits(train, valid, test)

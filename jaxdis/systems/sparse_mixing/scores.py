@@ -135,6 +135,7 @@ def report(
       some rows the `latents`, their `domains` and the `true_latents` they were made of.
     """
     x, u = batch.x, batch.u
+    assert u is not None
     mean, log_var = moments(model, params, x)
     z, log_q = draw_latents(key, mean, log_var)
     error = jnp.sum((x - decode(model, params, z)) ** 2, -1)

@@ -75,6 +75,7 @@ def make(config: Config, spec: Spec) -> System:
     def loss(
         params: ModelParams, state: TrainState, batch: Rows, hyper: Hyper, key: PRNGKey
     ) -> tuple[Float[Array, ""], tuple[Extra, Metrics]]:
+        assert batch.u is not None
         hyper = hyper._replace(alpha=hyper.alpha * ramp(state.step, hyper.warmup))
         value, (terms, z) = cgvae_loss(model, params, batch.x, batch.u, hyper, key)
         figures = {**terms._asdict(), "latent_std": jnp.std(z, 0).mean()}

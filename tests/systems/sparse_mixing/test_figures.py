@@ -173,7 +173,7 @@ def test_all_figures_are_drawn_or_left_out():
 
 def test_what_does_not_fit_is_explained():
     record = make_record(mask=MASK[:5])
-    with pytest.raises(ValueError, match="jacobian must be as large as .* 5 x 3; got"):
+    with pytest.raises(ValueError, match=r"jacobian must be as large as .* 5 x 3; got"):
         draw_jacobians(record)
     for domain in (3, -1, 0.5):
         record = make_record()
