@@ -25,8 +25,12 @@ import tyro
 
 from benchmarks.timing import finish
 from jaxdis import identifiability, runner
-from jaxdis.data import domains
+from jaxdis.data.domains import ToyMixing
+from jaxdis.data.domains.toy import Mask
+from jaxdis.data.rows import world_of
 from jaxdis.systems import sparse_mixing as sm
+
+__all__ = ["CELLS", "Cell", "Options", "main", "row"]
 
 SCORE = "mcc_spearman"
 WAYS = ("neither", "changes", "sparsity", "both")
@@ -37,9 +41,9 @@ class Options:
     """What is run.
 
     Attributes:
-      seeds: initialisations and mixings a cell.
-      steps: of training, where a cell does not say more.
-      only: cells whose names contain this.
+      seeds: the number of initialisations and mixings of a cell.
+      steps: the number of training steps, where a cell does not say more.
+      only: a part of the names of the cells to run.
     """
 
     seeds: int = 8
@@ -52,16 +56,18 @@ class Cell:
     """One comparison.
 
     Attributes:
-      mask, latents, count: of the mixing, and its number of domains.
-      tall: twice as many observed variables as latents.
+      mask: which latents an observed variable sees.
+      count: the number of domains.
+      latents: the number of latents.
+      tall: whether there are twice as many observed variables as latents.
       alpha: the penalty's weight where it is on.
-      longer: multiple of the steps.
+      longer: the multiple of the steps.
       hyper: further hyper-parameters.
-      config: of the model.
+      config: the settings of the model.
       why: what is unlike the other cells.
     """
 
-    mask: domains.Mask
+    mask: Mask
     count: int
     latents: int = 4
     tall: bool = True
@@ -72,7 +78,7 @@ class Cell:
     why: str = ""
 
 
-def _study(mask: domains.Mask, count: int) -> list[Cell]:
+def _study(mask: Mask, count: int) -> list[Cell]:
     """The same mixing, trained in other ways."""
     cell = Cell(mask, count)
     return [
@@ -138,34 +144,44 @@ def _paired(difference: np.ndarray) -> str:
 
 
 def row(cell: Cell, options: Options) -> dict[str, Any]:
-    """Trains a cell's grid, and compares."""
+    """Trains a cell's grid, and compares.
+
+    Args:
+      cell: what is compared.
+      options: how long, and over how many seeds.
+    """
     seeds, steps = options.seeds, options.steps * cell.longer
-    data = domains.Config(
+    data = ToyMixing(
         mask=cell.mask,
         domains=cell.count,
         z_dim=cell.latents,
         tall=cell.tall,
         worlds=seeds,
     )
-    spec, split = sm.load(data)
-    system = sm.make(cell.config, spec)
+    method, spec = sm.METHOD, data.spec()
+    system = method.make(cell.config, spec)
     base = sm.default_hyper(cell.config, spec, steps)._asdict() | cell.hyper
     points = [
         base | {"alpha": alpha, "conditioning": conditioning}
         for alpha in (0.0, cell.alpha)
         for conditioning in (0.0, 1.0)
     ]
-    keys, hyper = runner.lay_out(runner.seed_keys(seeds), sm.Hyper, points)
-    sample = sm.sampler(split.train, cell.config.batch)
-    result = runner.run(system, sample, keys, hyper, steps=steps, chunk=steps)
-    figures = runner.evaluator(system, split.test, keys)(result.rows.state)
+    keys, hyper = runner.lay_out(runner.seed_keys(seeds), method.hyper, points)
+    made, world = method.batches(cell.config, spec, data.load()), None
+    if spec.worlds is not None:
+        world = np.tile(world_of(np.arange(seeds), spec.worlds), len(points))
+    result = runner.run(
+        system, made.sample, keys, hyper, steps=steps, chunk=steps, world=world
+    )
+    evaluate = runner.evaluator(system, made.test, keys, world=world)
+    figures = evaluate(result.rows.state)
     scores = np.where(result.rows.failed, np.nan, figures[SCORE]).reshape(4, seeds)
     floor = figures["mcc_observed"].reshape(4, seeds)[0]
     neither, changes, sparsity, both = scores
-    assert spec.mask is not None
+    assert spec.truth.mask is not None
     return {
         "cell": name(cell),
-        **theory(cell, spec.mask),
+        **theory(cell, spec.truth.mask),
         "observed": f"{floor.mean():.3f}",
         **{
             way: f"{values.mean():.3f} ({values.std():.3f})"

@@ -2,7 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
+from typing import (
+    TYPE_CHECKING,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypeAlias,
+    runtime_checkable,
+)
 
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
@@ -179,6 +186,7 @@ class Splits(NamedTuple):
     controls: Mapping[str, tuple[Rows, Rows]] = {}
 
 
+@runtime_checkable
 class DataSet(Protocol):
     """A data set: a frozen dataclass of its settings, and two functions of it."""
 

@@ -10,6 +10,7 @@ from jaxdis.identifiability.graphs import (
     graph_criterion,
 )
 from jaxdis.identifiability.mixing import (
+    SUPPORT_THRESHOLD,
     MixingReport,
     domains_needed,
     learned_support,
@@ -27,6 +28,7 @@ from jaxdis.identifiability.tasks import (
 )
 
 __all__ = [
+    "SUPPORT_THRESHOLD",
     "Graph",
     "Matrix",
     "MixingReport",

@@ -19,6 +19,7 @@ from jaxdis.identifiability.tasks import support_variability
 from jaxdis.types import Scalar
 
 __all__ = [
+    "SUPPORT_THRESHOLD",
     "MixingReport",
     "domains_needed",
     "learned_support",
@@ -27,6 +28,9 @@ __all__ = [
     "structural_sparsity",
     "support_errors",
 ]
+
+SUPPORT_THRESHOLD = 0.1
+"""The share of the strongest entry of a row above which an entry is a dependence."""
 
 
 class MixingReport(NamedTuple):
@@ -282,7 +286,9 @@ def domains_needed(mask: Graph) -> int:
     return int(report.domains.max())
 
 
-def learned_support(strength: Matrix, threshold: Scalar = 0.1) -> Bool[Array, "x z"]:
+def learned_support(
+    strength: Matrix, threshold: Scalar = SUPPORT_THRESHOLD
+) -> Bool[Array, "x z"]:
     """The mask of a trained decoder: what is strong enough in its row.
 
         M^[k, j] = 1  iff  S[k, j] > threshold max_j' S[k, j']

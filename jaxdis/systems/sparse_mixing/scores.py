@@ -1,0 +1,186 @@
+"""What is measured of a trained CG-VAE on held-out rows."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxdis import identifiability, losses, metrics
+from jaxdis.systems.sparse_mixing.config import Config
+from jaxdis.systems.sparse_mixing.model import (
+    Model,
+    ModelParams,
+    decode,
+    draw_latents,
+    log_prior,
+    moments,
+)
+from jaxdis.types import Metrics, PRNGKey, Rows, Scalar, Score, Spec
+
+__all__ = [
+    "ARRAYS",
+    "MCC",
+    "MCC_OBSERVED",
+    "WRONG_ENTRIES",
+    "Theory",
+    "report",
+    "scores",
+    "theory",
+]
+
+SHOWN_ROWS = 450
+
+_SOURCE = "mean correlation of matched latents, Hyvarinen and Morioka 2016"
+_JACOBIAN = "Li et al. 2025 (arXiv 2503.00639), the sparsity of the mixing"
+MCC = Score("mcc", "MCC", "higher", (0.0, 1.0), _SOURCE)
+MCC_OBSERVED = Score(
+    "mcc_observed", "MCC of raw observations", None, (0.0, 1.0), _SOURCE
+)
+_LATENTS = (
+    MCC,
+    Score("mcc_spearman", "MCC of ranks", "higher", (0.0, 1.0), _SOURCE),
+    MCC_OBSERVED,
+    Score("r2", "R²", "higher", (-np.inf, 1.0)),
+)
+_BLOCKS = Score("block_r2", "R² of blocks", "higher", (-np.inf, 1.0))
+WRONG_ENTRIES = Score("wrong_entries", "Wrong entries", "lower", (0.0, np.inf))
+_ALWAYS = (
+    Score("jac_std_l1", "Scaled Jacobian L1", None, (0.0, np.inf), _JACOBIAN),
+    Score("latent_std", "Deviation of latents", None, (0.0, np.inf)),
+    Score("reconstruction", "Squared error", "lower", (0.0, np.inf)),
+    Score("kl", "KL, nats", None),
+    Score("jac_l1", "Jacobian L1", None, (0.0, np.inf), _JACOBIAN),
+    Score("dead", "Dead", "lower", (0.0, np.inf)),
+)
+
+# Where the true latents are known the learned ones are matched to them.
+ARRAYS = {
+    "jacobian": "seed observed latent",
+    "correlation": "seed latent latent",
+    "latents": "seed row latent",
+    "true_latents": "seed row latent",
+    "domains": "row",
+}
+
+
+class Theory(NamedTuple):
+    """What is known of the true mixing.
+
+    Attributes:
+      mask: 1 where a latent moves an observed variable; None if not known.
+      blocks: which codes a latent may be a function of, by the mask and the number of
+        domains; None if each has its own, or the mask is not known.
+    """
+
+    mask: Int[np.ndarray, "x z"] | None
+    blocks: Bool[np.ndarray, "z z"] | None
+
+
+def theory(spec: Spec) -> Theory:
+    """What the data are known to be, and what follows; `identifiability`."""
+    mask = spec.truth.mask
+    if mask is None:
+        return Theory(None, None)
+    with jax.ensure_compile_time_eval():  # theory is of the host
+        found = identifiability.mixing_report(np.asarray(mask), len(spec.domains))
+    return Theory(mask, None if found.identified.all() else np.asarray(found.block))
+
+
+def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
+    """All scores that `report` can return.
+
+    Args:
+      config: not used.
+      spec: says whether latents and mask are known.
+    """
+    known = theory(spec)
+    return (
+        *(_LATENTS if spec.z_dim else ()),
+        *((_BLOCKS,) if spec.z_dim and known.blocks is not None else ()),
+        *((WRONG_ENTRIES,) if known.mask is not None else ()),
+        *_ALWAYS,
+    )
+
+
+def report(
+    model: Model,
+    known: Theory,
+    params: ModelParams,
+    batch: Rows,
+    conditioning: Scalar,
+    key: PRNGKey,
+) -> Metrics:
+    """Scores of one seed on held-out rows.
+
+    Args:
+      model: the networks.
+      known: what is known of the true mixing.
+      params: the parameters of the networks.
+      batch: rows with x and u, and z where the true latents are known.
+      conditioning: see `config.Hyper`.
+      key: of the draw of latents.
+
+    Returns:
+      `reconstruction`, `kl`; of the decoder `jac_l1` = mean_b sum |J|, `jac_std_l1` =
+      mean_b sum |J_kj| std_j, which no stretching of latents changes, and `latent_std`,
+      the mean standard deviation of the posterior means; `dead`; where the true latents
+      are known `mcc`, `mcc_spearman`, `r2`, and the floor `mcc_observed`, which the
+      observations reach as they are; where the true mask is, `wrong_entries` of the
+      learned support, and, if theory leaves blocks of latents (`mixing_report` of the
+      mask and the number of domains), `block_r2` of these. Arrays: `jacobian` = mean_b
+      |J_kj| std_j and `correlation`, with the latents matched to the true ones; of
+      some rows the `latents`, their `domains` and the `true_latents` they were made of.
+    """
+    x, u = batch.x, batch.u
+    assert u is not None
+    mean, log_var = moments(model, params, x)
+    z, log_q = draw_latents(key, mean, log_var)
+    error = jnp.sum((x - decode(model, params, z)) ** 2, -1)
+    jacobian = losses.decoder_jacobian(partial(decode, model, params), mean)
+    size, scale = jnp.abs(jacobian).mean(0), jnp.std(mean, 0)
+    strength = size * scale[None]
+    figures: Metrics = {
+        "reconstruction": error.mean(),
+        "kl": jnp.mean(log_q - log_prior(model, params, z, u, conditioning)),
+        "jac_l1": size.sum(),
+        "jac_std_l1": strength.sum(),
+        "latent_std": scale.mean(),
+        "dead": metrics.dead(mean),
+        "domains": u[:SHOWN_ROWS],
+    }
+    order = jnp.arange(mean.shape[-1])
+    if batch.z is not None:
+        order, found = _against_truth(mean, batch.z, x)
+        figures |= found
+        if known.blocks is not None:
+            blocks = jnp.asarray(known.blocks)
+            figures["block_r2"] = metrics.block_r2(batch.z, mean, blocks)
+    else:
+        figures["latents"] = mean[:SHOWN_ROWS]
+    figures["jacobian"] = strength[:, order]
+    if known.mask is not None:
+        figures["wrong_entries"] = identifiability.support_errors(
+            jnp.asarray(known.mask), identifiability.learned_support(strength), order
+        )
+    return figures
+
+
+def _against_truth(
+    mean: Float[Array, "b z"], true: Float[Array, "b k"], x: Float[Array, "b x"]
+) -> tuple[Int[Array, "k"], Metrics]:
+    """The code of each true latent, and what follows from the match."""
+    correlation = metrics.correlation_matrix(true, mean)
+    order = metrics.assign(correlation)
+    signs = jnp.sign(jnp.sum((true - true.mean(0)[None]) * mean[:, order], 0))
+    return order, {
+        "mcc": metrics.mcc(true, mean),
+        "mcc_spearman": metrics.mcc(true, mean, kind="spearman"),
+        "mcc_observed": metrics.mcc(true, x),
+        "r2": metrics.r2(true, mean),
+        "correlation": correlation[:, order],
+        "latents": (mean[:, order] * signs[None])[:SHOWN_ROWS],
+        "true_latents": true[:SHOWN_ROWS],
+    }

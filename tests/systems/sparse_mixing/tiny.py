@@ -1,0 +1,32 @@
+"""Settings that compile in seconds and together take every branch of the method."""
+
+from jaxdis.data.domains import DenseShift, ToyMixing
+from jaxdis.systems.sparse_mixing.config import Config
+
+_SIZES = {"samples": 40, "valid_samples": 8, "test_samples": 20}
+
+TINY = {
+    # Two latents under a dense mask need five domains: theory leaves a block.
+    "worlds": (
+        Config(encoder=(8,), decoder=(8,), bins=3, embedding=2, batch=16),
+        ToyMixing(mask="dense", z_dim=2, tall=True, domains=3, worlds=2, **_SIZES),
+        {},
+    ),
+    # All seeds see the same rows.
+    "columns": (
+        Config(
+            encoder=(8,), decoder=(8,), prior="ddsf", embedding=2, jac="columns",
+            batch=16,
+        ),
+        DenseShift(z_dim=2, changing=1, domains=2, worlds=1, **_SIZES),
+        {},
+    ),
+    "differences": (
+        Config(
+            encoder=(8,), decoder=(8,), prior="affine", embedding=2, z_dim=3,
+            jac="differences", jac_scale="none", batch=16,
+        ),
+        DenseShift(z_dim=2, changing=1, domains=5, worlds=2, **_SIZES),
+        {"conditioning": 0.5},
+    ),
+}  # fmt: skip
