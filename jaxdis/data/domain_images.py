@@ -146,7 +146,7 @@ class DomainFolder:
         """
         check.one_of("data.size", self.size, FOLDER_SIZES)
         check.shares("data.held_out", self.held_out)
-        names = UNNAMED
+        names: tuple[str, ...] = UNNAMED
         if self.directory is not None:
             names = tuple(_list_folder(Path(self.directory)))
         _check_rows(self, len(names))
@@ -232,7 +232,8 @@ def _paint(
         x = paint(key, jnp.asarray(grey[row]), hue)
         held_out.append(Rows(x, u=jnp.asarray(u, int), y=jnp.asarray(y[row])))
     controls = {"unpainted": (unpainted, unpainted)}
-    return Splits(Source(draw), *held_out, controls)
+    valid, test = held_out
+    return Splits(Source(draw), valid, test, controls)
 
 
 def _draw_painted(

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from jaxdis.report.figures import DPI, FAINT, INK, coloured
+from jaxdis.report.kit import DPI, FAINT, INK, coloured
 from jaxdis.report.read import Group
 
 SIDE = 84  # dots of a tile, at least: a pixel of an image is a square of dots
@@ -69,7 +69,7 @@ def _starts(count: int, size: int, gaps: Mapping[int, int]) -> np.ndarray:
     return i * (size + GAP) + sum(gap * (i // every) for every, gap in gaps.items())
 
 
-def _mosaic(
+def mosaic(
     tiles: Tiles, down: Mapping[int, int], across: Mapping[int, int]
 ) -> tuple[UInt8[np.ndarray, "y x 3"], np.ndarray, np.ndarray]:
     """Enlarged tiles on white, and the middles of their rows and columns."""
@@ -143,7 +143,7 @@ def draw_sheets(sheets: list[Sheet]) -> Figure:
     drawn = []
     for sheet in sheets:
         down = {2: PAIR_GAP, 2 * len(sheet.names): BLOCK_GAP}
-        drawn.append((sheet, *_mosaic(sheet.tiles, down, {sheet.frames: BLOCK_GAP})))
+        drawn.append((sheet, *mosaic(sheet.tiles, down, {sheet.frames: BLOCK_GAP})))
     height, width, _ = drawn[0][1].shape
     whole = len(drawn) * (height + TITLE)
     figure = Figure(figsize=(width / DPI, whole / DPI))
@@ -157,7 +157,7 @@ def draw_sheets(sheets: list[Sheet]) -> Figure:
 
 def _page(tiles: Tiles, names: list[str]) -> Image.Image:
     """A moment of an animation: columns are true and model in turns."""
-    canvas, _, x = _mosaic(tiles, {}, {2: PAIR_GAP})
+    canvas, _, x = mosaic(tiles, {}, {2: PAIR_GAP})
     canvas = np.pad(canvas, ((HEADER, 0), (0, 0), (0, 0)), constant_values=255)
     page = Image.fromarray(canvas)
     words = ImageDraw.Draw(page)

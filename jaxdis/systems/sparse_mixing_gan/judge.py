@@ -101,19 +101,23 @@ def batches(config: _HasBatch, spec: Spec, splits: Splits) -> Batches:
       splits: their rows.
     """
     column, classes = judged_classes(spec)
-    if "unpainted" in splits.controls:
-        rows, show = splits.controls["unpainted"][0], in_any_hue
-    elif isinstance(splits.train, Source):
-        rows, show = splits.train.draw(jax.random.key(SEED), DRAWN), as_they_are
-    else:
-        rows, show = splits.train, as_they_are
-    labels = rows.u if column is None else rows.y[:, column]
+    rows, show = _lessons(splits)
+    labels = rows.u if column is None or rows.y is None else rows.y[:, column]
     judge = train_judge(_as_bytes(rows.x), np.asarray(labels), classes, show)
     return Batches(
         sampler(splits.train, config.batch),
         hold_out(judge, splits.valid),
         hold_out(judge, splits.test),
     )
+
+
+def _lessons(splits: Splits) -> tuple[Rows, Show]:
+    """What the judge learns from, and how that is shown."""
+    if "unpainted" in splits.controls:
+        return splits.controls["unpainted"][0], in_any_hue
+    if isinstance(splits.train, Source):
+        return splits.train.draw(jax.random.key(SEED), DRAWN), as_they_are
+    return splits.train, as_they_are
 
 
 def hold_out(judge: Judge, rows: Rows) -> HeldOut:

@@ -14,7 +14,7 @@ ones of this library, and no table or figure is reproduced here.
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +32,16 @@ from jaxdis.systems.sparse_mixing_gan.objective import (
     generator_loss,
 )
 from jaxdis.systems.sparse_mixing_gan.scores import report
-from jaxdis.types import Metrics, Params, PRNGKey, Rows, Scalar, Spec, System
-from jaxdis.types import TrainState
+from jaxdis.types import (
+    Metrics,
+    Params,
+    PRNGKey,
+    Rows,
+    Scalar,
+    Spec,
+    System,
+    TrainState,
+)
 
 __all__ = [
     "Config",
@@ -340,4 +348,4 @@ def step(
 def _kept(model: Model, seen: Array, half_life: Scalar) -> Array:
     """The share that the average keeps in a step."""
     half_life = jnp.minimum(half_life, RAMP * seen)
-    return cast(Array, 0.5 ** (model.batch / jnp.maximum(half_life, 1e-8)))
+    return 0.5 ** (model.batch / jnp.maximum(half_life, 1e-8))
