@@ -99,7 +99,7 @@ def foreground_hue(images: Shaped[Array, "b h w 3"]) -> Float[Array, "b"]:
 
 
 def nearest_hue(
-    images: Shaped[Array, "b h w 3"], hues: Float[np.ndarray, "d"]
+    images: Shaped[Array, "b h w 3"], hues: Float[Array, "d"] | Float[np.ndarray, "d"]
 ) -> Int[Array, "b"]:
     """Which of some hues is the nearest to `foreground_hue`, around the circle.
 

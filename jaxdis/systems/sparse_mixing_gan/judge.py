@@ -100,15 +100,12 @@ def batches(config: _HasBatch, spec: Spec, splits: Splits) -> Batches:
       spec: what is known of the data.
       splits: their rows.
     """
+    sample = sampler(splits.train, config.batch)
     column, classes = judged_classes(spec)
     rows, show = _lessons(splits)
     labels = rows.u if column is None or rows.y is None else rows.y[:, column]
     judge = train_judge(_as_bytes(rows.x), np.asarray(labels), classes, show)
-    return Batches(
-        sampler(splits.train, config.batch),
-        hold_out(judge, splits.valid),
-        hold_out(judge, splits.test),
-    )
+    return Batches(sample, hold_out(judge, splits.valid), hold_out(judge, splits.test))
 
 
 def _lessons(splits: Splits) -> tuple[Rows, Show]:
