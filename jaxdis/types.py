@@ -120,11 +120,13 @@ class Truth(NamedTuple):
       gz: the graph from past latents, 1 where latent j moves latent i.
       ga: the graph from actions, 1 where action l moves latent i.
       mask: 1 where latent j moves observed variable i.
+      hues: the hue of the foreground of images in each domain, in turns.
     """
 
     gz: Int[np.ndarray, "z z"] | None = None
     ga: Int[np.ndarray, "z a"] | None = None
     mask: Int[np.ndarray, "x z"] | None = None
+    hues: Float[np.ndarray, "d"] | None = None
 
 
 class Spec(NamedTuple):
@@ -176,8 +178,8 @@ class Splits(NamedTuple):
       train: the rows to learn from, or where they are drawn.
       valid: the rows that are scored between chunks.
       test: the rows that are scored at the end.
-      controls: further held-out rows by name, a pair for valid and test, that some
-        methods know to use, as "superposed" sequences.
+      controls: further rows by name, a pair for valid and test, that some methods know
+        to use, as "superposed" sequences.
     """
 
     train: Rows | Source

@@ -1,0 +1,111 @@
+"""Scores and pictures of a generator, from known ones and from one at its start."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdis.data import colours
+from jaxdis.systems.sparse_mixing_gan import scores as scoring
+from jaxdis.systems.sparse_mixing_gan.generator import scaled
+from jaxdis.systems.sparse_mixing_gan.judge import Judge, hold_out
+from jaxdis.types import Rows
+from tests.systems.sparse_mixing_gan.tiny import (
+    HUES,
+    PATHS,
+    SIDE,
+    PaintedHalves,
+    PlainHalves,
+    halves,
+)
+
+ROWS = 300
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    """Halves in two colours, and a judge of the side that is written out."""
+    side = np.where(np.arange(SIDE) < SIDE // 2, 1.0, -1.0)
+    side = side[None].repeat(SIDE, 0).reshape(1, -1)
+    hidden = jnp.asarray(np.concatenate([side, -side, 0.1 * abs(side)]) / SIDE**2)
+    judge = Judge(
+        (hidden, jnp.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])),
+        (jnp.zeros(3), jnp.zeros(2)),
+    )
+    u = np.arange(ROWS) // 2 % 2
+    grey = halves(np.arange(ROWS) % 2 == 0)
+    x = jax.jit(colours.painted)(jax.random.key(1), grey, jnp.asarray(u / 2, float))
+    return hold_out(judge, Rows(x, u=jnp.asarray(u)))
+
+
+def scored(model, state, held_out):
+    report = jax.jit(lambda s, b, key: scoring.report(model, s, b, key))
+    return jax.device_get(report(state, held_out, jax.random.key(0)))
+
+
+def test_scores_and_pictures(model, initial, held_out):
+    found = scored(model, initial, held_out)
+    pictures, moved, values = scoring.PICTURES, scoring.MOVED, scoring.VALUES
+    shapes = {
+        "translation": (pictures, 2, SIDE, SIDE, 3),
+        "samples": (2, pictures, SIDE, SIDE, 3),
+        "traversal": (2, moved, values, SIDE, SIDE, 3),
+        "real_images": (2, pictures, SIDE, SIDE, 3),
+    }
+    assert {n: found[n].shape for n in shapes} == shapes
+    assert all(found[n].dtype == np.uint8 for n in shapes)
+    np.testing.assert_array_equal(found["importance"], np.ones(4))
+    assert found["active"] == 4
+    declared = [s.name for s in scoring.scores(PATHS, PaintedHalves().spec())]
+    assert set(found) == {*declared, *scoring.ARRAYS}
+    for u in range(2):
+        seen = colours.nearest_hue(jnp.asarray(found["real_images"][u]), HUES)
+        assert (seen == u).all()
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_scores_of_a_known_generator(model, initial, held_out, monkeypatch, keeps):
+    """Its images are bright on the side of the first latent, or on a domain's own."""
+
+    def placed(model, params, z, u):
+        return z.at[:, 1].set(u[:, 1]), jnp.ones(PATHS.z_dim), jnp.zeros(())
+
+    def drawn(model, params, x, variation):
+        left = (x[:, 0] > 0) if keeps else (x[:, 0] > 0) ^ (x[:, 1] > 0.5)
+        hue = (x[:, 1] if keeps else 1 - x[:, 1]) / 2
+        return scaled(colours.two_colours(halves(left), hue, hue + 0.5))
+
+    monkeypatch.setattr(scoring, "style_mapping", placed)
+    monkeypatch.setattr(scoring, "styles", lambda model, params, x, mask: x)
+    monkeypatch.setattr(scoring, "synthesise", drawn)
+    found = scored(model, initial, held_out)
+    assert found["digit_kept"] == keeps
+    assert found["colour_right"] == keeps
+    np.testing.assert_allclose(found["class_entropy"], np.log(2), atol=0.03)
+    # Like real images, but for the jitter of the hues.
+    np.testing.assert_allclose(found["diversity"], 1.0, atol=0.05)
+    np.testing.assert_allclose(found["frechet"], 0.0, atol=0.01)
+
+
+def test_colours_are_judged_only_where_hues_are_known():
+    painted, plain = (
+        [score.name for score in scoring.scores(PATHS, data.spec())]
+        for data in (PaintedHalves(), PlainHalves())
+    )
+    assert set(painted) - set(plain) == {"colour_right"}
+    assert set(plain) < set(painted)
+
+
+def test_pair_distance_of_groups():
+    x = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    groups = np.array([0, 0, 1, 1, 1, 2])
+    expected = np.mean(
+        [
+            np.linalg.norm(x[i] - x[j])
+            for i in range(6)
+            for j in range(6)
+            if i != j and groups[i] == groups[j]
+        ]
+    )
+    distance = jax.jit(scoring.pair_distance)(jnp.asarray(x), jnp.asarray(groups))
+    np.testing.assert_allclose(distance, expected, rtol=1e-4)
