@@ -174,8 +174,8 @@ def use_all_cores() -> None:
             jax.config.update("jax_num_cpu_devices", len(may_use(0)))
         except RuntimeError:
             warnings.warn(
-                "JAX was used before, so that it keeps one CPU device and trains on one "
-                "core; call jaxdis.use_all_cores() first for all of them",
+                "JAX was used before, so that it keeps one CPU device and one core; "
+                "call jaxdis.use_all_cores() first for all of them",
                 stacklevel=2,
             )
 
