@@ -189,6 +189,7 @@ class Splits(NamedTuple):
 
 
 @runtime_checkable
+@runtime_checkable
 class DataSet(Protocol):
     """A data set: a frozen dataclass of its settings, and two functions of it."""
 

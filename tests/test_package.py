@@ -52,6 +52,9 @@ def test_every_public_name_is_there():
     assert set(jaxdis.__all__) <= set(dir(jaxdis))
     for name in jaxdis.__all__:
         assert getattr(jaxdis, name) is not None
-    assert jaxdis.run is jaxdis.train.run
+    from jaxdis import experiment, runner
+
+    assert jaxdis.run is runner.run
+    assert jaxdis.train is experiment.train
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         jaxdis.nothing  # noqa: B018
