@@ -189,7 +189,6 @@ class Splits(NamedTuple):
 
 
 @runtime_checkable
-@runtime_checkable
 class DataSet(Protocol):
     """A data set: a frozen dataclass of its settings, and two functions of it."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, Protocol, runtime_checkable, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,6 @@ def bind(f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
     return partial(f, *static)
 
 
-@runtime_checkable
 @runtime_checkable
 class _HasBatch(Protocol):
     @property
