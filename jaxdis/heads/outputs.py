@@ -66,7 +66,7 @@ def scores(
     outputs = predict(w, b, features)
     if classes is None:
         error = ((outputs[..., 0] - targets) ** 2).mean(1)
-        return 1 - error / jnp.maximum(jnp.asarray(targets).var(1), 1e-12)
+        return 1 - error / jnp.maximum(targets.var(1), 1e-12)
     if class_mask is not None:
         outputs = jnp.where(class_mask[:, None], outputs, MASKED)
     return (outputs.argmax(-1) == targets).mean(1)
