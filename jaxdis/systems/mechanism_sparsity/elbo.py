@@ -277,9 +277,7 @@ def with_time(rows: Rows) -> Rows:
     return rows._replace(x=rows.x[:, None], z=z)
 
 
-def posterior(
-    params: ModelParams, model: Model, x: Float[Array, "*b x"]
-) -> Posterior:
+def posterior(params: ModelParams, model: Model, x: Float[Array, "*b x"]) -> Posterior:
     """Mean and variance of q(z | x), `var = softplus(raw) + 1e-4`.
 
     Args:
