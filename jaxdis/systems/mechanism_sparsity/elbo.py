@@ -1,7 +1,7 @@
 """The variational autoencoder whose prior sees its parents through masks, and its ELBO."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -195,11 +195,14 @@ def build(config: Config, spec: Spec) -> Model:
     )
 
 
+_Value = TypeVar("_Value", bound=Array | parallel.Draws)
+
+
 def _inverse_softplus(x: float) -> float:
     return float(np.log(np.expm1(x)))
 
 
-def _present(*values: Array | None) -> tuple[Array, ...]:
+def _present(*values: _Value | None) -> tuple[_Value, ...]:
     return tuple(v for v in values if v is not None)
 
 
