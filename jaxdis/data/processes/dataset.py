@@ -28,7 +28,8 @@ class CausalProcess:
 
     Rows have x, z, and the action a before the last step where the process has
     actions. Processes with a past have sequences of two steps, `x [n, 2, x]` and
-    `z [n, 2, z]`; of the others x and z have no time axis. The defaults are the papers'.
+    `z [n, 2, z]`; of the others x and z have no axis of time. The defaults are the
+    papers'.
 
     Attributes:
       process: the name of the generating process, a key of `PROCESSES`.
@@ -108,7 +109,7 @@ def _orthogonal(key: PRNGKey, rows: int, cols: int) -> Float[Array, "r c"]:
 
 
 def mixing_weights(key: PRNGKey, z_dim: int, x_dim: int) -> list[Array]:
-    """The weights of f: four layers with orthogonal rows, z_dim -> x_dim -> ... -> x_dim.
+    """The weights of f: four layers with orthogonal rows.
 
     Rows are orthonormal times `sqrt(2 / (1 + .2^2)) sqrt(2 / (rows + columns))`.
 
@@ -213,10 +214,9 @@ def _draw(key: PRNGKey, config: CausalProcess) -> list[Rows]:
         (x - mean[None, None]) / std[None, None] + noise
         for x, noise in zip(clean, noises, strict=True)
     ]
-    rows = [
-        Rows(x=x, a=latents.a, z=latents.z)
+    # Without a past there is no axis of time.
+    steps = slice(None) if spec.steps else 0
+    return [
+        Rows(x=x[:, steps], a=latents.a, z=latents.z[:, steps])
         for x, latents in zip(seen, drawn, strict=True)
     ]
-    if spec.steps is None:
-        rows = [r._replace(x=r.x[:, 0], z=r.z[:, 0]) for r in rows]
-    return rows

@@ -1,8 +1,8 @@
 """Ground-truth causal graphs as 0/1 arrays: rows are children, columns parents.
 
 `G^z[i, j] = 1` iff z_j of the previous step causes z_i, `G^a[i, l] = 1` iff action l
-does. Named graphs are those of Lachapelle et al. (arXiv 2107.10098, 2401.04890); each raises
-ValueError for a number of latents that it cannot have.
+does. Named graphs are those of Lachapelle et al. (arXiv 2107.10098, 2401.04890); each
+raises ValueError for a number of latents that it cannot have.
 """
 
 from collections.abc import Iterable

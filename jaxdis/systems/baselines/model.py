@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from jaxdis import check, nets
 from jaxdis.optimise import minimise
-from jaxdis.systems.baselines.scores import report
+from jaxdis.systems.baselines.scores import report, true_latents
 from jaxdis.types import (
     Metrics,
     Params,
@@ -195,7 +195,7 @@ def make(config: Config, spec: Spec) -> System:
     def loss(
         params: Params, state: TrainState, batch: Rows, hyper: Hyper, key: PRNGKey
     ) -> tuple[Array, tuple[tuple[()], Metrics]]:
-        x, z = batch.x, batch.z
+        x, z = batch.x, true_latents(batch)
         if model.sequences:
             x, z = x[:, -1], z[:, -1]
         return model.objective(encode(model, params, x), z), ((), {})

@@ -17,7 +17,7 @@ from jaxdis.types import (
     Truth,
 )
 
-__all__ = ["ARRAYS", "report", "scores"]
+__all__ = ["ARRAYS", "report", "scores", "true_latents"]
 
 ARRAYS = {"correlation": "seed latent code"}
 
@@ -41,6 +41,17 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
     return (metrics.MCC, metrics.R, metrics.R_CON, metrics.R_CON_T, metrics.DEAD)
 
 
+def true_latents(rows: Rows) -> Array:
+    """The true latents of rows.
+
+    Raises:
+      ValueError: the rows have none.
+    """
+    if rows.z is None:
+        raise ValueError("baselines needs true latents `z`; these rows have none")
+    return rows.z
+
+
 def report(
     encode: Callable[[Params, Array], Array],
     truth: Truth,
@@ -61,4 +72,4 @@ def report(
       As `metrics.latent_scores`.
     """
     codes = encode(state.params, batch.x)
-    return metrics.latent_scores(batch.z, codes, _pattern(truth))[0]
+    return metrics.latent_scores(true_latents(batch), codes, _pattern(truth))[0]

@@ -46,7 +46,8 @@ METHOD = Method(
         Figure(
             "graphs",
             "Learned edge probabilities, in the order of the true latents where these "
-            "are known. Rows are children; outlined cells are on the wrong side of 0.5.",
+            "are known. Rows are children; outlined cells are on the wrong side of "
+            "0.5.",
             later("jaxdis.systems.mechanism_sparsity.figures", "draw_graphs"),
         ),
         Figure(

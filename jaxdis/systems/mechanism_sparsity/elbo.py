@@ -1,6 +1,6 @@
-"""The variational autoencoder whose prior sees its parents through masks, and its ELBO."""
+"""The autoencoder whose prior sees the parents of latents through masks; its ELBO."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -78,8 +78,8 @@ class PriorVariance(NamedTuple):
     Attributes:
       outputs: the number of outputs of each transition network.
       raw: `(params, output [b, z, o]) -> s`, that broadcasts to `[b, z]`.
-      shifted: `(s, start, shift, measure) -> (s + shift, shift)`; `measure` replaces the
-        shift by the one that makes the mean of s its start.
+      shifted: `(s, start, shift, measure) -> (s + shift, shift)`; `measure` replaces
+        the shift by the one that makes the mean of s its start.
     """
 
     outputs: int
@@ -153,7 +153,7 @@ class Model(NamedTuple):
     prior_variance: PriorVariance
 
 
-_WORDS = {
+_WORDS: dict[str, Mapping[str, object]] = {
     "time_graph": STARTS,
     "action_graph": STARTS,
     "mask": masks.RELAXATIONS,

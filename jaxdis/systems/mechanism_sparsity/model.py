@@ -121,14 +121,7 @@ def objective(
     Returns:
       The loss, and `extra` after the step with what is logged.
     """
-    frozen = model.warmup_masks(step, hyper.warmup)
-    limit = limits(model, hyper)
-    logits = Graphs(
-        *(
-            None if m is None else effective_logits(m, of, frozen)
-            for m, of in zip(params.masks, limit, strict=True)
-        )
-    )
+    logits = _pressed(model, params.masks, step, hyper)
     sampled = draw_masks(model, logits, noise.masks, hyper.temperature)
     terms = elbo_terms(
         params,
@@ -140,20 +133,43 @@ def objective(
         measure_shift=step == 0,
     )
     nll = losses.negative_elbo(terms.reconstruction, terms.kl, hyper.beta).mean()
-    total, multipliers = nll, {}
+    pressures, multipliers, edges = _pressures(model, logits, extra, step, hyper)
     metrics = {
         "nll": nll,
         "reconstruction": terms.reconstruction.mean(),
         "kl": terms.kl.mean(),
+        **{f"edges_{name}": r for name, r in edges.items()},
     }
+    extra = extra._replace(multipliers=multipliers, shift=terms.shift)
+    return sum(pressures, start=nll), (extra, metrics)
+
+
+def _pressed(model: Model, logits: Graphs, step: Array, hyper: Hyper) -> Graphs:
+    """The logits of a step: frozen at 1 for graphs that nothing presses on."""
+    frozen = model.warmup_masks(step, hyper.warmup)
+    return Graphs(
+        *(
+            None if m is None else effective_logits(m, limit, frozen)
+            for m, limit in zip(logits, limits(model, hyper), strict=True)
+        )
+    )
+
+
+def _pressures(
+    model: Model, logits: Graphs, extra: Extra, step: Array, hyper: Hyper
+) -> tuple[list[Array], Graphs, dict[str, Array]]:
+    """What the graphs add to the loss, the next multipliers, the expected edges."""
+    limit = limits(model, hyper)
+    pressures: list[Array] = []
+    multipliers, edges = {}, {}
     for name, log_alpha in logits._asdict().items():
         if log_alpha is None:
             continue
-        edges = masks.expected_size(
+        edges[name] = masks.expected_size(
             model.relaxation.probability(log_alpha, hyper.temperature)
         )
         pressure, multipliers[name] = edge_pressure(
-            edges,
+            edges[name],
             log_alpha.size,
             step,
             limit._asdict()[name],
@@ -162,10 +178,8 @@ def objective(
             descent=hyper.descent,
             dual_rate=hyper.dual_rate,
         )
-        total += pressure
-        metrics[f"edges_{name}"] = edges
-    moved = extra.multipliers._replace(**multipliers)
-    return total, (extra._replace(multipliers=moved, shift=terms.shift), metrics)
+        pressures.append(pressure)
+    return pressures, extra.multipliers._replace(**multipliers), edges
 
 
 def _optimiser(hyper: Hyper) -> optax.GradientTransformation:

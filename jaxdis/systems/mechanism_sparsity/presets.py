@@ -166,7 +166,9 @@ PRESETS: dict[str, Preset] = {
     "ActionNoGraphCrit": _full("ActionNoGraphCrit", "no log"),
     "TimeNoGraphCrit": _full("TimeNoGraphCrit", "no log"),
     # Random graphs; theirs differ from seed to seed: compare over several graph_seed.
-    "ActionRandom10": _random("ActionRandom", 0.1, _reaches(mcc=(0.691, 0.123), shd=0.0)),
+    "ActionRandom10": _random(
+        "ActionRandom", 0.1, _reaches(mcc=(0.691, 0.123), shd=0.0)
+    ),
     "ActionRandom20": _random(
         "ActionRandom", 0.2, _reaches(mcc=(0.853, 0.074), shd=0.8)
     ),

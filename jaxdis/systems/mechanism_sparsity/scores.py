@@ -94,9 +94,9 @@ def report(model: Model, state: TrainState, batch: Rows, key: PRNGKey) -> Metric
       matrix `correlation`; with a true graph also `r_con` (and with the transposed
       pattern, `r_con_t`); where all graphs are known and the sizes agree `shd`,
       `missing` and `extra` edges. Edge probabilities `graph_z` and `graph_a`: rows
-      (and columns, where they are latents) are in the order of the true latents that the
-      codes are matched to, with `true_graph_z` and `true_graph_a` where known; in the
-      model's own order where there is no code for every true latent and none else.
+      (and columns, where they are latents) are in the order of the true latents that
+      the codes are matched to, with `true_graph_z` and `true_graph_a` where known; in
+      the model's own order where latents and codes do not pair up.
     """
     params, rows = state.params, with_time(batch)
     probability = model.relaxation.probability
@@ -129,7 +129,9 @@ def report(model: Model, state: TrainState, batch: Rows, key: PRNGKey) -> Metric
         if truth is not None:
             found[f"true_graph_{name}"] = jnp.asarray(truth)
     if _compared(model):
-        missing, extra = metrics.edge_errors(*model.truth, *graphs, order)
+        missing, extra = metrics.edge_errors(
+            model.truth.z, model.truth.a, graphs.z, graphs.a, order
+        )
         found |= {"shd": missing + extra, "missing": missing, "extra": extra}
     return found
 

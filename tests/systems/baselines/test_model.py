@@ -80,12 +80,12 @@ def test_scores_are_those_that_the_truth_allows(truth, steps):
     system, time = make(CONFIG, spec), () if steps is None else (steps,)
     rows = Rows(x=jnp.zeros((9, *time, 6)), z=jnp.zeros((9, *time, 3)))
 
-    def both(key):
+    def both(key, rows):
         state = system.init(key, Hyper(1e-3))
         state, metrics = system.step(state, rows, Hyper(1e-3), key)
         return metrics, system.report(state, rows, key)
 
-    metrics, found = jax.eval_shape(both, jax.random.key(0))
+    metrics, found = jax.eval_shape(both, jax.random.key(0), rows)
     assert metrics["loss"].shape == ()
     declared = {score.name for score in METHOD.scores(CONFIG, spec)}
     assert set(found) == declared | {"correlation"}

@@ -99,10 +99,10 @@ def test_scores_are_those_that_the_truth_allows(spec, z_dim, scores, arrays):
         z=jnp.zeros((9, 2, spec.z_dim)) if spec.z_dim else None,
     )
 
-    def report(key):
+    def report(key, rows):
         return system.report(system.init(key, hyper), rows, key)
 
-    found = jax.eval_shape(report, jax.random.key(0))
+    found = jax.eval_shape(report, jax.random.key(0), rows)
     declared = {score.name for score in METHOD.scores(config, spec)}
     assert declared == scores | {"nll"}
     assert set(found) == declared | arrays
