@@ -365,8 +365,8 @@ def elbo_terms(
         variance that of `prior_variance_init`.
     """
     _, t, x_dim = rows.x.shape
-    mean, var = posterior(params, model, rows.x)
-    z = mean + jnp.sqrt(var) * noise
+    q = posterior(params, model, rows.x)
+    z = gaussian.sample(q, noise)
 
     std = jnp.exp(0.5 * params.decoder_log_variance) + DECODER_FLOOR
     decoded = decode(params, model, z)
@@ -378,11 +378,11 @@ def elbo_terms(
     start = _inverse_softplus(model.config.prior_variance_init)
     raw, shift = model.prior_variance.shifted(raw, start, shift, measure_shift)
     prior_var = jax.nn.softplus(raw) + PRIOR_FLOOR
-    kl = gaussian.kl(mean[:, -1], var[:, -1], prior_mean, prior_var).sum(1)
+    kl = gaussian.kl(q.mean[:, -1], q.var[:, -1], prior_mean, prior_var).sum(1)
     if params.first_mean is not None and params.first_raw_variance is not None:
         first_var = jax.nn.softplus(params.first_raw_variance) + PRIOR_FLOOR
         first = gaussian.kl(
-            mean[:, 0], var[:, 0], params.first_mean[None], first_var[None]
+            q.mean[:, 0], q.var[:, 0], params.first_mean[None], first_var[None]
         )
         kl = kl + first.sum(1)
     return Terms(reconstruction / (t * x_dim), kl / (t * x_dim), shift)
