@@ -45,6 +45,10 @@ from jaxdis.metrics.graph import (
     permute_graphs,
     shd,
 )
+from jaxdis.metrics.latents import (
+    R_CON_T,
+    latent_scores,
+)
 from jaxdis.metrics.likelihood import (
     COMPAT_LOGLIK,
     ELBO,
@@ -94,6 +98,7 @@ __all__ = [
     "MISSING",
     "R2",
     "R_CON",
+    "R_CON_T",
     "SHD",
     "UDR",
     "USAGE_ENTROPY",
@@ -114,6 +119,7 @@ __all__ = [
     "frechet_distance",
     "head_density",
     "iwae",
+    "latent_scores",
     "linear_steps",
     "mcc",
     "permute_graphs",

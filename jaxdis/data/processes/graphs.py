@@ -1,13 +1,34 @@
 """Ground-truth causal graphs as 0/1 arrays: rows are children, columns parents.
 
 `G^z[i, j] = 1` iff z_j of the previous step causes z_i, `G^a[i, l] = 1` iff action l
-does. Named graphs are those of Lachapelle et al. (arXiv 2107.10098, 2401.04890).
+does. Named graphs are those of Lachapelle et al. (arXiv 2107.10098, 2401.04890); each
+raises ValueError for a number of latents that it cannot have.
 """
 
 from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Int
+
+__all__ = [
+    "Graph",
+    "action_pairs",
+    "action_pairs_chained",
+    "action_pairs_doubly_nested",
+    "action_pairs_nested",
+    "bernoulli",
+    "full",
+    "halves",
+    "identity",
+    "irregular",
+    "irregular_complete",
+    "lower_triangle",
+    "nearly_full",
+    "pairs",
+    "pairs_crossed",
+    "pairs_linked",
+    "ring",
+]
 
 Graph = Int[np.ndarray, "d p"]
 
@@ -136,10 +157,13 @@ def bernoulli(d: int, density: float, seed: int, *, diagonal: bool = False) -> G
     `default_rng(45321 + seed).binomial(1, p)`.
 
     Args:
-      d: number of latents.
-      density: probability of an edge, in [0, 1].
-      seed: number of the graph.
+      d: the number of latents.
+      density: the probability of an edge, in [0, 1].
+      seed: the number of the graph.
       diagonal: whether cells on the diagonal are always edges.
+
+    Raises:
+      ValueError: a density outside [0, 1].
     """
     if not 0.0 <= density <= 1.0:
         raise ValueError(f"density must be a probability in [0, 1], got {density}")

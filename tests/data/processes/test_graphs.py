@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxdis.data import graphs
-from jaxdis.data.synthetic import PROCESSES, Config, make_spec
+from jaxdis.data.processes import PROCESSES, CausalProcess, graphs
 from jaxdis.identifiability import consistency_pattern
 
 # Edges of G^z and G^a at ten latents (None: no such graph), columns of G^a, and pairs
@@ -44,10 +43,10 @@ def test_every_process_is_counted():
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_edges_and_consistency(name):
     time_edges, action_edges, columns, entangled = PUBLISHED[name]
-    spec = make_spec(Config(process=name, z_dim=10))
+    truth = CausalProcess(name, z_dim=10).spec().truth
     for graph, edges, shape in [
-        (spec.gz, time_edges, (10, 10)),
-        (spec.ga, action_edges, (10, columns)),
+        (truth.gz, time_edges, (10, 10)),
+        (truth.ga, action_edges, (10, columns)),
     ]:
         if edges is None:
             assert graph is None
@@ -55,7 +54,7 @@ def test_edges_and_consistency(name):
         assert graph.shape == shape
         assert set(np.unique(graph)) <= {0, 1}
         assert graph.sum() == edges
-    assert consistency_pattern(spec.gz, spec.ga).sum() == entangled
+    assert consistency_pattern(truth.gz, truth.ga).sum() == entangled
 
 
 def parents(graph):
@@ -125,8 +124,8 @@ def test_random_graphs_are_the_published_ones(
     seed, action_edges, parentless, time_edges
 ):
     config = {"z_dim": 10, "density": 0.1, "graph_seed": seed}
-    ga = make_spec(Config(process="ActionRandom", **config)).ga
-    gz = make_spec(Config(process="TimeRandom", **config)).gz
+    ga = CausalProcess("ActionRandom", **config).spec().truth.ga
+    gz = CausalProcess("TimeRandom", **config).spec().truth.gz
     assert ga.sum() == action_edges
     assert (ga.sum(1) == 0).sum() == parentless
     assert gz.sum() == time_edges
@@ -146,23 +145,22 @@ def test_density_of_random_graphs():
 
 
 @pytest.mark.parametrize(
-    "graph",
+    ("graph", "process"),
     [
-        graphs.action_pairs_chained,
-        graphs.action_pairs_doubly_nested,
-        graphs.pairs_crossed,
-        graphs.nearly_full,
-        graphs.irregular,
-        graphs.irregular_complete,
+        (graphs.action_pairs_chained, "ActionBlockChained"),
+        (graphs.action_pairs_doubly_nested, "ActionBlockDoublyNested"),
+        (graphs.pairs_crossed, "TimeBlockCrossed"),
+        (graphs.nearly_full, "TimeNearlyFull"),
+        (graphs.irregular, "ActionIrregular"),
+        (graphs.irregular_complete, "ActionIrregularComplete"),
     ],
 )
 @pytest.mark.parametrize("d", [8, 12])
-def test_graphs_of_ten_latents_only(graph, d):
+def test_graphs_of_ten_latents_only(graph, process, d):
     with pytest.raises(ValueError, match=f"z_dim must be 10 .*, got {d}"):
         graph(d)
-    [name] = [n for n, p in PROCESSES.items() if graph in (p.gz, p.ga)]
     with pytest.raises(ValueError, match=f"z_dim must be 10 .*, got {d}"):
-        make_spec(Config(process=name, z_dim=d))
+        CausalProcess(process, z_dim=d).spec()
 
 
 @pytest.mark.parametrize(

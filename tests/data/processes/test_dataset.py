@@ -1,24 +1,48 @@
-import functools
+"""Processes: their latents, actions, mixing and splits against published formulas."""
 
+import functools
+from typing import NamedTuple
+
+import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
-from jaxdis.data import synthetic
-from jaxdis.data.synthetic import PROCESSES, Config, Sequences, Spec
+from jaxdis.data.processes import PROCESSES, CausalProcess
+from jaxdis.data.processes.dataset import mix, mixing_weights
+from jaxdis.data.processes.mechanisms import draw_interventions, draw_uniform_actions
+from jaxdis.types import Rows
 
 SAMPLES = 2000
 LATENT_VARIANCE = 1e-4  # the default
 
 
+class Drawn(NamedTuple):
+    """The splits of a process, those without a past as sequences of one step."""
+
+    train: Rows
+    valid: Rows
+    test: Rows
+
+
+def with_time(rows):
+    if rows.x.ndim == 3:
+        return rows
+    return rows._replace(x=rows.x[:, None], z=rows.z[:, None])
+
+
+def draw(config):
+    splits = jax.tree.map(np.asarray, config.load())
+    return Drawn(*map(with_time, (splits.train, splits.valid, splits.test)))
+
+
 @functools.cache
 def drawn(**options):
     """A data set; op by op and with keys of `rbg`, as 25 processes compile slowly."""
+    config = CausalProcess(**{"samples": SAMPLES} | options)
     with jax.disable_jit(), jax.default_prng_impl("rbg"):
-        spec, data = synthetic.draw(Config(**{"samples": SAMPLES} | options))
-    return spec, jax.tree.map(np.asarray, data)
+        return config.spec(), draw(config)
 
 
 def sines(graph, inputs):
@@ -40,17 +64,19 @@ def wave_variance(graph, inputs):
 def moments(name, spec, past, a):
     """Mean and variance of the last step's latents, from the published formulas."""
     if name.startswith("Action"):
-        mean = np.sin(a) if name == "ActionDiag" else sines(spec.ga, a)
+        mean = np.sin(a) if name == "ActionDiag" else sines(spec.truth.ga, a)
     elif name in ("InterventionSingle", "InterventionPair"):
-        return 3.0 * a @ spec.ga.T, 1.0
+        return 3.0 * a @ spec.truth.ga.T, 1.0
     else:
-        delta = np.sin(past) if name == "TimeDiag" else sines(spec.gz, past)
+        delta = np.sin(past) if name == "TimeDiag" else sines(spec.truth.gz, past)
         mean = past + 0.5 * delta
     if name == "InterventionTime":
-        for i, k in zip(*np.nonzero(spec.ga), strict=True):
+        for i, k in zip(*np.nonzero(spec.truth.ga), strict=True):
             mean[:, i] += a[:, k] * np.cos((i + 3) / np.pi * past[:, i] + k)
     if name.endswith("DoubleSuffStat"):
-        graph, inputs = (spec.gz, past) if spec.ga is None else (spec.ga, a)
+        graph, inputs = (
+            (spec.truth.gz, past) if spec.truth.ga is None else (spec.truth.ga, a)
+        )
         return mean, wave_variance(graph, inputs)
     return mean, LATENT_VARIANCE
 
@@ -83,7 +109,7 @@ def test_linear_mechanisms_have_normal_weights_on_the_graph(name):
     time = spec.steps == 2
     inputs = z[:, 0] if time else np.float64(data.train.a)
     effects = 2 * (z[:, 1] - z[:, 0]) if time else z[:, 0]
-    graph = spec.gz if time else spec.ga
+    graph = spec.truth.gz if time else spec.truth.ga
     weights = np.linalg.lstsq(inputs, effects, rcond=None)[0].T
     noise = (effects - inputs @ weights.T) / (2 if time else 1)
     assert (np.abs(noise.var(0) / LATENT_VARIANCE - 1) < 0.2).all()
@@ -100,13 +126,16 @@ def test_linear_mechanisms_have_normal_weights_on_the_graph(name):
 @pytest.mark.parametrize("name", sorted(PROCESSES))
 def test_shapes_and_inputs(name):
     spec, data = drawn(process=name)
+    steps = 1 if spec.steps is None else spec.steps
     for split, n in zip(data, (1600, 200, 200), strict=True):
-        assert split.x.shape == (n, spec.steps, spec.x_dim) == (n, spec.steps, 20)
-        assert split.z.shape == (n, spec.steps, spec.z_dim) == (n, spec.steps, 10)
-        assert (split.a is None) == (spec.ga is None) == (spec.a_dim == 0)
+        chex.assert_shape(split.x, (n, steps, 20))
+        chex.assert_shape(split.z, (n, steps, 10))
+        assert (split.a is None) == (spec.truth.ga is None) == (spec.a_dim == 0)
         if spec.a_dim:
-            assert split.a.shape == (n, spec.a_dim) == (n, spec.ga.shape[1])
-    assert (spec.steps == 2) == (spec.gz is not None)
+            assert split.a.shape == (n, spec.a_dim) == (n, spec.truth.ga.shape[1])
+    assert spec.shape == (20,)
+    assert spec.z_dim == 10
+    assert (spec.steps == 2) == (spec.truth.gz is not None)
     if spec.steps == 2:
         assert stats.kstest(data.train.z[:, 0].ravel(), "norm").pvalue > 1e-5
     if name.startswith("Action"):
@@ -114,11 +143,30 @@ def test_shapes_and_inputs(name):
         assert stats.kstest(data.train.a.ravel(), uniform.cdf).pvalue > 1e-5
 
 
+@pytest.mark.parametrize(
+    ("process", "steps", "there"),
+    [("ActionDiag", (), "a"), ("TimeDiag", (2,), ""), ("InterventionTime", (2,), "a")],
+)
+def test_rows_have_what_the_spec_says(process, steps, there):
+    """Without a past there is no axis of time."""
+    config = CausalProcess(process, z_dim=3, x_dim=4, samples=50)
+    spec, splits = config.spec(), jax.eval_shape(config.load)
+    for rows, n in ((splits.train, 40), (splits.valid, 5), (splits.test, 5)):
+        assert rows.x.shape == (n, *steps, 4)
+        assert rows.z.shape == (n, *steps, 3)
+        assert (rows.a is not None) == bool(there)
+        assert rows.u is rows.y is rows.k is None
+    assert spec.steps == (steps[0] if steps else None)
+    wanted = {"x", "z", *there, *(["sequences"] if steps else [])}
+    assert set(spec.offers) == wanted
+    assert spec.worlds is None
+
+
 def test_latent_noise_is_a_variance():
     spec, data = drawn(process="ActionDiag", latent_noise=0.25)
     residual = data.train.z[:, 0] - np.sin(data.train.a)
     assert residual.var() == pytest.approx(0.25, rel=5 * np.sqrt(2 / residual.size))
-    assert spec.ga.sum() == 10
+    assert spec.truth.ga.sum() == 10
 
 
 def rows(*arrays):
@@ -150,14 +198,14 @@ def test_sizes_of_splits():
         (19, [17, 1, 1]),
         (1234, [988, 123, 123]),
     ]:
-        config = Config(samples=samples)
-        data = jax.eval_shape(lambda c=config: synthetic.draw(c)[1])
-        assert [len(split.x) for split in data] == expected
+        splits = jax.eval_shape(CausalProcess(samples=samples).load)
+        found = [len(s.x) for s in (splits.train, splits.valid, splits.test)]
+        assert found == expected
 
 
 @pytest.mark.parametrize(("z_dim", "x_dim"), [(10, 20), (3, 3)])
 def test_mixing_weights_are_orthogonal(z_dim, x_dim):
-    weights = synthetic.mixing_weights(jax.random.key(0), z_dim, x_dim)
+    weights = mixing_weights(jax.random.key(0), z_dim, x_dim)
     assert len(weights) == 4
     for index, weight in enumerate(np.float64(w) for w in weights):
         size = z_dim if index == 0 else x_dim
@@ -170,9 +218,9 @@ def test_mixing_weights_are_orthogonal(z_dim, x_dim):
 
 @pytest.mark.parametrize(("z_dim", "x_dim"), [(10, 20), (3, 3)])
 def test_mixing_can_be_inverted(z_dim, x_dim):
-    weights = synthetic.mixing_weights(jax.random.key(1), z_dim, x_dim)
+    weights = mixing_weights(jax.random.key(1), z_dim, x_dim)
     z = jax.random.normal(jax.random.key(2), (30, 2, z_dim))
-    x = synthetic.mix(weights, z)
+    x = mix(weights, z)
     assert x.shape == (30, 2, x_dim)
     h = np.float64(x)
     for index in (3, 2, 1, 0):
@@ -180,7 +228,7 @@ def test_mixing_can_be_inverted(z_dim, x_dim):
         if index:
             h = np.where(h > 0, h, h / 0.2)
     np.testing.assert_allclose(h, z, atol=1e-4)
-    even = np.abs(synthetic.mix(weights, -z) + x)  # 0 if it were linear
+    even = np.abs(mix(weights, -z) + x)  # 0 if it were linear
     assert even.max() > 0.1 * np.abs(x).max()
 
 
@@ -224,13 +272,13 @@ def test_observations_are_the_mixed_latents_plus_noise(noise):
 
 
 def test_seed_decides_the_data():
-    config = Config(process="ActionNonDiag", samples=SAMPLES)
+    config = CausalProcess("ActionNonDiag", samples=SAMPLES)
     with jax.default_prng_impl("rbg"):
-        first, second = (synthetic.draw(config)[1] for _ in range(2))
-    jax.tree.map(np.testing.assert_array_equal, first, second)
+        first, second = draw(config), draw(config)
+    chex.assert_trees_all_equal(first, second)
     # Compiled here, and op by op in `drawn`: the same numbers up to rounding.
     eager = drawn(process="ActionNonDiag")[1]
-    jax.tree.map(functools.partial(np.testing.assert_allclose, atol=1e-4), first, eager)
+    chex.assert_trees_all_close(first, eager, atol=1e-4, rtol=1e-7)
     other = drawn(process="ActionNonDiag", seed=1)[1]
     for ours, theirs in zip(
         jax.tree.leaves(eager), jax.tree.leaves(other), strict=True
@@ -238,12 +286,9 @@ def test_seed_decides_the_data():
         assert not rows(ours) & rows(theirs)
 
 
-SPEC = Spec(x_dim=4, z_dim=3, a_dim=3, steps=1, gz=None, ga=np.eye(3, dtype=int))
-
-
 def test_interventions_are_one_hot_in_equal_shares():
     n = 4000
-    a = synthetic.draw_actions(jax.random.key(0), SPEC, n, interventions=True)
+    a = draw_interventions(jax.random.key(0), n, 3)
     regimes, counts = np.unique(np.asarray(a), axis=0, return_counts=True)
     expected = np.vstack([np.zeros((1, 3)), np.eye(3)[::-1]])  # sorted rows
     np.testing.assert_array_equal(regimes, expected)
@@ -262,8 +307,7 @@ def test_interventions_of_a_data_set(name):
 
 
 def test_uniform_actions():
-    a = synthetic.draw_actions(jax.random.key(0), SPEC, 4000, interventions=False)
-    a = np.asarray(a)
+    a = np.asarray(draw_uniform_actions(jax.random.key(0), 4000, 3))
     assert a.shape == (4000, 3)
     assert stats.kstest(a.ravel(), stats.uniform(-2, 4).cdf).pvalue > 1e-5
     assert np.abs(np.corrcoef(a.T) - np.eye(3)).max() < 5 / np.sqrt(4000)
@@ -274,80 +318,21 @@ def test_uniform_actions():
     [
         ({"process": "ActionNonDig"}, "nearest name is 'ActionNonDiag'"),
         ({"process": "TimeBlockHrd"}, "nearest name is 'TimeBlockHard'"),
-        ({"process": ""}, "no process is called ''; the nearest name is"),
+        ({"process": ""}, "there is no data.process ''; the nearest name is"),
         ({"z_dim": 21, "x_dim": 20}, "got z_dim=21 > x_dim=20"),
         ({"z_dim": 0}, "data.z_dim must be at least 1, got 0"),
         ({"process": "ActionNoGraphCrit", "z_dim": 5}, "must be even .*, got 5"),
         ({"samples": 9}, "data.samples must be at least 10, got 9"),
-        ({"latent_noise": 0.0}, "latent_noise must be positive"),
-        ({"observation_noise": -0.1}, "observation_noise not negative, got .* -0.1"),
+        ({"latent_noise": 0.0}, "data.latent_noise must be positive, got 0.0"),
+        (
+            {"observation_noise": -0.1},
+            "data.observation_noise must be at least 0, got -0.1",
+        ),
         ({"process": "TimeRandom", "density": 1.5}, "density must be a probability"),
     ],
 )
 def test_config_errors(options, message):
-    for refuse in (synthetic.make_spec, synthetic.draw):
+    data = CausalProcess(**options)
+    for refuse in (data.spec, data.load):
         with pytest.raises(ValueError, match=message):
-            refuse(Config(**options))
-
-
-def numbered(n=7, t=2):
-    """Rows whose every number tells the row."""
-    row = np.arange(n, dtype=np.float32)
-    x = np.broadcast_to(row[:, None, None], (n, t, 4))
-    a = np.broadcast_to(row[:, None] + 100, (n, 3))
-    z = np.broadcast_to(row[:, None, None] + 200, (n, t, 2))
-    return Sequences(jnp.asarray(x), jnp.asarray(a), jnp.asarray(z))
-
-
-def test_sampler_draws_whole_rows_uniformly():
-    sample = synthetic.sampler(numbered(), 1400)
-    batch = sample(jax.random.key(0))
-    assert batch.x.shape == (1400, 2, 4)
-    assert batch.a.shape == (1400, 3)
-    assert batch.z.shape == (1400, 2, 2)
-    row = np.asarray(batch.x[:, 0, 0])
-    np.testing.assert_array_equal(batch.x - row[:, None, None], 0)
-    np.testing.assert_array_equal(batch.a - row[:, None], 100)
-    np.testing.assert_array_equal(batch.z - row[:, None, None], 200)
-    drawn_rows, counts = np.unique(row, return_counts=True)
-    np.testing.assert_array_equal(drawn_rows, np.arange(7))
-    assert stats.chisquare(counts).pvalue > 1e-5
-
-
-def test_sampler_depends_on_the_key_alone():
-    sample = synthetic.sampler(numbered(), 50)
-    first, again, other = (sample(jax.random.key(k)).x for k in (0, 0, 1))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
-
-
-def test_sampler_carries_the_data_as_arguments():
-    data = numbered()._replace(a=None)
-    sample = synthetic.sampler(data, 3)
-    assert [leaf.shape for leaf in jax.tree.leaves(sample)] == [(7, 2, 4), (7, 2, 2)]
-    batch = jax.jit(lambda draw, key: draw(key))(sample, jax.random.key(0))
-    assert batch.a is None
-    assert batch.x.shape == (3, 2, 4)
-
-
-@pytest.mark.parametrize(
-    ("broken", "message"),
-    [
-        ({"x": jnp.full((7, 2, 4), jnp.nan)}, "data.x holds NaN or infinite"),
-        ({"x": numbered().x.at[3, 1, 2].set(jnp.nan)}, "data.x holds NaN or infinite"),
-        ({"a": numbered().a.at[6, 0].set(jnp.inf)}, "data.a holds NaN or infinite"),
-        ({"z": numbered().z.at[0, 0, 1].set(-jnp.inf)}, "data.z holds NaN or infinite"),
-        ({"x": jnp.zeros((7, 4))}, r"data.x must have shape \[n, t, x\] .*\(7, 4\)"),
-        ({"a": jnp.zeros((6, 3))}, r"data.a must have shape \[n, a\] .* n = 7 rows"),
-        ({"z": jnp.zeros((7, 2))}, r"data.z must have shape \[n, t, z\] .*\(7, 2\)"),
-        ({"x": jnp.zeros((0, 2, 4))}, "at least one"),
-    ],
-)
-def test_sampler_refuses_broken_data(broken, message):
-    with pytest.raises(ValueError, match=message):
-        synthetic.sampler(numbered()._replace(**broken), 4)
-
-
-def test_sampler_refuses_an_empty_batch():
-    with pytest.raises(ValueError, match="batch must be at least 1, got 0"):
-        synthetic.sampler(numbered(), 0)
+            refuse()

@@ -1,0 +1,222 @@
+"""The data set of a generating process, drawn on the device from a key.
+
+`x = f(z) + n` with f a random injective network; each latent's distribution depends on
+its parents among the actions, the past latents, or both.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxdis import check
+from jaxdis.data.processes.mechanisms import PROCESSES, Parents, Process
+from jaxdis.types import PRNGKey, Rows, Spec, Splits, Truth
+
+__all__ = ["CausalProcess", "mix", "mixing_weights"]
+
+LEAKY_SLOPE = 0.2
+
+
+@dataclass(frozen=True)
+class CausalProcess:
+    """Latents that actions or their own past move, seen through a random network.
+
+    Rows have x, z, and the action a before the last step where the process has
+    actions. Processes with a past have sequences of two steps, `x [n, 2, x]` and
+    `z [n, 2, z]`; of the others x and z have no axis of time. The defaults are the
+    papers'.
+
+    Attributes:
+      process: the name of the generating process, a key of `PROCESSES`.
+      z_dim: the number of latents d.
+      x_dim: the number of observed variables D, at least d.
+      samples: the number of rows in all; 80 % train, 10 % valid, 10 % test.
+      latent_noise: the variance of a latent given its parents.
+      observation_noise: the standard deviation of the noise on standardised x.
+      seed: the seed of the process (mixing, mechanism) and of the draws.
+      density: the probability of an edge in ActionRandom and TimeRandom.
+      graph_seed: the number of the graph of ActionRandom and TimeRandom.
+      reuse_actions: whether valid and test get the first actions of train, as the
+        published program does by accident; its metrics then see training actions again.
+    """
+
+    process: str = "ActionNonDiag"
+    z_dim: int = 10
+    x_dim: int = 20
+    samples: int = 1_000_000
+    latent_noise: float = 1e-4
+    observation_noise: float = 1e-2
+    seed: int = 265542
+    density: float = 0.5
+    graph_seed: int = 0
+    reuse_actions: bool = False
+
+    def spec(self) -> Spec:
+        """Sizes and true graphs, without drawing the rows.
+
+        Raises:
+          ValueError: an unknown process, z_dim > x_dim, sizes below 1, a z_dim that the
+            graph cannot have, too few samples, a negative noise.
+        """
+        if self.process not in PROCESSES:
+            there = f"There are {', '.join(PROCESSES)}"
+            raise check.unknown("data.process", self.process, PROCESSES, there)
+        check.at_least("data.z_dim", self.z_dim, 1)
+        if self.z_dim > self.x_dim:
+            raise ValueError(
+                f"data.z_dim must not exceed data.x_dim, or no decoder can be "
+                f"injective; got z_dim={self.z_dim} > x_dim={self.x_dim}"
+            )
+        check.at_least("data.samples", self.samples, 10)
+        check.positive("data.latent_noise", self.latent_noise)
+        check.at_least("data.observation_noise", self.observation_noise, 0)
+        process = PROCESSES[self.process]
+        sizes = (self.z_dim, self.density, self.graph_seed)
+        gz = None if process.gz is None else process.gz(*sizes)
+        ga = None if process.ga is None else process.ga(*sizes)
+        return Spec(
+            shape=(self.x_dim,),
+            steps=None if gz is None else 2,
+            a_dim=0 if ga is None else ga.shape[1],
+            z_dim=self.z_dim,
+            truth=Truth(gz=gz, ga=ga),
+        )
+
+    def load(self) -> Splits:
+        """Draws the rows on the default device.
+
+        The mechanism and the mixing belong to the set; each split has its own actions,
+        latents and noise. x is standardised by the training split, then
+        `N(0, observation_noise^2)` is added.
+
+        Raises:
+          ValueError: as `spec`.
+        """
+        self.spec()
+        return Splits(*_draw(jax.random.key(self.seed), self))
+
+
+def _orthogonal(key: PRNGKey, rows: int, cols: int) -> Float[Array, "r c"]:
+    """Orthonormal rows, scaled as the initialisation of a leaky-ReLU layer."""
+    q, _ = jnp.linalg.qr(jax.random.normal(key, (rows, cols)).T)
+    gain = (2 / (1 + LEAKY_SLOPE**2)) ** 0.5
+    return q.T * gain * (2 / (rows + cols)) ** 0.5
+
+
+def mixing_weights(key: PRNGKey, z_dim: int, x_dim: int) -> list[Array]:
+    """The weights of f: four layers with orthogonal rows.
+
+    Rows are orthonormal times `sqrt(2 / (1 + .2^2)) sqrt(2 / (rows + columns))`.
+
+    Args:
+      key: a random key.
+      z_dim: the number of latents.
+      x_dim: the number of observed variables, at least z_dim.
+
+    Returns:
+      Four matrices, of shapes `[z, x]`, `[x, x]`, `[x, x]` and `[x, x]`.
+    """
+    sizes = (z_dim, x_dim, x_dim, x_dim, x_dim)
+    keys = jax.random.split(key, 4)
+    return [
+        _orthogonal(k, rows, cols)
+        for k, rows, cols in zip(keys, sizes[:-1], sizes[1:], strict=True)
+    ]
+
+
+def mix(weights: list[Array], z: Float[Array, "*n z"]) -> Float[Array, "*n x"]:
+    """`x = lrelu(lrelu(lrelu(z W1) W2) W3) W4`, slope .2, z_dim <= x_dim."""
+    for weight in weights[:-1]:
+        z = jax.nn.leaky_relu(jnp.matmul(z, weight, precision="highest"), LEAKY_SLOPE)
+    return jnp.matmul(z, weights[-1], precision="highest")
+
+
+class _Weights(NamedTuple):
+    """Graphs as the mechanism sees them, and the mixing network."""
+
+    gz: Array | None
+    ga: Array | None
+    mixing: list[Array]
+
+
+def _draw_weights(key: PRNGKey, process: Process, spec: Spec) -> _Weights:
+    mixing_key, z_key, a_key = jax.random.split(key, 3)
+
+    def seen(key: PRNGKey, graph: Int[np.ndarray, "d p"] | None) -> Array | None:
+        return None if graph is None else process.strengths(key, graph)
+
+    mixing = mixing_weights(mixing_key, spec.z_dim, spec.shape[0])
+    return _Weights(seen(z_key, spec.truth.gz), seen(a_key, spec.truth.ga), mixing)
+
+
+class _Latents(NamedTuple):
+    """Latents of one split and what moved them; t is 1 or 2."""
+
+    z: Float[Array, "n t z"]
+    a: Float[Array, "n a"] | None
+
+
+def _draw_latents(
+    key: PRNGKey,
+    process: Process,
+    weights: _Weights,
+    spec: Spec,
+    a: Float[Array, "n a"] | None,
+    n: int,
+    noise: float,
+) -> Float[Array, "n t z"]:
+    past_key, noise_key = jax.random.split(key)
+    past = None
+    if spec.steps is not None:
+        past = jax.random.normal(past_key, (n, spec.z_dim))
+
+    def last(past: Array | None, action: Array | None, noise: float) -> tuple:
+        return process.mechanism(Parents(weights.gz, weights.ga, past, action), noise)
+
+    axes = (None if past is None else 0, None if a is None else 0, None)
+    mean, variance = jax.vmap(last, in_axes=axes)(past, a, noise)
+    now = mean + jnp.sqrt(variance) * jax.random.normal(noise_key, mean.shape)
+    return jnp.stack([now] if past is None else [past, now], axis=1)
+
+
+def _split_sizes(samples: int) -> tuple[int, int, int]:
+    held_out = samples // 10
+    return samples - 2 * held_out, held_out, held_out
+
+
+@partial(jax.jit, static_argnums=1)
+def _draw(key: PRNGKey, config: CausalProcess) -> list[Rows]:
+    spec, process = config.spec(), PROCESSES[config.process]
+    weights_key, *split_keys = jax.random.split(key, 4)
+    weights = _draw_weights(weights_key, process, spec)
+
+    drawn: list[_Latents] = []
+    noises = []
+    for split_key, n in zip(split_keys, _split_sizes(config.samples), strict=True):
+        action_key, latent_key, noise_key = jax.random.split(split_key, 3)
+        a = process.actions(action_key, n, spec.a_dim) if spec.a_dim else None
+        if config.reuse_actions and drawn and drawn[0].a is not None:
+            a = drawn[0].a[:n]
+        z = _draw_latents(latent_key, process, weights, spec, a, n, config.latent_noise)
+        drawn.append(_Latents(z, a))
+        shape = (*z.shape[:2], config.x_dim)
+        noises.append(config.observation_noise * jax.random.normal(noise_key, shape))
+
+    # Training statistics for all splits: held-out rows must not see themselves.
+    clean = [mix(weights.mixing, latents.z) for latents in drawn]
+    mean, std = clean[0].mean((0, 1)), clean[0].std((0, 1))
+    seen = [
+        (x - mean[None, None]) / std[None, None] + noise
+        for x, noise in zip(clean, noises, strict=True)
+    ]
+    # Without a past there is no axis of time.
+    steps = slice(None) if spec.steps else 0
+    return [
+        Rows(x=x[:, steps], a=latents.a, z=latents.z[:, steps])
+        for x, latents in zip(seen, drawn, strict=True)
+    ]

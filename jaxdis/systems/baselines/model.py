@@ -1,0 +1,209 @@
+"""References for the encoder's scores: what no learning and full supervision reach.
+
+Both are the encoder of a variational autoencoder and nothing else, so that the score of
+such a method lies between that of random weights and that of regression on the true
+latents.
+
+Source: Lachapelle et al. 2022 (arXiv 2107.10098), section 5 ("random", "supervised").
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, NamedTuple
+
+import chex
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from jaxdis import check, nets
+from jaxdis.optimise import minimise
+from jaxdis.systems.baselines.scores import report, true_latents
+from jaxdis.types import (
+    Metrics,
+    Params,
+    PRNGKey,
+    Rows,
+    Scalar,
+    Spec,
+    System,
+    TrainState,
+)
+
+__all__ = [
+    "OBJECTIVES",
+    "Config",
+    "Hyper",
+    "Model",
+    "build",
+    "default_hyper",
+    "encode",
+    "make",
+    "no_objective",
+    "squared_error",
+]
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is compiled in.
+
+    Attributes:
+      method: "supervised" regresses the true latents; "random" leaves the encoder as
+        it was drawn.
+      z_dim: the number of codes; that of the data's latents, if supervised.
+      encoder: the hidden widths of the encoder.
+      batch: the number of rows in a step.
+      precision: the precision of matrix products.
+    """
+
+    method: Literal["supervised", "random"] = "supervised"
+    z_dim: int = 10
+    encoder: tuple[int, ...] = (512,) * 6
+    batch: int = 1024
+    precision: Literal["highest", "high", "default"] = "highest"
+
+
+class Hyper(NamedTuple):
+    """What can be swept.
+
+    Attributes:
+      learning_rate: the learning rate of Adam.
+    """
+
+    learning_rate: Scalar
+
+
+def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
+    """Adam 5e-4, as published.
+
+    Args:
+      config: the method's config.
+      spec: what is known of the data.
+      steps: the number of steps of the run.
+    """
+    return Hyper(learning_rate=5e-4)
+
+
+def squared_error(
+    codes: Float[Array, "b k"], z: Float[Array, "b z"]
+) -> Float[Array, ""]:
+    """`mean (c_i - z_i)^2` over rows and latents."""
+    chex.assert_equal_shape([codes, z])
+    return jnp.mean((codes - z) ** 2)
+
+
+def no_objective(
+    codes: Float[Array, "b k"], z: Float[Array, "b z"]
+) -> Float[Array, ""]:
+    """0: nothing is learned."""
+    return jnp.zeros((), codes.dtype)
+
+
+OBJECTIVES: dict[str, Callable[[Array, Array], Array]] = {
+    "supervised": squared_error,
+    "random": no_objective,
+}
+"""What is minimised: `(codes, true latents) -> loss`."""
+
+
+class Model(NamedTuple):
+    """The encoder and what it learns from, built once from a config and a spec.
+
+    Attributes:
+      encoder: its first half of outputs are the codes; the others, a variance in the
+        methods that it stands for, are not used.
+      objective: `(codes, true latents) -> loss`.
+      x_dim: the number of observed variables.
+      sequences: whether x and z have a time axis.
+    """
+
+    encoder: nets.MLP
+    objective: Callable[[Array, Array], Array]
+    x_dim: int
+    sequences: bool
+
+
+def build(config: Config, spec: Spec) -> Model:
+    """The encoder and what it learns from.
+
+    Args:
+      config: the method's config.
+      spec: what is known of the data.
+
+    Raises:
+      ValueError: images, sizes below 1, or supervised with another number of codes than
+        latents.
+    """
+    if len(spec.shape) != 1:
+        raise ValueError(
+            f"baselines takes vectors x; this data set has images of shape {spec.shape}"
+        )
+    check.one_of("config.method", config.method, OBJECTIVES)
+    check.at_least("config.z_dim", config.z_dim, 1)
+    check.widths("config.encoder", config.encoder)
+    check.at_least("config.batch", config.batch, 1)
+    if config.method == "supervised" and config.z_dim != spec.z_dim:
+        raise ValueError(
+            f"config.z_dim must be the data's z_dim = {spec.z_dim} for "
+            f"method='supervised', got {config.z_dim}"
+        )
+    return Model(
+        encoder=nets.MLP(config.encoder, 2 * config.z_dim, config.precision),
+        objective=OBJECTIVES[config.method],
+        x_dim=spec.shape[0],
+        sequences=spec.steps is not None,
+    )
+
+
+def encode(model: Model, params: Params, x: Float[Array, "*b x"]) -> Array:
+    """The codes of observations.
+
+    Args:
+      model: the encoder.
+      params: its parameters.
+      x: the observations.
+
+    Returns:
+      Codes `[..., z]`.
+    """
+    return jnp.split(nets.apply(model.encoder, params, x), 2, axis=-1)[0]
+
+
+def _optimiser(hyper: Hyper) -> optax.GradientTransformation:
+    return optax.adam(hyper.learning_rate)
+
+
+def make(config: Config, spec: Spec) -> System:
+    """Builds a reference: `loss = mean (f(x)_i - z_i)^2` over the last step, or 0.
+
+    Args:
+      config: the method's config.
+      spec: what is known of the data.
+
+    Raises:
+      ValueError: as `build`.
+    """
+    model = build(config, spec)
+
+    def init(key: PRNGKey, hyper: Hyper) -> TrainState:
+        params = model.encoder.init(key, jnp.zeros(model.x_dim))
+        opt_state = _optimiser(hyper).init(params)
+        return TrainState(params, opt_state, (), jnp.zeros((), int))
+
+    def loss(
+        params: Params, state: TrainState, batch: Rows, hyper: Hyper, key: PRNGKey
+    ) -> tuple[Array, tuple[tuple[()], Metrics]]:
+        x, z = batch.x, true_latents(batch)
+        if model.sequences:
+            x, z = x[:, -1], z[:, -1]
+        return model.objective(encode(model, params, x), z), ((), {})
+
+    return System(
+        init=init,
+        step=minimise(loss, _optimiser),
+        encode=partial(encode, model),
+        decode=None,
+        report=partial(report, partial(encode, model), spec.truth),
+    )

@@ -1,0 +1,60 @@
+"""Mechanism sparsity: latents identified by sparse causal graphs."""
+
+from jaxdis.data.rows import batches
+from jaxdis.report import later
+from jaxdis.systems.mechanism_sparsity.model import Config, Hyper, default_hyper, make
+from jaxdis.systems.mechanism_sparsity.presets import PRESETS
+from jaxdis.systems.mechanism_sparsity.scores import ARRAYS, scores
+from jaxdis.types import Figure, Method
+
+__all__ = ["METHOD", "PRESETS", "Config", "Hyper", "default_hyper", "make"]
+
+CITATION = """\
+@inproceedings{lachapelle2022disentanglement,
+  title     = {Disentanglement via Mechanism Sparsity Regularization: A New Principle
+               for Nonlinear {ICA}},
+  author    = {Lachapelle, S{\\'e}bastien and Rodr{\\'i}guez L{\\'o}pez, Pau and
+               Sharma, Yash and Everett, Katie and Le Priol, R{\\'e}mi and
+               Lacoste, Alexandre and Lacoste-Julien, Simon},
+  booktitle = {Conference on Causal Learning and Reasoning},
+  year      = {2022},
+  note      = {arXiv:2107.10098}
+}
+@article{lachapelle2024nonparametric,
+  title   = {Nonparametric Partial Disentanglement via Mechanism Sparsity: Sparse
+             Actions, Interventions and Sparse Temporal Dependencies},
+  author  = {Lachapelle, S{\\'e}bastien and Rodr{\\'i}guez L{\\'o}pez, Pau and
+             Sharma, Yash and Everett, Katie and Le Priol, R{\\'e}mi and
+             Lacoste, Alexandre and Lacoste-Julien, Simon},
+  journal = {arXiv preprint arXiv:2401.04890},
+  year    = {2024}
+}
+"""
+
+METHOD = Method(
+    name="mechanism_sparsity",
+    citation=CITATION,
+    needs=(("a", "sequences"),),
+    make=make,
+    hyper=Hyper,
+    default_hyper=default_hyper,
+    batches=batches,
+    presets=PRESETS,
+    scores=scores,
+    arrays=ARRAYS,
+    figures=(
+        Figure(
+            "graphs",
+            "Learned edge probabilities, in the order of the true latents where these "
+            "are known. Rows are children; outlined cells are on the wrong side of "
+            "0.5.",
+            later("jaxdis.systems.mechanism_sparsity.figures", "draw_graphs"),
+        ),
+        Figure(
+            "correlation",
+            "True latents against the codes matched to them, on test rows; the mean, "
+            "and the first seeds.",
+            later("jaxdis.report.correlation", "draw_correlation"),
+        ),
+    ),
+)

@@ -1,0 +1,185 @@
+"""What can be set: all that is compiled in, and all that can be swept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from jaxdis import check
+from jaxdis.types import Scalar, Spec
+
+__all__ = ["Config", "Graph", "Hyper", "check_data", "check_values", "default_hyper"]
+
+Graph = Literal["learned", "dense", "true"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is compiled in; the defaults are the paper's.
+
+    Attributes:
+      z_dim: the number of latents of the model, at most that of observed variables.
+      encoder: the hidden widths of the encoder.
+      decoder: the hidden widths of the decoder.
+      transition: the hidden widths of each latent's transition network.
+      time_graph: what G^z starts from and whether it moves: "learned", "dense" (frozen
+        at 1: no regularisation) or "true" (frozen at the ground truth). Ignored where
+        the data have no past.
+      action_graph: the same of G^a, ignored where the data have no actions.
+      mask: the relaxation of the edges, a key of `masks.RELAXATIONS`.
+      mask_draws: one mask per step shared by the "batch", or one per "example".
+      prior_variance: "independent" (one free variance per latent), "fixed" at its
+        initial value, or "dependent" (the second output of the transition network).
+      prior_variance_init: the variance of z^t given its parents, at the start.
+      decoder_log_variance_init: the start of v in `sd_x = exp(v / 2) + 1e-4`.
+      warmup: the fraction of the steps before regularisation sets in.
+      warmup_masks: in the warm-up, "hold" samples and learns masks without pressure,
+        "frozen" sets them to 1.
+      descent: the fraction of the steps in which the bound falls to its target.
+      batch: the number of rows in a step.
+      precision: the precision of matrix products; latents of std .01 need float32
+        ("highest").
+    """
+
+    z_dim: int = 10
+    encoder: tuple[int, ...] = (512,) * 6
+    decoder: tuple[int, ...] = (512,) * 6
+    transition: tuple[int, ...] = (512,) * 5
+    time_graph: Graph = "learned"
+    action_graph: Graph = "learned"
+    mask: Literal["soft", "straight_through", "hard_concrete"] = "soft"
+    mask_draws: Literal["batch", "example"] = "batch"
+    prior_variance: Literal["independent", "fixed", "dependent"] = "independent"
+    prior_variance_init: float = 1e-4
+    decoder_log_variance_init: float = -10.0
+    warmup: float = 0.0
+    warmup_masks: Literal["hold", "frozen"] = "hold"
+    descent: float = 0.5
+    batch: int = 1024
+    precision: Literal["highest", "high", "default"] = "highest"
+
+
+class Hyper(NamedTuple):
+    """What can be swept in one program; every field is a scalar array.
+
+    Attributes:
+      learning_rate: the learning rate of Adam.
+      beta: the weight of the KL divergence.
+      temperature: the temperature of the relaxed masks.
+      coeff_z: the penalty per edge of G^z, divided by x_dim; 0 is off.
+      coeff_a: the penalty per edge of G^a, likewise.
+      bound_z: the number of edges of G^z allowed in the end; the number of cells is
+        off. With neither penalty nor bound a graph is not learned: its masks stay at 1.
+      bound_a: the number of edges of G^a allowed in the end, likewise.
+      dual_rate: the step of the multipliers' ascent.
+      warmup: the warm-up of the config, in steps.
+      descent: the descent of the config, in steps.
+    """
+
+    learning_rate: Scalar
+    beta: Scalar
+    temperature: Scalar
+    coeff_z: Scalar
+    coeff_a: Scalar
+    bound_z: Scalar
+    bound_a: Scalar
+    dual_rate: Scalar
+    warmup: Scalar
+    descent: Scalar
+
+
+def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
+    """The paper's values: Adam 5e-4, no penalty, the true number of edges as bound.
+
+    Of a graph whose truth is not known the bound is the number of cells, which is none:
+    such a graph is only learned once a bound or a penalty is set.
+
+    Args:
+      config: the method's config.
+      spec: what is known of the data.
+      steps: the number of steps of the run.
+    """
+    d = config.z_dim
+
+    def edges(truth: np.ndarray | None, cells: int) -> float:
+        return float(cells if truth is None else truth.sum())
+
+    return Hyper(
+        learning_rate=5e-4,
+        beta=1.0,
+        temperature=1.0,
+        coeff_z=0.0,
+        coeff_a=0.0,
+        bound_z=edges(spec.truth.gz, d * d if spec.steps == 2 else 0),
+        bound_a=edges(spec.truth.ga, d * spec.a_dim),
+        dual_rate=5e-4,
+        warmup=config.warmup * steps,
+        descent=config.descent * steps,
+    )
+
+
+def check_data(spec: Spec) -> None:
+    """Raises ValueError unless the data are vectors, with actions, pairs, or both."""
+    if len(spec.shape) != 1:
+        raise ValueError(
+            "mechanism_sparsity takes vectors x; this data set has images of shape "
+            f"{spec.shape}"
+        )
+    if spec.steps not in (None, 1, 2):
+        raise ValueError(
+            "mechanism_sparsity takes single observations or sequences of 2 steps; "
+            f"this data set has sequences of {spec.steps} steps"
+        )
+    if spec.steps != 2 and not spec.a_dim:
+        raise ValueError(
+            "mechanism_sparsity needs actions `a` or sequences of 2 steps; this data "
+            f"set has {', '.join(spec.offers)}"
+        )
+
+
+def check_values(
+    config: Config, spec: Spec, words: Mapping[str, Mapping[str, object]]
+) -> None:
+    """Raises ValueError, naming the field, unless the config fits the data.
+
+    Args:
+      config: the method's config.
+      spec: what is known of the data.
+      words: for each field that is a word, the table of what it may be.
+    """
+    x_dim = spec.shape[0]
+    if not 1 <= config.z_dim <= x_dim:
+        raise ValueError(
+            f"config.z_dim must lie between 1 and x_dim = {x_dim}, or no decoder can "
+            f"be injective; got {config.z_dim}"
+        )
+    for name, table in words.items():
+        check.one_of(f"config.{name}", getattr(config, name), table)
+    for name in ("warmup", "descent"):
+        check.fraction(f"config.{name}", getattr(config, name), "the steps")
+    for name in ("encoder", "decoder", "transition"):
+        if not getattr(config, name):
+            raise ValueError(f"config.{name} must list positive layer widths, got ()")
+        check.widths(f"config.{name}", getattr(config, name))
+    check.positive("config.prior_variance_init", config.prior_variance_init)
+    check.at_least("config.batch", config.batch, 1)
+    if spec.steps == 2 and config.time_graph == "true":
+        _check_truth("time_graph", config, spec, spec.truth.gz)
+    if spec.a_dim and config.action_graph == "true":
+        _check_truth("action_graph", config, spec, spec.truth.ga)
+
+
+def _check_truth(
+    name: str, config: Config, spec: Spec, truth: np.ndarray | None
+) -> None:
+    if truth is None:
+        raise ValueError(
+            f"config.{name}='true' needs the true graph, which this data set does not "
+            "know; choose 'learned' or 'dense'"
+        )
+    if config.z_dim != spec.z_dim:
+        raise ValueError(
+            f"config.{name}='true' needs as many latents as the data, z_dim = "
+            f"{spec.z_dim}; got config.z_dim = {config.z_dim}"
+        )

@@ -1,0 +1,146 @@
+"""What is measured of the codes and the graphs on held-out rows."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from jaxdis import identifiability, masks, metrics
+from jaxdis.systems.mechanism_sparsity.config import Config
+from jaxdis.systems.mechanism_sparsity.edges import Graphs
+from jaxdis.systems.mechanism_sparsity.elbo import (
+    Model,
+    build,
+    draw_noise,
+    elbo_terms,
+    posterior,
+    with_time,
+)
+from jaxdis.types import Metrics, PRNGKey, Rows, Score, Spec, TrainState
+
+__all__ = ["ARRAYS", "NLL", "report", "scores"]
+
+NLL = Score(
+    "nll",
+    "NLL",
+    "lower",
+    source="Lachapelle et al. 2022 (arXiv 2107.10098), section 4",
+)
+"""The negative ELBO per observed number, in nats."""
+
+ARRAYS = {
+    "correlation": "seed latent code",
+    "graph_z": "seed child parent",
+    "true_graph_z": "child parent",
+    "graph_a": "seed child action",
+    "true_graph_a": "child action",
+}
+
+
+def _matched(model: Model) -> bool:
+    """Whether each true latent has a code of its own."""
+    return model.z_true == model.config.z_dim
+
+
+def _patterned(model: Model) -> bool:
+    """Whether a true graph says which latents can be told apart."""
+    return model.truth.z is not None or model.truth.a is not None
+
+
+def _compared(model: Model) -> bool:
+    """Whether the graphs of the model can be compared with true ones."""
+    known = model.truth
+    complete = (known.z is not None) == model.past
+    return complete and (known.a is not None) == (model.a_dim > 0) and _matched(model)
+
+
+def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
+    """Those that `report` returns for a config and a data set, in order of interest.
+
+    Args:
+      config: the method's config.
+      spec: what is known of the data.
+    """
+    model = build(config, spec)
+    latents, graphs = model.z_true > 0, _compared(model)
+    pattern = latents and _patterned(model)
+    declared = {
+        metrics.MCC: latents,
+        metrics.R: latents,
+        metrics.R_CON: pattern,
+        metrics.SHD: graphs,
+        NLL: True,
+        metrics.R_CON_T: pattern,
+        metrics.MISSING: graphs,
+        metrics.EXTRA: graphs,
+        metrics.DEAD: latents,
+    }
+    return tuple(score for score, there in declared.items() if there)
+
+
+def report(model: Model, state: TrainState, batch: Rows, key: PRNGKey) -> Metrics:
+    """Scores of one seed on held-out rows.
+
+    Steps of a sequence are stacked; z_hat is the encoder's mean; the masks of the nll
+    are the thresholded graphs.
+
+    Args:
+      model: networks and sizes.
+      state: the state of one seed.
+      batch: the held-out rows.
+      key: a random key for the noise of the nll.
+
+    Returns:
+      The scalar `nll`. Where the true latents are known `mcc`, `r`, `dead` and the
+      matrix `correlation`; with a true graph also `r_con` (and with the transposed
+      pattern, `r_con_t`); where all graphs are known and the sizes agree `shd`,
+      `missing` and `extra` edges. Edge probabilities `graph_z` and `graph_a`: rows
+      (and columns, where they are latents) are in the order of the true latents that
+      the codes are matched to, with `true_graph_z` and `true_graph_a` where known; in
+      the model's own order where latents and codes do not pair up.
+    """
+    params, rows = state.params, with_time(batch)
+    probability = model.relaxation.probability
+    probabilities = jax.tree.map(
+        lambda m: probability(m, state.extra.temperature), params.masks
+    )
+    graphs = jax.tree.map(masks.threshold, probabilities)
+    noise = draw_noise(key, model, params.masks, rows)
+    terms = elbo_terms(
+        params,
+        model,
+        rows,
+        noise.posterior,
+        jax.tree.map(lambda g: g.astype(float), graphs),
+        state.extra.shift,
+    )
+    found: Metrics = {"nll": (terms.reconstruction + terms.kl).mean()}
+    if rows.z is None or not model.z_true:
+        return found | _in_order(probabilities, jnp.arange(model.config.z_dim))
+    pattern = None
+    if _patterned(model):
+        pattern = identifiability.consistency_pattern(*model.truth)
+    z_hat = posterior(params, model, rows.x).mean
+    latents, order = metrics.latent_scores(rows.z, z_hat, pattern)
+    found |= latents
+    if not _matched(model):
+        return found | _in_order(probabilities, jnp.arange(model.config.z_dim))
+    found |= _in_order(probabilities, order)
+    for name, truth in model.truth._asdict().items():
+        if truth is not None:
+            found[f"true_graph_{name}"] = jnp.asarray(truth)
+    if _compared(model):
+        missing, extra = metrics.edge_errors(
+            model.truth.z, model.truth.a, graphs.z, graphs.a, order
+        )
+        found |= {"shd": missing + extra, "missing": missing, "extra": extra}
+    return found
+
+
+def _in_order(probabilities: Graphs, order: Int[Array, "z"]) -> Metrics:
+    """Edge probabilities with the latents in the given order."""
+    found: Metrics = {}
+    if probabilities.z is not None:
+        found["graph_z"] = probabilities.z[order][:, order]
+    if probabilities.a is not None:
+        found["graph_a"] = probabilities.a[order]
+    return found

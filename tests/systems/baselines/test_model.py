@@ -1,0 +1,93 @@
+"""The floor and the ceiling of the scores."""
+
+from dataclasses import replace
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdis import check, runner
+from jaxdis.data.processes import CausalProcess
+from jaxdis.data.rows import batches
+from jaxdis.systems.baselines import METHOD, Config, Hyper, make
+from jaxdis.systems.baselines.model import no_objective, squared_error
+from jaxdis.types import Rows, Spec, Truth
+
+DATA = CausalProcess("ActionNonDiag", z_dim=3, x_dim=6, samples=5_000)
+CONFIG = Config(z_dim=3, encoder=(32, 32), batch=128)
+
+
+def scores(config, steps):
+    spec, splits = DATA.spec(), DATA.load()
+    system, made = make(config, spec), batches(config, spec, splits)
+    keys = runner.seed_keys(2)
+    start = runner.init_rows(system, keys, Hyper(jnp.full(2, 3e-3)))
+    drawn = jax.device_get(start.state.params)
+    result = runner.run(
+        system,
+        made.sample,
+        keys,
+        Hyper(learning_rate=3e-3),
+        steps=steps,
+        chunk=steps,
+        start=(0, start),
+    )
+    found = runner.evaluator(system, made.test, keys)(result.rows.state)
+    return drawn, result.rows.state.params, found
+
+
+def test_supervised_is_the_ceiling_and_random_the_floor():
+    _, _, ceiling = scores(CONFIG, 1_500)
+    assert (ceiling["mcc"] > 0.99).all()
+    drawn, after, floor = scores(replace(CONFIG, method="random"), 5)
+    assert (floor["mcc"] < ceiling["mcc"] - 0.1).all()
+    # It stays as it was drawn.
+    chex.assert_trees_all_equal(drawn, jax.device_get(after))
+
+
+def test_objectives():
+    codes, z = jnp.array([[1.0, 2.0], [0.0, 0.0]]), jnp.array([[0.0, 2.0], [0.0, 2.0]])
+    assert squared_error(codes, z) == (1.0 + 4.0) / 4
+    assert no_objective(codes, z) == 0.0
+    with pytest.raises(AssertionError):
+        squared_error(codes, z[:, :1])  # would broadcast
+
+
+def test_supervision_needs_a_code_for_every_latent():
+    spec = DATA.spec()
+    with pytest.raises(ValueError, match=r"config\.z_dim must be the data's z_dim = 3"):
+        make(replace(CONFIG, z_dim=2), spec)
+    assert make(replace(CONFIG, z_dim=2, method="random"), spec) is not None
+
+
+def test_what_does_not_fit_is_refused():
+    images = Spec(shape=(8, 8, 3), z_dim=3)
+    with pytest.raises(ValueError, match="takes vectors x; this data set has images"):
+        make(CONFIG, images)
+    with pytest.raises(ValueError, match=r"config\.batch must be at least 1, got 0"):
+        make(replace(CONFIG, batch=0), DATA.spec())
+    with pytest.raises(ValueError, match="baselines needs true latents `z`; this data"):
+        check.needs(METHOD.name, METHOD.needs, Spec(shape=(6,)))
+
+
+@pytest.mark.parametrize("truth", [DATA.spec().truth, Truth()])
+@pytest.mark.parametrize("steps", [None, 4])
+def test_scores_are_those_that_the_truth_allows(truth, steps):
+    """Also of sequences, of which the last step is learned from."""
+    spec = DATA.spec()._replace(truth=truth, steps=steps)
+    system, time = make(CONFIG, spec), () if steps is None else (steps,)
+    rows = Rows(x=jnp.zeros((9, *time, 6)), z=jnp.zeros((9, *time, 3)))
+
+    def both(key, rows):
+        state = system.init(key, Hyper(1e-3))
+        state, metrics = system.step(state, rows, Hyper(1e-3), key)
+        return metrics, system.report(state, rows, key)
+
+    metrics, found = jax.eval_shape(both, jax.random.key(0), rows)
+    assert metrics["loss"].shape == ()
+    declared = {score.name for score in METHOD.scores(CONFIG, spec)}
+    assert set(found) == declared | {"correlation"}
+    assert ("r_con" in declared) == (truth.ga is not None)
+    assert np.shape(found["correlation"]) == (3, 3)
