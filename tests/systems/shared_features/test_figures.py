@@ -1,10 +1,11 @@
 """Pictures of a made-up run: what is drawn, and what is left out."""
 
+import matplotlib.style
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from jaxdis.report.kit import render
+from jaxdis.report.kit import STYLE, render
 from jaxdis.report.read import Group, Record
 from jaxdis.systems.shared_features import METHOD
 from jaxdis.systems.shared_features.config import Config
@@ -21,6 +22,12 @@ TASKS, FACTORS, FEATURES = 50, 4, 7
 SHOTS, HEADS, RAW = (1, 5, 10), ("sparse", "ridge", "logistic"), ("ridge", "logistic")
 SWEEP = [(0.0, 0.0), (0.05, 0.0), (0.05, 0.05)]
 CONFIG = Config(tasks="labels", shots=SHOTS)
+
+
+@pytest.fixture(autouse=True)
+def house_style():
+    with matplotlib.style.context(["default", STYLE]):
+        yield
 
 
 def made_arrays(points, seeds, features):
