@@ -57,5 +57,12 @@ class Digits:
         x = (data.images.reshape(-1, 64) / 16.0).astype(np.float32)
         order = np.random.default_rng(self.seed).permutation(len(x))
         fifth = len(x) // 5
-        parts = order[2 * fifth :], order[:fifth], order[fifth : 2 * fifth]
-        return Splits(*(Rows(jnp.asarray(x[i]), y=jnp.asarray(y[i])) for i in parts))
+
+        def rows(some: np.ndarray) -> Rows:
+            return Rows(jnp.asarray(x[some]), y=jnp.asarray(y[some]))
+
+        return Splits(
+            train=rows(order[2 * fifth :]),
+            valid=rows(order[:fifth]),
+            test=rows(order[fifth : 2 * fifth]),
+        )

@@ -176,18 +176,18 @@ def split_images(images: factors.LabelledImages, test_rows: int, seed: int) -> S
     order = np.random.default_rng(seed).permutation(len(images.images))
     tenth = max(1, len(order) // 10)
 
-    def rows(some: np.ndarray) -> Rows:
-        y = jnp.asarray(images.factors[some])
-        return Rows(jnp.asarray(images.images[some]), y=y)
+    def rows(some: np.ndarray) -> tuple[Array, Array]:
+        return jnp.asarray(images.images[some]), jnp.asarray(images.factors[some])
 
     def held_out(some: np.ndarray, number: int) -> Rows:
-        chosen = rows(some[:test_rows])
+        x, y = rows(some[:test_rows])
         key = jax.random.fold_in(jax.random.key(seed), number)
-        z = spread(jax.random.split(key)[0], chosen.y, tuple(images.sizes))
-        return chosen._replace(z=z)
+        z = spread(jax.random.split(key)[0], y, tuple(images.sizes))
+        return Rows(x, y=y, z=z)
 
+    x, y = rows(order[2 * tenth :])
     return Splits(
-        rows(order[2 * tenth :]),
+        Rows(x, y=y),
         held_out(order[:tenth], 1),
         held_out(order[tenth : 2 * tenth], 2),
     )

@@ -82,8 +82,11 @@ class Features:
             u, y = (jnp.asarray(a[some], jnp.int32) for a in (found.u, found.y))
             return Rows(jnp.asarray(x[some]), u=u, y=y)
 
-        parts = np.concatenate(train), np.concatenate(valid), test
-        return Splits(*map(rows_of, parts))
+        return Splits(
+            train=rows_of(np.concatenate(train)),
+            valid=rows_of(np.concatenate(valid)),
+            test=rows_of(test),
+        )
 
     def _read(self) -> "FeatureFile":
         if self.file is None:

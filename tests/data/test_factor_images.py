@@ -85,7 +85,7 @@ def test_factors_are_label_columns(data, shape, sizes, unordered):
     assert tuple(label.classes for label in spec.labels) == sizes
     assert [label.name for label in spec.labels if not label.ordered] == unordered
     assert spec.z_dim == len(sizes)
-    with pytest.raises(ValueError, match="data.test_rows must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"data\.test_rows must be at least 1, got 0"):
         type(data)(test_rows=0).spec()
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from jaxdis.data.features import Features, read_features
 
-
 N = 300
 
 
@@ -65,7 +64,7 @@ def test_the_target_is_the_test_split(tmp_path, target):
     assert [len(some) for some in seen] == [160, 40, 100]
     _, counts = np.unique(splits.valid.u, return_counts=True)
     assert counts.tolist() == [20, 20]
-    assert sorted(sum(seen, [])) == list(range(N))
+    assert sorted(np.concatenate(seen)) == list(range(N))
 
 
 def test_one_column_of_numbers_will_do(tmp_path):

@@ -91,11 +91,12 @@ def _draw_latent_tasks(
     noise: float,
     n: int,
     tasks: int,
-    draw: Partial,
+    draw: Callable[[PRNGKey, int], Rows],
     key: PRNGKey,
 ) -> Tasks:
     z_key, use_key, y_key = jax.random.split(key, 3)
-    rows: Rows = draw(z_key, tasks * n)
+    rows = draw(z_key, tasks * n)
+    assert rows.z is not None  # as `check_tasks` has seen in the spec
     x, z = (a.reshape(tasks, n, *a.shape[1:]) for a in (rows.x, rows.z))
     y, uses = targets(noise, use_key, y_key, z)
     return Tasks(x, y, None, uses)
@@ -278,7 +279,7 @@ def factor_tasks(
             values = np.asarray(rows.y)
             weights = correlated_weights(values, known.sizes, config.correlation)
             cumulative = jnp.asarray(np.cumsum(weights), float)
-        return _Weighted(rows.x, rows.y, cumulative)
+        return _Weighted(rows.x, jnp.asarray(rows.y), cumulative)
 
     fixed = targets, config.noise, known
     training = bind(

@@ -129,7 +129,7 @@ def draw_heads(record: Record) -> Figure | None:
         return None
     groups, heads, rows = record.groups, record.arrays["heads"], _shown(record)
     every, features = heads.shape[2:]
-    true = record.arrays.get("supports", np.empty((every, 0)))
+    true = record.arrays.get("supports", np.empty((every, 0))).astype(float)
     widths = [n for n in (true.shape[1], features) if n]
     width = max(min(0.3, 9 / sum(widths)) * sum(widths), 2.4) + 0.8 * len(widths) + 1
     figure, parts = blocks(groups, width, max(0.1 * len(rows), 1.2) + 1.3)

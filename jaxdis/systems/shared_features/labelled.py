@@ -93,9 +93,8 @@ def label_tasks(
     query = config.test_query
     if sources is not None:
         query = _lowered(query, validation)
-    shots, classes = max(config.shots), spec.labels[0].classes
-    asked = shots, query, config.test_tasks, classes
-    new_tasks = (
+    asked = max(config.shots), query, config.test_tasks, spec.labels[0].classes or 0
+    valid_tasks, test_tasks = (
         draw_episodes(part, groups, *asked, rng)
         for part, groups in (
             (valid, validation),
@@ -103,7 +102,7 @@ def label_tasks(
         )
     )
     draw = bind(_draw, config.support, config.query, config.batch)
-    return Partial(draw, rows), *new_tasks
+    return Partial(draw, rows), valid_tasks, test_tasks
 
 
 def groups_of(
@@ -171,7 +170,7 @@ def _training_tasks(
     padded = [np.resize(rng.permutation(g.rows), counts.max()) for g in groups]
     return TaskRows(
         train.x,
-        train.y,
+        jnp.asarray(train.y),
         jnp.asarray(np.stack(padded)),
         jnp.asarray(counts),
         jnp.asarray([group.column for group in groups]),

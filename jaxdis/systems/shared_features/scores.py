@@ -280,11 +280,11 @@ def few_shot(
     """
     shots = [k * model.shot_size for k in model.config.shots]
     most = max(shots)
-    rest = seen[:, most:], new.y[:, most:], model.classes, new.allowed
 
     def one(head: _Few, k: int) -> Array:
-        fitted = head(model, hyper, seen[:, :k], new.y[:, :k], new.allowed)
-        return heads.scores(*fitted, *rest).mean()
+        w, b = head(model, hyper, seen[:, :k], new.y[:, :k], new.allowed)
+        judges, y = seen[:, most:], new.y[:, most:]
+        return heads.scores(w, b, judges, y, model.classes, new.allowed).mean()
 
     tried = [HEADS[name] for name in model.kind.measure.heads]
     return jnp.asarray([[one(head, k) for k in shots] for head in tried])

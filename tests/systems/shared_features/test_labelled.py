@@ -26,7 +26,7 @@ SMALL = Config(
 
 
 def rows_of(counts, columns=1, classes=2):
-    """Rows of domains, whose first feature is their number and the second the domain."""
+    """Rows of domains; the first feature is the row, the second the domain."""
     u = np.repeat(np.arange(len(counts)), counts)
     n = len(u)
     rng = np.random.default_rng(0)
@@ -205,5 +205,5 @@ def test_bad_new_labels_are_named(new_labels, message):
 def test_rows_that_are_drawn_have_no_groups():
     rows = rows_of([30])
     splits = Splits(Source(lambda key, n: rows), rows, rows)
-    with pytest.raises(ValueError, match="config.tasks='labels' needs rows"):
+    with pytest.raises(ValueError, match=r"config\.tasks='labels' needs rows"):
         label_tasks(SMALL, spec_of(), splits)

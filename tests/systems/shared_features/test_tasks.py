@@ -199,7 +199,7 @@ def test_bad_settings_are_named(changes, message):
 def test_an_unknown_kind_is_named():
     config = settings()
     object.__setattr__(config, "tasks", "riddles")  # past the check of types
-    with pytest.raises(ValueError, match="config.tasks must be one of 'regression'"):
+    with pytest.raises(ValueError, match=r"config\.tasks must be one of 'regression'"):
         check_tasks(config, TOY.spec())
 
 
