@@ -172,8 +172,7 @@ def moments(
 
 def posterior(model: Model, params: ModelParams, x: Float[Array, "*b x"]) -> Posterior:
     """q(z | x), which does not see the domain; arguments as of `moments`."""
-    mean, log_var = moments(model, params, x)
-    return Posterior(mean, jnp.exp(log_var))
+    return gaussian.from_log_var(*moments(model, params, x))
 
 
 def decode(

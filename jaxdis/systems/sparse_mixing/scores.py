@@ -22,7 +22,6 @@ from jaxdis.types import Metrics, PRNGKey, Rows, Scalar, Score, Spec
 
 __all__ = [
     "ARRAYS",
-    "MCC",
     "MCC_OBSERVED",
     "WRONG_ENTRIES",
     "Theory",
@@ -33,19 +32,11 @@ __all__ = [
 
 SHOWN_ROWS = 450
 
-_SOURCE = "mean correlation of matched latents, Hyvarinen and Morioka 2016"
 _JACOBIAN = "Li et al. 2025 (arXiv 2503.00639), the sparsity of the mixing"
-MCC = Score("mcc", "MCC", "higher", (0.0, 1.0), _SOURCE)
-MCC_OBSERVED = Score(
-    "mcc_observed", "MCC of raw observations", None, (0.0, 1.0), _SOURCE
+MCC_OBSERVED = metrics.MCC._replace(
+    name="mcc_observed", title="MCC of raw observations", better=None
 )
-_LATENTS = (
-    MCC,
-    Score("mcc_spearman", "MCC of ranks", "higher", (0.0, 1.0), _SOURCE),
-    MCC_OBSERVED,
-    Score("r2", "R²", "higher", (-np.inf, 1.0)),
-)
-_BLOCKS = Score("block_r2", "R² of blocks", "higher", (-np.inf, 1.0))
+_LATENTS = (metrics.MCC, metrics.MCC_SPEARMAN, MCC_OBSERVED, metrics.R2)
 WRONG_ENTRIES = Score("wrong_entries", "Wrong entries", "lower", (0.0, np.inf))
 _ALWAYS = (
     Score("jac_std_l1", "Scaled Jacobian L1", None, (0.0, np.inf), _JACOBIAN),
@@ -53,7 +44,7 @@ _ALWAYS = (
     Score("reconstruction", "Squared error", "lower", (0.0, np.inf)),
     Score("kl", "KL, nats", None),
     Score("jac_l1", "Jacobian L1", None, (0.0, np.inf), _JACOBIAN),
-    Score("dead", "Dead", "lower", (0.0, np.inf)),
+    metrics.DEAD,
 )
 
 # Where the true latents are known the learned ones are matched to them.
@@ -99,7 +90,7 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
     known = theory(spec)
     return (
         *(_LATENTS if spec.z_dim else ()),
-        *((_BLOCKS,) if spec.z_dim and known.blocks is not None else ()),
+        *((metrics.BLOCK_R2,) if spec.z_dim and known.blocks is not None else ()),
         *((WRONG_ENTRIES,) if known.mask is not None else ()),
         *_ALWAYS,
     )
