@@ -142,16 +142,11 @@ def report(
         "dead": metrics.dead(mean),
         "domains": u[:SHOWN_ROWS],
     }
-    order = jnp.arange(mean.shape[-1])
-    if batch.z is not None:
-        order, found = _against_truth(mean, batch.z, x)
-        figures |= found
-        if known.blocks is not None:
-            blocks = jnp.asarray(known.blocks)
-            figures["block_r2"] = metrics.block_r2(batch.z, mean, blocks)
+    if batch.z is None:
+        order, found = jnp.arange(mean.shape[-1]), {"latents": mean[:SHOWN_ROWS]}
     else:
-        figures["latents"] = mean[:SHOWN_ROWS]
-    figures["jacobian"] = strength[:, order]
+        order, found = _against_truth(mean, batch.z, x, known)
+    figures |= found | {"jacobian": strength[:, order]}
     if known.mask is not None:
         figures["wrong_entries"] = identifiability.support_errors(
             jnp.asarray(known.mask), identifiability.learned_support(strength), order
@@ -160,13 +155,16 @@ def report(
 
 
 def _against_truth(
-    mean: Float[Array, "b z"], true: Float[Array, "b k"], x: Float[Array, "b x"]
+    mean: Float[Array, "b z"],
+    true: Float[Array, "b k"],
+    x: Float[Array, "b x"],
+    known: Theory,
 ) -> tuple[Int[Array, "k"], Metrics]:
     """The code of each true latent, and what follows from the match."""
     correlation = metrics.correlation_matrix(true, mean)
     order = metrics.assign(correlation)
     signs = jnp.sign(jnp.sum((true - true.mean(0)[None]) * mean[:, order], 0))
-    return order, {
+    figures = {
         "mcc": metrics.mcc(true, mean),
         "mcc_spearman": metrics.mcc(true, mean, kind="spearman"),
         "mcc_observed": metrics.mcc(true, x),
@@ -175,3 +173,7 @@ def _against_truth(
         "latents": (mean[:, order] * signs[None])[:SHOWN_ROWS],
         "true_latents": true[:SHOWN_ROWS],
     }
+    if known.blocks is not None:
+        blocks = jnp.asarray(known.blocks)
+        figures["block_r2"] = metrics.block_r2(true, mean, blocks)
+    return order, figures
