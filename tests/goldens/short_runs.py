@@ -42,6 +42,10 @@ PRESETS = (
     "flow_factorized/toy_released",
     "sparse_mixing_gan/quickstart",
 )
+# Arrays that the reference holds under other names, by method.
+RENAMED = {
+    "sparse_mixing": {"true_latents": "latents_true", "domains": "true_domains"},
+}
 
 
 def train(preset: str, out: Path) -> None:
@@ -73,11 +77,20 @@ def measure(preset: str) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as directory:
         train(preset, Path(directory) / "run")
         found = numbers(Path(directory) / "run")
-        return {f"{preset}: {name}": array for name, array in found}
+        return {f"{preset}: {_old(preset, name)}": array for name, array in found}
+
+
+def _old(preset: str, name: str) -> str:
+    """What the reference calls an array; scores and curves kept their names."""
+    kind, _, rest = name.partition(" ")
+    renamed = RENAMED.get(preset.split("/")[0], {}) if kind == "array" else {}
+    return f"{kind} {renamed.get(rest, rest)}".strip()
 
 
 def difference(found: np.ndarray, wanted: np.ndarray) -> float:
     """Largest difference in units of the array's largest number; NaN equals NaN."""
+    if np.isnan(found).all() and np.isnan(wanted).all():
+        return 0.0  # a score that nobody has, whatever its shape
     if found.shape != wanted.shape or (np.isnan(found) != np.isnan(wanted)).any():
         return np.inf
     scale = np.nanmax(np.abs(wanted), initial=1e-30)

@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from jaxdis.metrics import MCC
 from jaxdis.report.kit import COLOURS, FAINT, dress
 from jaxdis.report.read import Group, Record, alive, mean_std, moments
 from jaxdis.report.text import fixed, number, setting
-from jaxdis.systems.sparse_mixing.scores import MCC, MCC_OBSERVED
+from jaxdis.systems.sparse_mixing.scores import MCC_OBSERVED
 
 __all__ = ["compare_domains"]
 

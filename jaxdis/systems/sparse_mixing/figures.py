@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from jaxdis.identifiability import SUPPORT_THRESHOLD
+from jaxdis.metrics import MCC
 from jaxdis.report.kit import (
     FAINT,
     INK,
@@ -25,7 +26,7 @@ from jaxdis.report.kit import (
 )
 from jaxdis.report.read import Group, Record
 from jaxdis.report.text import fixed
-from jaxdis.systems.sparse_mixing.scores import MCC, WRONG_ENTRIES
+from jaxdis.systems.sparse_mixing.scores import WRONG_ENTRIES
 
 __all__ = ["density", "draw_jacobians", "draw_latents"]
 

@@ -171,9 +171,14 @@ def moments(
 
 
 def posterior(model: Model, params: ModelParams, x: Float[Array, "*b x"]) -> Posterior:
-    """q(z | x), which does not see the domain; arguments as of `moments`."""
-    mean, log_var = moments(model, params, x)
-    return Posterior(mean, jnp.exp(log_var))
+    """q(z | x), which does not see the domain.
+
+    Args:
+      model: the networks.
+      params: their parameters.
+      x: observations.
+    """
+    return gaussian.from_log_var(*moments(model, params, x))
 
 
 def decode(
@@ -255,9 +260,18 @@ def evidence(
     Float[Array, ""],
     tuple[Float[Array, ""], Float[Array, ""], Float[Array, "b z"]],
 ]:
-    """The objective without sparsity, its two parts, and the latents drawn.
+    """The objective without sparsity, `mean_b |x - x^|^2 + beta KL`.
 
-    Arguments as of `cgvae_loss`.
+    Args:
+      model: the networks.
+      params: their parameters.
+      x: observations.
+      u: the domain of each.
+      hyper: the weights.
+      key: of the draw.
+
+    Returns:
+      The objective, its two parts, unweighted, and the latents drawn.
     """
     z, log_q = draw_latents(key, *moments(model, params, x))
     error = jnp.sum((x - decode(model, params, z)) ** 2, -1).mean()

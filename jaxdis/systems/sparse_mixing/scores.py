@@ -22,7 +22,6 @@ from jaxdis.types import Metrics, PRNGKey, Rows, Scalar, Score, Spec
 
 __all__ = [
     "ARRAYS",
-    "MCC",
     "MCC_OBSERVED",
     "WRONG_ENTRIES",
     "Theory",
@@ -33,19 +32,11 @@ __all__ = [
 
 SHOWN_ROWS = 450
 
-_SOURCE = "mean correlation of matched latents, Hyvarinen and Morioka 2016"
 _JACOBIAN = "Li et al. 2025 (arXiv 2503.00639), the sparsity of the mixing"
-MCC = Score("mcc", "MCC", "higher", (0.0, 1.0), _SOURCE)
-MCC_OBSERVED = Score(
-    "mcc_observed", "MCC of raw observations", None, (0.0, 1.0), _SOURCE
+MCC_OBSERVED = metrics.MCC._replace(
+    name="mcc_observed", title="MCC of raw observations", better=None
 )
-_LATENTS = (
-    MCC,
-    Score("mcc_spearman", "MCC of ranks", "higher", (0.0, 1.0), _SOURCE),
-    MCC_OBSERVED,
-    Score("r2", "R²", "higher", (-np.inf, 1.0)),
-)
-_BLOCKS = Score("block_r2", "R² of blocks", "higher", (-np.inf, 1.0))
+_LATENTS = (metrics.MCC, metrics.MCC_SPEARMAN, MCC_OBSERVED, metrics.R2)
 WRONG_ENTRIES = Score("wrong_entries", "Wrong entries", "lower", (0.0, np.inf))
 _ALWAYS = (
     Score("jac_std_l1", "Scaled Jacobian L1", None, (0.0, np.inf), _JACOBIAN),
@@ -53,7 +44,7 @@ _ALWAYS = (
     Score("reconstruction", "Squared error", "lower", (0.0, np.inf)),
     Score("kl", "KL, nats", None),
     Score("jac_l1", "Jacobian L1", None, (0.0, np.inf), _JACOBIAN),
-    Score("dead", "Dead", "lower", (0.0, np.inf)),
+    metrics.DEAD,
 )
 
 # Where the true latents are known the learned ones are matched to them.
@@ -99,7 +90,7 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
     known = theory(spec)
     return (
         *(_LATENTS if spec.z_dim else ()),
-        *((_BLOCKS,) if spec.z_dim and known.blocks is not None else ()),
+        *((metrics.BLOCK_R2,) if spec.z_dim and known.blocks is not None else ()),
         *((WRONG_ENTRIES,) if known.mask is not None else ()),
         *_ALWAYS,
     )
@@ -151,16 +142,11 @@ def report(
         "dead": metrics.dead(mean),
         "domains": u[:SHOWN_ROWS],
     }
-    order = jnp.arange(mean.shape[-1])
-    if batch.z is not None:
-        order, found = _against_truth(mean, batch.z, x)
-        figures |= found
-        if known.blocks is not None:
-            blocks = jnp.asarray(known.blocks)
-            figures["block_r2"] = metrics.block_r2(batch.z, mean, blocks)
+    if batch.z is None:
+        order, found = jnp.arange(mean.shape[-1]), {"latents": mean[:SHOWN_ROWS]}
     else:
-        figures["latents"] = mean[:SHOWN_ROWS]
-    figures["jacobian"] = strength[:, order]
+        order, found = _against_truth(mean, batch.z, x, known)
+    figures |= found | {"jacobian": strength[:, order]}
     if known.mask is not None:
         figures["wrong_entries"] = identifiability.support_errors(
             jnp.asarray(known.mask), identifiability.learned_support(strength), order
@@ -169,13 +155,16 @@ def report(
 
 
 def _against_truth(
-    mean: Float[Array, "b z"], true: Float[Array, "b k"], x: Float[Array, "b x"]
+    mean: Float[Array, "b z"],
+    true: Float[Array, "b k"],
+    x: Float[Array, "b x"],
+    known: Theory,
 ) -> tuple[Int[Array, "k"], Metrics]:
     """The code of each true latent, and what follows from the match."""
     correlation = metrics.correlation_matrix(true, mean)
     order = metrics.assign(correlation)
     signs = jnp.sign(jnp.sum((true - true.mean(0)[None]) * mean[:, order], 0))
-    return order, {
+    figures = {
         "mcc": metrics.mcc(true, mean),
         "mcc_spearman": metrics.mcc(true, mean, kind="spearman"),
         "mcc_observed": metrics.mcc(true, x),
@@ -184,3 +173,7 @@ def _against_truth(
         "latents": (mean[:, order] * signs[None])[:SHOWN_ROWS],
         "true_latents": true[:SHOWN_ROWS],
     }
+    if known.blocks is not None:
+        blocks = jnp.asarray(known.blocks)
+        figures["block_r2"] = metrics.block_r2(true, mean, blocks)
+    return order, figures
