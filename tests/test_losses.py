@@ -430,3 +430,40 @@ def test_zero_weights_get_no_push(mode, m):
     np.testing.assert_allclose(
         slope, np.sign(w) * np.asarray(scale)[:, None], rtol=1e-3, atol=1e-4
     )
+
+
+# Adversarial terms.
+
+
+def test_scores_that_fool_or_are_right_cost_less():
+    score = jnp.linspace(-3.0, 3.0, 7)
+    rising, falling = np.log1p(np.exp(score)), np.log1p(np.exp(-score))
+    np.testing.assert_allclose(losses.gan_generator(score), falling, rtol=1e-5)
+    judge, zero = jax.jit(losses.gan_discriminator), jnp.zeros(7)
+    np.testing.assert_allclose(judge(score, zero), rising + np.log(2), rtol=1e-5)
+    np.testing.assert_allclose(judge(zero, score), falling + np.log(2), rtol=1e-5)
+
+
+def test_gradient_penalty_of_a_quadratic():
+    x = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
+
+    @jax.jit
+    def penalty(x):
+        return losses.gradient_penalty(lambda x: 0.5 * (x**2).sum((1, 2)), x)
+
+    np.testing.assert_allclose(penalty(x), 0.5 * (x**2).sum((1, 2)).mean(), rtol=1e-5)
+
+
+def test_path_lengths_of_a_linear_generator():
+    """Their mean square is `|A|^2 / (height width)`, a mean over both layers."""
+    a = np.random.default_rng(0).normal(size=(2, 3, 2 * 4 * 3)).astype(np.float32)
+
+    @jax.jit
+    def lengths(key):
+        def images(styles):
+            return jnp.einsum("blw,lwx->bx", styles, a).reshape(-1, 2, 4, 3)
+
+        return losses.path_lengths(images, jnp.ones((20_000, 2, 3)), key)
+
+    square = lengths(jax.random.key(1)) ** 2
+    np.testing.assert_allclose(square.mean(), (a**2).sum() / 16, rtol=0.03)

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, Key, Shaped, UInt8
 
 from jaxdis.data import colours
 from jaxdis.data.rows import sampler
-from jaxdis.metrics.frechet import feature_moments
+from jaxdis.metrics import feature_moments
 from jaxdis.types import Batches, PRNGKey, Rows, Source, Spec, Splits
 
 __all__ = [

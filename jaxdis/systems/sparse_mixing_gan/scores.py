@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
+from jaxdis import metrics
 from jaxdis.data import colours
-from jaxdis.metrics import frechet
 from jaxdis.systems.sparse_mixing_gan.generator import (
     Generator,
     Model,
@@ -32,13 +32,6 @@ REACH = 2.5  # of the values that a style latent is moved over
 SYNERGY = "Li et al. 2025 (arXiv 2503.00639)"
 DIGIT_KEPT = Score("digit_kept", "Digit kept", "higher", (0, 1))
 COLOUR_RIGHT = Score("colour_right", "Colour right", "higher", (0, 1))
-FRECHET = Score(
-    "frechet",
-    "Fréchet distance",
-    "lower",
-    (0, math.inf),
-    "Heusel et al. 2017 (arXiv 1706.08500), equation 6",
-)
 ACTIVE = Score("active", "Active style latents", None, (0, math.inf), SYNERGY)
 DIVERSITY = Score("diversity", "Diversity, 1 as real", None, (0, math.inf))
 CLASS_ENTROPY = Score("class_entropy", "Entropy of classes, nats", None, (0, math.inf))
@@ -61,7 +54,7 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
       spec: what is known of the data.
     """
     colour = () if spec.truth.hues is None else (COLOUR_RIGHT,)
-    return (DIGIT_KEPT, *colour, FRECHET, ACTIVE, DIVERSITY, CLASS_ENTROPY)
+    return (DIGIT_KEPT, *colour, metrics.FRECHET, ACTIVE, DIVERSITY, CLASS_ENTROPY)
 
 
 def pair_distance(
@@ -151,7 +144,7 @@ def _judge(
     asked = jnp.repeat(jnp.arange(domains), rows)
     found = features(batch.judge, flat)
     classes = classify(batch.judge, flat)
-    mean, covariance = frechet.feature_moments(found)
+    mean, covariance = metrics.feature_moments(found)
     assert batch.rows.u is not None
     real = features(batch.judge, batch.rows.x[: len(flat)])
     real_distance = pair_distance(real, batch.rows.u[: len(flat)])
@@ -161,7 +154,7 @@ def _judge(
     pair = ~jnp.eye(domains, dtype=bool)[..., None]
     judged = {
         "digit_kept": jnp.sum(same & pair) / (rows * pair.sum()),
-        "frechet": frechet.frechet_distance(batch.mean, batch.cov, mean, covariance),
+        "frechet": metrics.frechet_distance(batch.mean, batch.cov, mean, covariance),
         "diversity": pair_distance(found, asked) / real_distance,
         "class_entropy": -jnp.sum(share * jnp.log(jnp.maximum(share, 1e-12))),
     }
