@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import matplotlib
 import matplotlib.style
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_hex
@@ -157,7 +157,7 @@ def blocks(
 
 def heat(
     ax: Axes,
-    matrix: Float[np.ndarray, "m n"],
+    matrix: Num[np.ndarray, "m n"],
     highest: float = 0.0,
     lowest: float = 0.1,
 ) -> None:
