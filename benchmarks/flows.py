@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import finish, matmul_flops, steady_step, step_flop
-from jaxdis import experiment, flows, runner
+from jaxdis import devices, experiment, flows
 from jaxdis.data import tfds
 
 SEEDS = (1, 2, 4, 8)
@@ -110,5 +110,5 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    runner.use_all_cores()  # as a run does
+    devices.use_all_cores()  # as a run does
     main(sys.argv[1] if len(sys.argv) > 1 else "quickstart")

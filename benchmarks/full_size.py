@@ -18,12 +18,12 @@ from typing import Any
 from unittest import mock
 
 import jax
-from jaxdis.systems.mechanism_sparsity.model import Config
 
 from benchmarks.kernels import unfused
 from benchmarks.timing import finish, matmul_flops, steady_step
 from jaxdis import experiment
 from jaxdis.kernels import gumbel_mask
+from jaxdis.systems.mechanism_sparsity.model import Config
 from jaxdis.types import Spec
 
 CHUNK = 4

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import finish, median_seconds
-from jaxdis import heads, runner
+from jaxdis import devices, heads
 
 SIZES = ((16, 10, 40), (64, 64, 50))  # tasks, features, samples
 STEPS = 100
@@ -120,5 +120,5 @@ def row(tasks: int, features: int, samples: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    runner.use_all_cores()  # as a run does
+    devices.use_all_cores()  # as a run does
     finish("heads", [row(*size) for size in SIZES])

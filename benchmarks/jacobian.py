@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.timing import finish, median_seconds
-from jaxdis import runner
+from jaxdis import devices
 from jaxdis.data.domains import Spec
 from jaxdis.systems import sparse_mixing as sm
 
@@ -70,5 +70,5 @@ def row(n: int, m: int, width: int, mode: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    runner.use_all_cores()  # as a run does
+    devices.use_all_cores()  # as a run does
     finish("jacobian", [row(*size, mode) for size in SIZES for mode in MODES])

@@ -19,7 +19,7 @@ import jax._src.lax.lax as internal  # what jax.numpy calls
 import jax.numpy as jnp
 
 from benchmarks.timing import finish
-from jaxdis import experiment, runner, statistics
+from jaxdis import devices, experiment, runner, statistics
 
 SEEDS = 8
 
@@ -88,5 +88,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runner.use_all_cores()
+    devices.use_all_cores()
     main()

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 
 from benchmarks.timing import finish
-from jaxdis import experiment, runner
+from jaxdis import devices, experiment, runner
 
 SEEDS = (1, 2, 4, 8, 16, 32)
 PROCESSES = 8
@@ -123,7 +123,7 @@ def _row(
 
 
 if __name__ == "__main__":
-    runner.use_all_cores()
+    devices.use_all_cores()
     if len(sys.argv) > 1:
         child(int(sys.argv[1]))
     else:

@@ -24,7 +24,7 @@ import numpy as np
 import tyro
 
 from benchmarks.timing import finish
-from jaxdis import identifiability, runner
+from jaxdis import devices, identifiability, runner, sweep
 from jaxdis.data.domains import ToyMixing
 from jaxdis.data.domains.toy import Mask
 from jaxdis.data.rows import world_of
@@ -166,7 +166,7 @@ def row(cell: Cell, options: Options) -> dict[str, Any]:
         for alpha in (0.0, cell.alpha)
         for conditioning in (0.0, 1.0)
     ]
-    keys, hyper = runner.lay_out(runner.seed_keys(seeds), method.hyper, points)
+    keys, hyper = sweep.lay_out(sweep.seed_keys(seeds), method.hyper, points)
     made, world = method.batches(cell.config, spec, data.load()), None
     if spec.worlds is not None:
         world = np.tile(world_of(np.arange(seeds), spec.worlds), len(points))
@@ -196,7 +196,7 @@ def row(cell: Cell, options: Options) -> dict[str, Any]:
 
 def main(options: Options) -> None:
     """Prints each cell as it is ready: they take minutes."""
-    runner.use_all_cores()
+    devices.use_all_cores()
     rows: list[dict[str, Any]] = []
     for cell in CELLS:
         if options.only in name(cell):

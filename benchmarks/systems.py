@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from benchmarks.timing import finish, matmul_flops, steady_step, step_flop
-from jaxdis import experiment, runner
+from jaxdis import devices, experiment
 
 SYSTEMS = {  # and the steps between two looks at the clock
     "mechanism_sparsity": 500,
@@ -46,5 +46,5 @@ def main(seeds: tuple[int, ...]) -> None:
 
 
 if __name__ == "__main__":
-    runner.use_all_cores()  # as a run does
+    devices.use_all_cores()  # as a run does
     main(tuple(map(int, sys.argv[1:])) or (1, 8))

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxdis import (
+        data,
+        experiment,
         flows,
         gaussian,
         heads,
@@ -16,17 +18,12 @@ if TYPE_CHECKING:
         parallel,
         statistics,
     )
+    from jaxdis.devices import use_all_cores
     from jaxdis.experiment import Run, train
     from jaxdis.optimise import cosine, minimise, ramp
     from jaxdis.report import compare
-    from jaxdis.runner import (
-        evaluator,
-        grid,
-        lay_out,
-        run,
-        seed_keys,
-        use_all_cores,
-    )
+    from jaxdis.runner import evaluator, run
+    from jaxdis.sweep import grid, lay_out, seed_keys
     from jaxdis.types import (
         Batches,
         Expectation,
@@ -50,7 +47,9 @@ _HOMES = {
     "experiment": ("Run", "train"),
     "optimise": ("cosine", "minimise", "ramp"),
     "report": ("compare",),
-    "runner": ("evaluator", "grid", "lay_out", "run", "seed_keys", "use_all_cores"),
+    "runner": ("evaluator", "run"),
+    "sweep": ("grid", "lay_out", "seed_keys"),
+    "devices": ("use_all_cores",),
     "types": (
         "Batches",
         "Expectation",
@@ -69,6 +68,8 @@ _HOMES = {
     ),
 }
 _MODULES = (
+    "data",
+    "experiment",
     "flows",
     "gaussian",
     "heads",
@@ -100,7 +101,9 @@ __all__ = [
     "Truth",
     "compare",
     "cosine",
+    "data",
     "evaluator",
+    "experiment",
     "flows",
     "gaussian",
     "grid",

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import tyro
 from rich.table import Table
 
-from jaxdis import check, data, experiment, log, report, runner, systems
+from jaxdis import check, data, devices, experiment, log, report, systems
 from jaxdis.experiment import Plan, Run, Stopped
 from jaxdis.report.read import failed_seeds, swept
 from jaxdis.report.text import setting
@@ -160,7 +160,7 @@ def _print_results(run: Run, preset: Preset) -> None:
 
 def train_command(args: Sequence[str]) -> int:
     """`jaxdis train METHOD/PRESET ...`; returns the exit code."""
-    runner.use_all_cores()
+    devices.use_all_cores()
     plan, options = parse_train(args)
     command = shlex.join(["jaxdis", *sys.argv[1:]])
     try:

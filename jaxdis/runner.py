@@ -1,8 +1,6 @@
 """The one runner: many seeds and hyper-parameters of one system in one program."""
 
-import os
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -11,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxdis.devices import place, seed_mesh, shardings, take
 from jaxdis.types import (
     Batch,
     Hyper,
@@ -30,14 +29,9 @@ __all__ = [
     "Result",
     "StackedRows",
     "evaluator",
-    "grid",
     "init_rows",
-    "lay_out",
     "make_chunk",
     "run",
-    "seed_keys",
-    "seed_mesh",
-    "use_all_cores",
 ]
 
 # A row that had this many non-finite updates in a row is frozen: it has diverged.
@@ -103,108 +97,6 @@ class Result(NamedTuple):
     devices: int
 
 
-def grid(
-    keys: Key[Array, "s"], hyper: Hyper
-) -> tuple[Key[Array, "n"], Hyper, list[dict[str, float]]]:
-    """Crosses seeds with every combination of the hyper-parameters that are vectors.
-
-    Args:
-      keys: one key per seed.
-      hyper: NamedTuple of scalars and of vectors of values to try.
-
-    Returns:
-      Keys and hyper-parameters of the `g * s` rows (all seeds of a point are adjacent),
-      and the g points as dictionaries of numbers.
-    """
-    values = [np.atleast_1d(np.asarray(v, float)) for v in hyper]
-    for name, value in zip(hyper._fields, values, strict=True):
-        if value.ndim != 1 or value.size == 0:
-            raise ValueError(
-                f"hyper.{name} must be a number or a non-empty vector of numbers, "
-                f"got shape {value.shape}"
-            )
-    mesh = np.meshgrid(*values, indexing="ij")
-    flat = [m.reshape(-1) for m in mesh]
-    points = [
-        dict(zip(hyper._fields, map(float, point), strict=True))
-        for point in zip(*flat, strict=True)
-    ]
-    return *lay_out(keys, type(hyper), points), points
-
-
-def lay_out(
-    keys: Key[Array, "s"],
-    hyper: Callable[..., Hyper],
-    points: Sequence[dict[str, float]],
-) -> tuple[Key[Array, "n"], Hyper]:
-    """Rows of given points: all seeds of the first, then all of the second.
-
-    Args:
-      keys: one key per seed.
-      hyper: the type of a system's hyper-parameters.
-      points: a value of every one of them.
-
-    Returns:
-      Keys and hyper-parameters of the `g * s` rows.
-    """
-    seeds = keys.shape[0]
-    names = list(points[0])
-    columns = {n: np.repeat([p[n] for p in points], seeds) for n in names}
-    rows = hyper(**{n: jnp.asarray(c, float) for n, c in columns.items()})
-    return keys[jnp.tile(jnp.arange(seeds), len(points))], rows
-
-
-def seed_keys(seeds: int, first: int = 0) -> Key[Array, "s"]:
-    """Keys of seeds `first, first + 1, ...`; more seeds leave the others' unchanged."""
-    return jax.vmap(jax.random.key)(jnp.arange(first, first + seeds))
-
-
-def use_all_cores() -> None:
-    """Makes one JAX device of every CPU core, so that seeds spread over the cores.
-
-    XLA runs the batched products of small networks on one core, so on a CPU this is the
-    difference between one core and all. Call it before JAX is used for the first time;
-    a number of devices that was set by hand stays, and other platforms do not notice.
-    """
-    by_hand = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not by_hand and getattr(jax.config, "jax_num_cpu_devices", -1) < 1:
-        # Not every system can tell the cores that this process may use.
-        may_use = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))
-        try:
-            jax.config.update("jax_num_cpu_devices", len(may_use(0)))
-        except RuntimeError:
-            warnings.warn(
-                "JAX was used before, so that it keeps one CPU device and one core; "
-                "call jaxdis.use_all_cores() first for all of them",
-                stacklevel=2,
-            )
-
-
-def seed_mesh(rows: int) -> Mesh:
-    """A mesh with the one axis "seed" over as many devices as there are rows."""
-    devices = jax.local_devices()[:rows]
-    return Mesh(np.array(devices), ("seed",), axis_types=(AxisType.Auto,))
-
-
-def _shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
-    row = NamedSharding(mesh, PartitionSpec("seed"))
-    return row, NamedSharding(mesh, PartitionSpec())
-
-
-def _place(rows: Any, mesh: Mesh) -> Any:
-    """Lays rows out over the mesh, repeating some to give devices equal shares."""
-    n = jax.tree.leaves(rows)[0].shape[0]
-    padded = -(-n // mesh.size) * mesh.size
-    if padded != n:
-        rows = jax.tree.map(lambda a: a[jnp.arange(padded) % n], rows)
-    return jax.device_put(rows, _shardings(mesh)[0])
-
-
-def _take(tree: Any, n: int) -> Any:
-    """The first n rows, without a copy if that is all of them."""
-    return jax.tree.map(lambda a: a if a.shape[0] == n else a[:n], tree)
-
-
 def _all_finite(tree: Any) -> Bool[Array, ""]:
     """Whether all numbers are finite.
 
@@ -242,8 +134,8 @@ def init_rows(
         zero = jnp.zeros((), jnp.int32)
         return StackedRows(system.init(key, hyper), zero, zero)
 
-    shardings = None if mesh is None else _shardings(mesh)[0]
-    return jax.jit(jax.vmap(init), out_shardings=shardings)(keys, hyper)
+    spread = None if mesh is None else shardings(mesh)[0]
+    return jax.jit(jax.vmap(init), out_shardings=spread)(keys, hyper)
 
 
 def _platform(mesh: Mesh) -> str:
@@ -409,9 +301,9 @@ def run(
     sample = sample if isinstance(sample, Partial) else Partial(sample)
 
     mesh = seed_mesh(n) if mesh is None else mesh
-    replicated = _shardings(mesh)[1]
+    replicated = shardings(mesh)[1]
     world = None if world is None else jnp.asarray(world, jnp.int32)
-    keys, hyper, world = _place((keys, hyper, world), mesh)
+    keys, hyper, world = place((keys, hyper, world), mesh)
     sample = jax.device_put(sample, replicated)
 
     began = time.perf_counter()
@@ -419,7 +311,7 @@ def run(
         step, rows = 0, init_rows(system, keys, hyper, mesh)
     else:
         step, rows = start
-        rows = _place(rows, mesh)
+        rows = place(rows, mesh)
     at = partial(jnp.asarray, dtype=jnp.int32)
     program = make_chunk(system, mesh)
     lowered = program.lower(rows, keys, hyper, world, sample, at(step), at(chunk))
@@ -436,12 +328,12 @@ def run(
         seconds = time.perf_counter() - began
         step_s.append(seconds / length)
         step += length
-        seen = Chunk(step, _take(rows, n), metrics, length, seconds)
+        seen = Chunk(step, take(rows, n), metrics, length, seconds)
         wishes = [callback(seen) for callback in on_chunk]  # every one is called
         if any(wishes):
             break
     return Result(
-        _take(rows, n),
+        take(rows, n),
         step,
         compile_s,
         float(np.median(step_s)) if step_s else 0.0,
@@ -471,8 +363,8 @@ def evaluator(
     n = keys.shape[0]
     mesh = seed_mesh(n) if mesh is None else mesh
     world = None if world is None else jnp.asarray(world, jnp.int32)
-    keys, world = _place((keys, world), mesh)
-    batch = jax.device_put(batch, _shardings(mesh)[1])
+    keys, world = place((keys, world), mesh)
+    batch = jax.device_put(batch, shardings(mesh)[1])
     row = PartitionSpec("seed")
 
     def one(
@@ -493,7 +385,7 @@ def evaluator(
     )
 
     def evaluate(state: TrainState) -> dict[str, np.ndarray]:
-        figures = report(_place(state, mesh), batch, keys, world)
+        figures = report(place(state, mesh), batch, keys, world)
         return {k: np.asarray(a)[:n] for k, a in figures.items()}
 
     return evaluate

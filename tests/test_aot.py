@@ -22,7 +22,7 @@ import pytest
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxdis import cli, runner
+from jaxdis import cli, sweep
 from jaxdis.kernels import gumbel_mask, potential_flow
 from jaxdis.systems import mechanism_sparsity
 
@@ -186,7 +186,7 @@ def test_training_step_compiles(platform, draws):
     small = dataclasses.replace(preset.data, samples=1_000)
     _, data = mechanism_sparsity.load(small)
     batch = jax.eval_shape(
-        mechanism_sparsity.sampler(data.train, config.batch), runner.seed_keys(1)[0]
+        mechanism_sparsity.sampler(data.train, config.batch), sweep.seed_keys(1)[0]
     )
     memory = compiled(platform, step, state, batch, words).memory_analysis()
     needed = (

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from jaxdis import linalg, runner
+from jaxdis import devices, linalg
 
 
 def normal(*shape, seed=0):
@@ -208,7 +208,7 @@ def test_singular_matrices_have_no_finite_log_determinant(a):
 
 def test_every_device_at_once():
     # One program a device, as many as or more than there are cores.
-    mesh = runner.seed_mesh(8)
+    mesh = devices.seed_mesh(8)
     assert mesh.size == 8
     spec = PartitionSpec(*mesh.axis_names)
     a = np.stack([hollow(40, seed) for seed in range(32)])

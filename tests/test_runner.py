@@ -10,7 +10,7 @@ import optax
 import pytest
 from jax.tree_util import Partial
 
-from jaxdis import optimise, runner
+from jaxdis import devices, optimise, runner, sweep
 from jaxdis.types import System, TrainState
 
 
@@ -55,7 +55,7 @@ def draw(data, key):
 
 DATA = jnp.arange(30.0).reshape(10, 3) / 10
 SAMPLE = Partial(draw, DATA)
-ONE_DEVICE = runner.seed_mesh(1)
+ONE_DEVICE = devices.seed_mesh(1)
 DEFAULT = Hyper()
 
 
@@ -70,32 +70,32 @@ def go(keys, hyper=DEFAULT, steps=20, chunk=7, **options):
 
 
 def test_steps_follow_the_formula():
-    key = runner.seed_keys(1)[0]
+    key = sweep.seed_keys(1)[0]
     w = jax.random.normal(key, (3,))
     for i in range(5):
         batch_key, _ = jax.random.split(jax.random.fold_in(key, i))
         rows = jax.random.randint(batch_key, (4,), 0, 10)
         w = w + 0.1 * (DATA[rows].mean(0) - w)
-    result = go(runner.seed_keys(1), steps=5)
+    result = go(sweep.seed_keys(1), steps=5)
     np.testing.assert_allclose(weights(result)[0], w, rtol=1e-6)
 
 
 def test_solo_run_equals_its_row_whatever_the_neighbours_and_chunks():
-    together = weights(go(runner.seed_keys(5), chunk=7))
+    together = weights(go(sweep.seed_keys(5), chunk=7))
     for seed in range(5):
-        alone = weights(go(runner.seed_keys(1, first=seed), chunk=20))
+        alone = weights(go(sweep.seed_keys(1, first=seed), chunk=20))
         np.testing.assert_allclose(together[seed], alone[0], rtol=1e-6)
 
 
 def test_more_seeds_leave_the_others_unchanged():
-    few, many = weights(go(runner.seed_keys(2))), weights(go(runner.seed_keys(6)))
+    few, many = weights(go(sweep.seed_keys(2))), weights(go(sweep.seed_keys(6)))
     np.testing.assert_allclose(few, many[:2], rtol=1e-6)
 
 
 @pytest.mark.parametrize("seeds", [3, 8, 11])
 def test_eight_devices_give_the_numbers_of_one(seeds):
     assert jax.device_count() == 8
-    keys = runner.seed_keys(seeds)
+    keys = sweep.seed_keys(seeds)
     spread, single = go(keys), go(keys, mesh=ONE_DEVICE)
     assert (spread.devices, single.devices) == (min(seeds, 8), 1)
     assert weights(spread).shape == (seeds, 3)
@@ -108,7 +108,7 @@ def test_rows_take_their_own_world_of_the_data():
     def draw_world(data, key, world):
         return draw(data[world], key)
 
-    keys = runner.seed_keys(3)
+    keys = sweep.seed_keys(3)
     mixed = runner.run(
         quadratic(),
         Partial(draw_world, worlds),
@@ -129,7 +129,7 @@ def test_evaluator_shows_each_row_its_world():
     system = quadratic()._replace(
         report=lambda state, batch, key: {"mean": batch.mean(), "w": state.params["w"]}
     )
-    keys = runner.seed_keys(3)
+    keys = sweep.seed_keys(3)
     rows = go(keys).rows
     worlds = jnp.stack([DATA, DATA + 5.0])
     world = jnp.array([1, 0, 1])
@@ -146,7 +146,7 @@ def bytes_of_a_row():
 @pytest.mark.parametrize(("rows", "group"), [(1, 1), (2, 2), (3, 3), (99, 6)])
 def test_a_core_takes_its_rows_in_groups(monkeypatch, rows, group):
     """Six rows on a core, of which its cache holds some."""
-    keys = runner.seed_keys(6)
+    keys = sweep.seed_keys(6)
     together = go(keys, mesh=ONE_DEVICE)
     monkeypatch.setattr(runner, "CACHED", rows * bytes_of_a_row())
     assert (
@@ -197,7 +197,7 @@ def test_one_trace_and_no_compilation_after_the_first_chunk():
     runner.run(
         quadratic(traces),
         SAMPLE,
-        runner.seed_keys(8),
+        sweep.seed_keys(8),
         Hyper(learning_rate=jnp.linspace(0.1, 0.5, 8)),
         steps=20,
         chunk=7,
@@ -210,8 +210,8 @@ def test_one_trace_and_no_compilation_after_the_first_chunk():
 
 
 def test_no_collectives_in_the_chunk():
-    keys = runner.seed_keys(8)
-    mesh = runner.seed_mesh(8)
+    keys = sweep.seed_keys(8)
+    mesh = devices.seed_mesh(8)
     hyper = Hyper(*(jnp.full(8, v) for v in Hyper()))
     system = quadratic()
     rows = runner.init_rows(system, keys, hyper, mesh)
@@ -225,7 +225,7 @@ def test_no_collectives_in_the_chunk():
 
 def test_data_are_arguments_not_constants():
     big = Partial(draw, jnp.zeros((50_000, 3)))
-    keys, mesh = runner.seed_keys(1), ONE_DEVICE
+    keys, mesh = sweep.seed_keys(1), ONE_DEVICE
     hyper = Hyper(*(jnp.full(1, v) for v in Hyper()))
     rows = runner.init_rows(quadratic(), keys, hyper, mesh)
     program = runner.make_chunk(quadratic(), mesh).lower(
@@ -237,7 +237,7 @@ def test_data_are_arguments_not_constants():
 
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
 def test_chunk_exports(platform):
-    keys, mesh = runner.seed_keys(2), ONE_DEVICE
+    keys, mesh = sweep.seed_keys(2), ONE_DEVICE
     hyper = Hyper(*(jnp.full(2, v) for v in Hyper()))
     rows = runner.init_rows(quadratic(), keys, hyper, mesh)
     chunk = runner.make_chunk(quadratic(), mesh)
@@ -258,7 +258,7 @@ def fault_system():
 
 
 def test_a_diverged_seed_is_frozen_and_its_neighbours_untouched():
-    keys = runner.seed_keys(4)
+    keys = sweep.seed_keys(4)
     explode = jnp.array([1e9, 5.0, 1e9, 1e9])
     result = runner.run(
         fault_system(), SAMPLE, keys, Hyper(explode_at=explode), steps=40, chunk=10
@@ -288,7 +288,7 @@ def test_a_single_bad_update_is_skipped_and_the_run_goes_on():
     result = runner.run(
         base._replace(step=step),
         SAMPLE,
-        runner.seed_keys(3),
+        sweep.seed_keys(3),
         Hyper(explode_at=5.0),
         steps=60,
         chunk=60,
@@ -301,16 +301,16 @@ def test_a_single_bad_update_is_skipped_and_the_run_goes_on():
 
 def test_chunk_metrics_are_means_of_the_applied_updates():
     chunks = []
-    go(runner.seed_keys(2), steps=6, chunk=3, on_chunk=[lambda c: chunks.append(c)])
+    go(sweep.seed_keys(2), steps=6, chunk=3, on_chunk=[lambda c: chunks.append(c)])
     singles = []
-    go(runner.seed_keys(2), steps=6, chunk=1, on_chunk=[lambda c: singles.append(c)])
+    go(sweep.seed_keys(2), steps=6, chunk=1, on_chunk=[lambda c: singles.append(c)])
     expected = np.mean([c.metrics["loss"] for c in singles[3:]], axis=0)
     np.testing.assert_allclose(chunks[1].metrics["loss"], expected, rtol=1e-6)
     assert [c.step for c in chunks] == [3, 6]
 
 
 def test_a_callback_can_stop_and_the_run_can_go_on_where_it_was():
-    keys = runner.seed_keys(3)
+    keys = sweep.seed_keys(3)
     stopped = go(keys, chunk=4, on_chunk=[lambda chunk: chunk.step >= 8])
     assert stopped.step == 8
     resumed = go(keys, chunk=5, start=(stopped.step, stopped.rows))
@@ -318,8 +318,8 @@ def test_a_callback_can_stop_and_the_run_can_go_on_where_it_was():
 
 
 def test_grid_crosses_seeds_with_points():
-    keys, hyper, points = runner.grid(
-        runner.seed_keys(3), Hyper([0.1, 0.2], 1e9, [1.0, 2.0])
+    keys, hyper, points = sweep.grid(
+        sweep.seed_keys(3), Hyper([0.1, 0.2], 1e9, [1.0, 2.0])
     )
     assert keys.shape == (12,)
     assert [(p["learning_rate"], p["heal_at"]) for p in points] == [
@@ -333,7 +333,7 @@ def test_grid_crosses_seeds_with_points():
     data = np.asarray(jax.random.key_data(keys)).reshape(4, 3, -1)
     assert (data == data[:1]).all()
     result = go(keys, hyper)
-    alone = go(runner.seed_keys(3), Hyper(learning_rate=0.2))
+    alone = go(sweep.seed_keys(3), Hyper(learning_rate=0.2))
     np.testing.assert_allclose(weights(result)[6:9], weights(alone), rtol=1e-6)
 
 
@@ -343,8 +343,8 @@ def test_points_that_are_no_product_are_laid_out():
         {"heal_at": 2.0, "learning_rate": 0.1, "explode_at": 1e9},
         {"heal_at": 3.0, "learning_rate": 0.2, "explode_at": 1e9},
     ]
-    seeds = runner.seed_keys(2, first=4)
-    keys, hyper = runner.lay_out(seeds, Hyper, points)
+    seeds = sweep.seed_keys(2, first=4)
+    keys, hyper = sweep.lay_out(seeds, Hyper, points)
     assert isinstance(hyper, Hyper)
     np.testing.assert_allclose(hyper.learning_rate, [0.1, 0.1, 0.1, 0.1, 0.2, 0.2])
     np.testing.assert_allclose(hyper.heal_at, [3, 3, 2, 2, 3, 3])
@@ -364,16 +364,16 @@ def test_points_that_are_no_product_are_laid_out():
             {"keys": jnp.zeros((2, 2), jnp.uint32)},
             "keys must be a vector of typed keys",
         ),
-        ({"keys": runner.seed_keys(0)}, "keys must hold at least one key"),
+        ({"keys": sweep.seed_keys(0)}, "keys must hold at least one key"),
         ({"hyper": Hyper(learning_rate=jnp.ones(3))}, "hyper.learning_rate must be"),
     ],
 )
 def test_bad_arguments_are_named_before_any_compile(change, message):
-    arguments = {"keys": runner.seed_keys(2), **change}
+    arguments = {"keys": sweep.seed_keys(2), **change}
     with pytest.raises(ValueError, match=re.escape(message)):
         go(**arguments)
 
 
 def test_empty_grid_values_are_refused():
     with pytest.raises(ValueError, match=r"hyper\.learning_rate must be a number"):
-        runner.grid(runner.seed_keys(1), Hyper(learning_rate=[]))
+        sweep.grid(sweep.seed_keys(1), Hyper(learning_rate=[]))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jaxdis import checkpoint, log, metrics, runner, statistics
+from jaxdis import checkpoint, devices, log, metrics, runner, statistics, sweep
 from jaxdis.data.rows import world_of
 from jaxdis.experiment.directory import check_resumed, create
 from jaxdis.experiment.plan import Plan, Values, plan
@@ -102,8 +102,8 @@ def prepare(plan: Plan) -> Experiment:
       ValueError: the data are not where the plan says, or damaged.
     """
     spec, splits = plan.data.spec(), plan.data.load()
-    seeds = runner.seed_keys(len(plan.seeds), plan.seeds[0])
-    keys, hyper = runner.lay_out(seeds, plan.method.hyper, plan.points)
+    seeds = sweep.seed_keys(len(plan.seeds), plan.seeds[0])
+    keys, hyper = sweep.lay_out(seeds, plan.method.hyper, plan.points)
     world = None
     if spec.worlds is not None:
         worlds = world_of(np.array(plan.seeds), spec.worlds)
@@ -325,7 +325,7 @@ def train(
       ValueError: what is wrong and what would be right; nothing is left behind.
       Stopped: by Ctrl-C or SIGTERM; the run can be resumed.
     """
-    runner.use_all_cores()
+    devices.use_all_cores()
     checked = plan(
         name,
         seeds=seeds,

@@ -230,8 +230,7 @@ def test_a_method_declares_itself(name):
     for preset_name, preset in method.presets.items():
         try:
             spec = preset.data.spec()
-        except ValueError as error:
-            assert "data." in str(error)  # a file or folder of one's own
+        except ValueError:  # a file or folder of one's own
             continue
         declared = [score.name for score in method.scores(preset.config, spec)]
         assert len(set(declared)) == len(declared)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdis import flows, nets, runner
+from jaxdis import devices, flows, nets, runner, sweep
 from jaxdis.data import sequences
 from jaxdis.systems import flow_factorized as ff
 
@@ -52,7 +52,7 @@ def run(blobs, config, steps=30, seeds=2, first=0, chunk=15, **hyper):
     result = runner.run(
         ff.make(config, spec),
         ff.sampler(data.train, config.batch),
-        runner.seed_keys(seeds, first),
+        sweep.seed_keys(seeds, first),
         values,
         steps=steps,
         chunk=chunk,
@@ -74,7 +74,7 @@ def test_scores_of_every_kind(blobs, name):
     spec, data = blobs
     config = VARIANTS[name]
     result, _ = run(blobs, config, steps=10, chunk=10)
-    scores = runner.evaluator(ff.make(config, spec), data.valid, runner.seed_keys(2))
+    scores = runner.evaluator(ff.make(config, spec), data.valid, sweep.seed_keys(2))
     figures = scores(result.rows.state)
     by_name = [figures[f"equivariance_error_{n}"] for n in spec.names]
     np.testing.assert_allclose(
@@ -298,8 +298,8 @@ def test_solo_run_equals_its_row_of_the_grid(blobs, name):
     config = VARIANTS[name]
     system, sample = ff.make(config, spec), ff.sampler(data.train, config.batch)
     hyper = ff.default_hyper(config, spec, 20)._replace(learning_rate=1e-3)
-    keys, rows, points = runner.grid(
-        runner.seed_keys(3), hyper._replace(kl_weight=[0.25, 1.0])
+    keys, rows, points = sweep.grid(
+        sweep.seed_keys(3), hyper._replace(kl_weight=[0.25, 1.0])
     )
     grid = runner.run(system, sample, keys, rows, steps=20, chunk=10)
     alone, _ = run(
@@ -308,7 +308,7 @@ def test_solo_run_equals_its_row_of_the_grid(blobs, name):
     same = runner.run(
         system,
         sample,
-        runner.seed_keys(1, first=2),
+        sweep.seed_keys(1, first=2),
         hyper._replace(kl_weight=1.0),
         steps=20,
         chunk=20,
@@ -347,7 +347,7 @@ def test_one_trace_for_chunks_of_any_length(blobs, monkeypatch):
 def chunk_arguments(blobs, config, seeds, mesh):
     spec, data = blobs
     system = ff.make(config, spec)
-    keys = runner.seed_keys(seeds)
+    keys = sweep.seed_keys(seeds)
     hyper = ff.default_hyper(config, spec, 10)
     hyper = jax.tree.map(lambda h: jnp.full(seeds, h, float), hyper)
     rows = runner.init_rows(system, keys, hyper, mesh)
@@ -358,7 +358,7 @@ def chunk_arguments(blobs, config, seeds, mesh):
 
 @pytest.mark.parametrize("name", ["conv", "inferred"])
 def test_no_collectives(blobs, name):
-    mesh = runner.seed_mesh(8)
+    mesh = devices.seed_mesh(8)
     assert mesh.size == 8
     chunk, arguments = chunk_arguments(blobs, VARIANTS[name], 8, mesh)
     text = chunk.lower(*arguments).compile().as_text()
@@ -368,7 +368,7 @@ def test_no_collectives(blobs, name):
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])
 @pytest.mark.parametrize("name", ["conv", "slogdet", "inferred", "released", "vae"])
 def test_training_chunk_exports(blobs, platform, name):
-    chunk, arguments = chunk_arguments(blobs, VARIANTS[name], 2, runner.seed_mesh(1))
+    chunk, arguments = chunk_arguments(blobs, VARIANTS[name], 2, devices.seed_mesh(1))
     export = jax.export.export(chunk, platforms=[platform])
     assert export(*arguments).platforms == (platform,)
 
@@ -462,7 +462,7 @@ def test_sequences_of_ones_own_are_trained_on_and_scored(blobs):
     spec, own = sequences.from_frames(given.x, given.k, ["across", "down"])
     assert spec == sequences.Spec((8, 8, 1), 4, ("across", "down"))
     result, _ = run((spec, own), TINY, steps=5, chunk=5)
-    figures = runner.evaluator(ff.make(TINY, spec), own.test, runner.seed_keys(2))(
+    figures = runner.evaluator(ff.make(TINY, spec), own.test, sweep.seed_keys(2))(
         result.rows.state
     )
     assert np.isfinite(figures["equivariance_error_down"]).all()

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdis import check, runner
+from jaxdis import check, runner, sweep
 from jaxdis.data.processes import CausalProcess
 from jaxdis.data.rows import batches
 from jaxdis.systems.baselines import METHOD, Config, Hyper, make
@@ -22,7 +22,7 @@ CONFIG = Config(z_dim=3, encoder=(32, 32), batch=128)
 def scores(config, steps):
     spec, splits = DATA.spec(), DATA.load()
     system, made = make(config, spec), batches(config, spec, splits)
-    keys = runner.seed_keys(2)
+    keys = sweep.seed_keys(2)
     start = runner.init_rows(system, keys, Hyper(jnp.full(2, 3e-3)))
     drawn = jax.device_get(start.state.params)
     result = runner.run(
