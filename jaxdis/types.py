@@ -4,10 +4,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import (
     TYPE_CHECKING,
+    Generic,
     Literal,
     NamedTuple,
     Protocol,
     TypeAlias,
+    TypeVar,
     runtime_checkable,
 )
 
@@ -49,7 +51,7 @@ __all__ = [
 PRNGKey: TypeAlias = Key[Array, ""]
 Scalar: TypeAlias = Float[Array, ""] | float
 Params: TypeAlias = PyTree[Float[Array, "..."]]
-Config: TypeAlias = object
+Config = TypeVar("Config")
 """A method's frozen dataclass of all that is compiled in."""
 Hyper: TypeAlias = PyTree[Float[Array, "..."] | float]
 """A method's NamedTuple of scalar arrays: everything worth sweeping, traced."""
@@ -318,7 +320,7 @@ class Expectation(NamedTuple):
     of: str = ""
 
 
-class Preset(NamedTuple):
+class Preset(NamedTuple, Generic[Config]):
     """A published setting, or a small one that is known to work.
 
     Attributes:
@@ -350,7 +352,7 @@ class Preset(NamedTuple):
     scores: tuple[str, ...] = ()
 
 
-class Method(NamedTuple):
+class Method(NamedTuple, Generic[Config]):
     """A paper, as the command line, the report and the tests see it.
 
     Attributes:
@@ -378,7 +380,7 @@ class Method(NamedTuple):
     hyper: type[tuple]
     default_hyper: Callable[[Config, Spec, int], Hyper]
     batches: Callable[[Config, Spec, Splits], Batches]
-    presets: Mapping[str, Preset]
+    presets: Mapping[str, Preset[Config]]
     scores: Callable[[Config, Spec], tuple[Score, ...]]
     arrays: Mapping[str, str] = {}
     figures: tuple[Figure, ...] = ()

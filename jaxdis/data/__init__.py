@@ -3,10 +3,9 @@
 import dataclasses
 import pkgutil
 import re
-from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from jaxdis import check
 from jaxdis.data.rows import bind as bind
@@ -16,16 +15,17 @@ __all__ = ["find", "names"]
 
 
 @cache
-def _all() -> dict[str, Callable[[], DataSet]]:
+def _all() -> dict[str, type[DataSet]]:
     """Every public dataclass below this folder that can be loaded, by its name."""
-    found: dict[str, Callable[[], DataSet]] = {}
+    found: dict[str, type[DataSet]] = {}
     for info in pkgutil.walk_packages(__path__, f"{__name__}."):
         module = import_module(info.name)
         for name in getattr(module, "__all__", ()):
             value: Any = getattr(module, name)
             if dataclasses.is_dataclass(value) and hasattr(value, "load"):
-                made: Callable[[], DataSet] = value
-                found[re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()] = made
+                found[re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()] = cast(
+                    type[DataSet], value
+                )
     return found
 
 
@@ -34,7 +34,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_all()))
 
 
-def find(name: str) -> Callable[[], DataSet]:
+def find(name: str) -> type[DataSet]:
     """The type of the built-in data set of that name.
 
     Raises:

@@ -24,7 +24,7 @@ def _identity(plan: Plan) -> dict[str, Any]:
         "seeds": len(plan.seeds),
         "first_seed": plan.seeds[0],
         "steps": plan.steps,
-        "config": dataclasses.asdict(plan.config),  # type: ignore[call-overload]
+        "config": dataclasses.asdict(plan.config),
         "data": {"set": type(plan.data).__name__} | dataclasses.asdict(plan.data),  # type: ignore[call-overload]
         "hyper": {n: [p[n] for p in plan.points] for n in plan.points[0]},
     }

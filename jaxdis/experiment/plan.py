@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from jaxdis import check, systems
-from jaxdis.types import Config, DataSet, Method, Preset
+from jaxdis.types import DataSet, Method, Preset
 
 __all__ = ["Plan", "Values", "find_preset", "plan"]
 
@@ -34,7 +34,7 @@ class Plan(NamedTuple):
     method: Method
     preset_name: str
     preset: Preset
-    config: Config
+    config: Any
     data: DataSet
     points: Points
     seeds: tuple[int, ...]
@@ -114,7 +114,7 @@ def plan(
     first_seed: int = 0,
     steps: int | None = None,
     chunk: int | None = None,
-    config: Config | Mapping[str, Any] | None = None,
+    config: Any | Mapping[str, Any] | None = None,
     data: DataSet | Mapping[str, Any] | None = None,
     hyper: Mapping[str, Values] | None = None,
 ) -> Plan:

@@ -19,7 +19,6 @@ from jaxdis.report import build
 from jaxdis.report.read import FORMAT, Record, load
 from jaxdis.types import (
     Batches,
-    Config,
     DataSet,
     Hyper,
     Method,
@@ -297,7 +296,7 @@ def train(
     first_seed: int = 0,
     steps: int | None = None,
     chunk: int | None = None,
-    config: Config | Mapping[str, Any] | None = None,
+    config: Any | Mapping[str, Any] | None = None,
     data: DataSet | Mapping[str, Any] | None = None,
     hyper: Mapping[str, Values] | None = None,
     out: Path | str | None = None,
