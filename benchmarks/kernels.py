@@ -100,7 +100,7 @@ def _platform() -> str:
     return jax.default_backend().replace("gpu", "cuda")
 
 
-def _compiled_here(forms: dict[str, Form[Any, Any, Any]]) -> list[Any]:
+def _compiled_here(forms: dict[str, Form]) -> list[Any]:
     """XLA's form, and the compiled kernel where this platform has one.
 
     Sizes that a kernel refuses run in XLA, and say so.

@@ -17,7 +17,7 @@ Sizes that a kernel cannot tile run in XLA, which is logged once.
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -59,17 +59,18 @@ class Sizes(NamedTuple):
     dtype: Any = jnp.float32
 
 
-class Form(NamedTuple, Generic[A, S, R]):
+class Form(NamedTuple):
     """One way to run an operation.
 
     Attributes:
-      run: `(arguments, setting) -> results`, differentiable in reverse.
+      run: `(arguments, setting) -> results`, differentiable in reverse; arguments and
+        results are pytrees of arrays, and the setting is static.
       refusal: `sizes -> reason` in words why it cannot run on them; None if it can.
       platform: the only platform that it runs on, as `jax.lax.platform_dependent`
         names it; None if it runs on all.
     """
 
-    run: Callable[[A, S], R]
+    run: Callable[[Any, Any], Any]
     refusal: Callable[[Sizes], str | None]
     platform: str | None = None
 
@@ -104,12 +105,12 @@ def recomputed(
 
 def run(
     name: str,
-    forms: Mapping[str, Form[A, S, R]],
+    forms: Mapping[str, Form],
     arguments: A,
     setting: S,
     sizes: Sizes,
     impl: Impl | None,
-) -> R:
+) -> Any:
     """Runs an operation in the form that is asked for, or in the platform's fastest.
 
     The platform is that of the lowering: a program that is lowered for a TPU on a CPU's
@@ -134,7 +135,7 @@ def run(
         known = ", ".join(("pallas", *forms))
         raise ValueError(f"impl must be None or one of {known}, got {impl!r}")
 
-    def fitting(form: str) -> functools.partial[R]:
+    def fitting(form: str) -> functools.partial[Any]:
         if reason := forms[form].refusal(sizes):
             _say_once(f"{name} runs in XLA instead of {form}: {reason}")
             form = "xla"
@@ -152,8 +153,7 @@ def run(
     if not by_platform:  # also where `platform_dependent` would ask for nothing
         return default(arguments)
     branches = {platform: fitting(form) for platform, form in by_platform.items()}
-    found: R = jax.lax.platform_dependent(arguments, default=default, **branches)
-    return found
+    return jax.lax.platform_dependent(arguments, default=default, **branches)
 
 
 def _call(function: Callable[[A, S], R], setting: S, arguments: A) -> R:

@@ -24,7 +24,7 @@ from jaxdis.types import PRNGKey, Scalar
 
 __all__ = ["FORMS", "Mask", "masked_product"]
 
-FORMS: dict[str, Form[Arguments, Setting, Array]] = {
+FORMS: dict[str, Form] = {
     "xla": xla.FORM,
     "pallas_tpu": pallas.COMPILED,
     "pallas_gpu": mosaic_gpu.COMPILED,

@@ -332,7 +332,7 @@ def _backward(
     return Arguments(dx, dw, da, dt, none)
 
 
-def form(interpret: Any) -> Form[Arguments, Setting, Array]:
+def form(interpret: Any) -> Form:
     """The layer compiled for None, or interpreted with Mosaic's parameters."""
     forward = partial(_forward, interpret=interpret)
     backward = partial(_backward, interpret=interpret)

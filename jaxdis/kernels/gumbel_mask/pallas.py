@@ -199,7 +199,7 @@ def _backward(
     return Arguments(dx, dw, da[:, 0], dt.sum(), none)
 
 
-def _form(interpret: bool) -> Form[Arguments, Setting, Array]:
+def _form(interpret: bool) -> Form:
     forward = partial(_forward, interpret=interpret)
     backward = partial(_backward, interpret=interpret)
     platform = None if interpret else "tpu"

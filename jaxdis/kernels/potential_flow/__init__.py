@@ -41,7 +41,7 @@ __all__ = [
     "value",
 ]
 
-FORMS: dict[str, Form[Arguments, Head, Derivatives]] = {
+FORMS: dict[str, Form] = {
     "xla": xla.FORM,
     "pallas_tpu": pallas.COMPILED,
     "pallas_gpu": mosaic_gpu.COMPILED,

@@ -255,7 +255,7 @@ def _backward(
     return Arguments(of_params, of_clock, points(found.z), of_v)
 
 
-def form(interpret: Any) -> Form[Arguments, Head, Derivatives]:
+def form(interpret: Any) -> Form:
     """The derivatives compiled for None, or interpreted with Mosaic's parameters."""
     forward = partial(_forward, interpret=interpret)
     backward = partial(_backward, interpret=interpret)

@@ -186,7 +186,7 @@ def _backward(
     return _Given(networks, rate, tuple(a.sum(0) for a in moved))
 
 
-def _form(interpret: bool) -> Form[Arguments, Head, Derivatives]:
+def _form(interpret: bool) -> Form:
     every = recomputed(
         partial(_forward, interpret=interpret), partial(_backward, interpret=interpret)
     )
