@@ -131,7 +131,7 @@ def _of_weights(
     setting: Setting,
     g: Float[Array, "k b h"],
     interpret: bool,
-) -> list[Array]:
+) -> tuple[Array, Array, Array]:
     """Gradients of weights, logits and the temperature: sums over rows."""
 
     def body(of: Arguments, g: Ref, dw: Ref, da: Ref, dt: Ref) -> None:
@@ -142,7 +142,7 @@ def _of_weights(
 
     given, product = _specs(cut, lambda i, j: (i, j))
     row = (cut.k, 1, cut.n)
-    found: list[Array] = pl.pallas_call(
+    dw, da, dt = pl.pallas_call(
         body,
         grid=(cut.k, cut.b // cut.rows),
         in_specs=(given, product),
@@ -153,7 +153,7 @@ def _of_weights(
         ],
         interpret=interpret,
     )(_tiled(arguments), g)
-    return found
+    return dw, da, dt
 
 
 def _of_inputs(
