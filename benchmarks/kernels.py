@@ -14,21 +14,66 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from benchmarks.timing import finish, matmul_flops, median_seconds
 from jaxdis import masks
-from jaxdis.kernels import FASTEST, choose, gumbel_mask, potential_flow
+from jaxdis.kernels import FASTEST, Form, gumbel_mask, potential_flow
 
 # b, n, k, h: the published size of 10 latents and actions, and one of 64 latents.
 MASK_SIZES = ((1024, 10, 10, 512), (1024, 64, 64, 64))
 # b, n, k, h: the quickstart's potentials, and those of images.
 FLOW_SIZES = ((32, 12, 3, 32), (128, 16, 4, 64), (512, 64, 4, 64))
 
-# Where an operation has a kernel; sizes that it refuses run in XLA, and say so.
-PLATFORMS: dict[str, dict[str, str | None]] = {
-    "gumbel_mask": {"tpu": None, "gpu": None},
-    "potential_flow": {"tpu": None, "gpu": None},
-}
+
+def layer_arguments(
+    b: int, n: int, k: int, h: int, dtype: Any = "float32", seed: int = 0
+) -> tuple[jax.Array, ...]:
+    """Inputs, weights, logits, key and temperature of a masked layer.
+
+    Args:
+      b: the number of rows.
+      n: the number of inputs.
+      k: the number of latents.
+      h: the number of hidden units.
+      dtype: the type of inputs and weights.
+      seed: what the numbers are drawn from.
+    """
+    draw = np.random.default_rng(seed).normal
+    return (
+        jnp.asarray(draw(size=(b, n)), dtype),
+        jnp.asarray(draw(size=(k, n, h)) * n**-0.5, dtype),
+        jnp.asarray(draw(size=(k, n)), "float32"),
+        jax.random.key(seed),
+        jnp.float32(0.7),
+    )
+
+
+def flow_arguments(
+    b: int, n: int, k: int, h: int, seed: int = 0
+) -> tuple[potential_flow.Potentials, potential_flow.Clock, jax.Array, jax.Array]:
+    """Potentials, their clock at one time, points and directions.
+
+    Args:
+      b: the number of points.
+      n: the latent size.
+      k: the number of potentials.
+      h: the number of hidden units.
+      seed: what the numbers are drawn from.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.normal(size=shape), "float32")
+
+    params = potential_flow.Potentials(
+        w1=draw(k, n, h) * n**-0.5, b1=draw(k, h),
+        wt=draw(k, n, h), bt=draw(k, h), vt=draw(k, h, h), ct=draw(k, h),
+        w2=draw(k, h, h) * h**-0.5, b2=draw(k, h),
+        w3=draw(k, h) * h**-0.5, b3=draw(k),
+    )  # fmt: skip
+    clock = potential_flow.Clock(draw(k, h), draw(k, h))
+    return params, clock, draw(b, n), draw(b, n)
 
 
 def unfused(
@@ -37,21 +82,31 @@ def unfused(
     log_alpha: jax.Array,
     key: jax.Array,
     temperature: jax.Array,
+    mask: gumbel_mask.Mask = "soft",
     precision: str = "highest",
 ) -> jax.Array:
     """The masked layer with noise and masks as arrays `[b, k, n]`."""
     noise = masks.logistic_noise(key, (len(x), *log_alpha.shape))
-    drawn = masks.SOFT.sample(log_alpha, noise, temperature)
-    return jnp.einsum("bkn,knh->kbh", drawn * x[:, None], weight, precision=precision)
+    drawn = masks.RELAXATIONS[mask].sample(log_alpha, noise, temperature)
+    seen = (drawn * x[:, None]).astype(x.dtype)
+    return jnp.einsum(
+        "bkn,knh->kbh", seen, weight,
+        precision=precision, preferred_element_type=jnp.float32,
+    )  # fmt: skip
 
 
-def forms(operation: str) -> list[str]:
-    """XLA's form, and the compiled kernel where this platform has one."""
-    try:
-        choose("pallas", operation, PLATFORMS[operation])
-    except ValueError:
-        return ["xla"]
-    return ["xla", "pallas"]
+def _platform() -> str:
+    """This machine's, as `jax.lax.platform_dependent` names it."""
+    return jax.default_backend().replace("gpu", "cuda")
+
+
+def _compiled_here(forms: dict[str, Form]) -> list[Any]:
+    """XLA's form, and the compiled kernel where this platform has one.
+
+    Sizes that a kernel refuses run in XLA, and say so.
+    """
+    here = _platform()
+    return ["xla", *(name for name, form in forms.items() if form.platform == here)]
 
 
 def passes(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,18 +147,12 @@ def row(
 
 def masked_layers(ceiling: float) -> list[dict[str, Any]]:
     """The Gumbel-sigmoid layer with a mask for each example."""
+    layers: dict[str, Callable[..., Any]] = {"arrays": unfused}
+    for form in _compiled_here(gumbel_mask.FORMS):
+        layers[form] = partial(gumbel_mask.masked_product, impl=form)
     rows = []
     for b, n, k, h in MASK_SIZES:
-        keys = jax.random.split(jax.random.key(0), 4)
-        floats = (
-            jax.random.normal(keys[0], (b, n)),
-            jax.random.normal(keys[1], (k, n, h)) * n**-0.5,
-            jax.random.normal(keys[2], (k, n)),
-        )
-
-        layers: dict[str, Callable[..., Any]] = {"arrays": unfused}
-        for form in forms("gumbel_mask"):
-            layers[form] = partial(gumbel_mask.masked_product, impl=form)  # type: ignore[arg-type]
+        *floats, key, _ = layer_arguments(b, n, k, h)
         for form, layer in layers.items():
 
             def f(floats: Any, key: Any, layer: Callable[..., Any] = layer) -> Any:
@@ -111,7 +160,7 @@ def masked_layers(ceiling: float) -> list[dict[str, Any]]:
 
             rows.append(
                 row(
-                    "gumbel_mask", form, (b, n, k, h), f, (floats, keys[3]),
+                    "gumbel_mask", form, (b, n, k, h), f, (floats, key),
                     6.0 * b * n * k * h, ceiling,
                 )
             )  # fmt: skip
@@ -122,28 +171,17 @@ def flows(ceiling: float) -> list[dict[str, Any]]:
     """All derivatives of stacked potentials."""
     rows = []
     for b, n, k, h in FLOW_SIZES:
-        params = potential_flow.init(jax.random.key(0), k, n, h)
-        at = jax.tree.map(lambda a: a[0], potential_flow.clock(params, jnp.ones(1)))
-        z, v = jax.random.normal(jax.random.key(1), (2, b, n))
+        floats = flow_arguments(b, n, k, h)
         # Products with w1 and w2: value, gradient and Hessian product take two each.
         flop = 3 * 2.0 * k * b * (4 * n * h + 4 * h * h)
-        for form in forms("potential_flow"):
+        for form in _compiled_here(potential_flow.FORMS):
 
-            def f(floats: Any, form: str = form) -> Any:
-                params, at, z, v = floats
-                return potential_flow.derivatives(
-                    params,
-                    at,
-                    z,
-                    v,
-                    "linear",
-                    impl=form,  # type: ignore[arg-type]
-                )
+            def f(floats: Any, form: Any = form) -> Any:
+                return potential_flow.derivatives(*floats, "linear", impl=form)
 
             rows.append(
                 row(
-                    "potential_flow", form, (b, n, k, h), f, ((params, at, z, v),),
-                    flop, ceiling,
+                    "potential_flow", form, (b, n, k, h), f, (floats,), flop, ceiling
                 )
             )  # fmt: skip
     return rows
@@ -152,7 +190,7 @@ def flows(ceiling: float) -> list[dict[str, Any]]:
 def main() -> None:
     """Prints the table and writes it to benchmarks/results."""
     ceiling = matmul_flops()
-    print("default form here:", FASTEST.get(jax.default_backend(), "xla"))
+    print("default form here:", FASTEST.get(_platform(), "xla"))
     finish("kernels", masked_layers(ceiling) + flows(ceiling))
 
 

@@ -7,6 +7,7 @@ stays a Gaussian, whose variance is known in closed form.
 Source: Song et al. 2023, "Flow Factorized Representation Learning" (arXiv 2309.13167).
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import jax
@@ -18,17 +19,33 @@ from jaxdis.kernels import potential_flow
 from jaxdis.kernels.potential_flow import Clock, Head, Potentials
 from jaxdis.types import PRNGKey
 
+__all__ = [
+    "ESTIMATES",
+    "LOG_DETS",
+    "Flow",
+    "LogDet",
+    "Path",
+    "estimated_log_det",
+    "exact_log_det",
+    "heat_variance",
+    "hessian",
+    "is_invertible",
+    "mix",
+    "probe",
+    "walk",
+]
+
 LogDet: TypeAlias = Literal["rowsum", "hutch_diag", "series", "exact"]
 LOG_DETS: tuple[LogDet, ...] = get_args(LogDet)
 
 
 class Flow(NamedTuple):
-    """The networks of a flow, and when they are asked.
+    """The networks of a flow.
 
     Attributes:
-      potentials: u^k.
-      forces: f^k, of the Hamilton-Jacobi equation.
-      head: of the potentials and forces.
+      potentials: the potentials u^k.
+      forces: the forces f^k of the Hamilton-Jacobi equation.
+      head: what the networks of both end with.
     """
 
     potentials: Potentials
@@ -40,10 +57,11 @@ class Path(NamedTuple):
     """A latent's way, step by step.
 
     Attributes:
-      z: after each step.
+      z: the latent after each step.
       log_det: log |det(I + H)| of each step, or its estimate; row sums keep a term per
         dimension.
-      time, speed: d u^k / d t and |grad u^k|^2 at (z_{t-1}, t).
+      time: d u^k / d t at (z_{t-1}, t).
+      speed: |grad u^k|^2 there.
       force: f^k there.
     """
 
@@ -61,6 +79,13 @@ def probe(
 
     Signs are Rademacher draws, fresh for every sample and step, so that the estimates
     of the trace and of the squared norm of the Hessian are unbiased.
+
+    Args:
+      log_det: how the change of volume is measured.
+      key: the key of the signs.
+      steps: the number of steps t.
+      batch: the number of samples b.
+      n: the latent size.
     """
     if log_det == "exact":
         return None
@@ -78,33 +103,66 @@ def exact_log_det(hessian: Float[Array, "*b n n"]) -> Float[Array, "*b"]:
     return jnp.vectorize(one, signature="(n,n)->()")(hessian)
 
 
+def _row_sums(v: Float[Array, "b n"], product: Float[Array, "b n"]) -> Array:
+    return jnp.log(jnp.abs(1.0 + product))
+
+
+def _hutchinson_diagonal(v: Float[Array, "b n"], product: Float[Array, "b n"]) -> Array:
+    return jnp.sum(jnp.log(jnp.abs(1.0 + v * product)), -1)
+
+
+def _series(v: Float[Array, "b n"], product: Float[Array, "b n"]) -> Array:
+    return jnp.sum(v * product, -1) - 0.5 * jnp.sum(product**2, -1)
+
+
+ESTIMATES: dict[LogDet, Callable[[Array, Array], Array]] = {
+    "rowsum": _row_sums,
+    "hutch_diag": _hutchinson_diagonal,
+    "series": _series,
+}
+"""`(v, H v) -> log |det(I + H)|`; see `estimated_log_det`."""
+
+
 def estimated_log_det(
     log_det: LogDet, v: Float[Array, "b n"], product: Float[Array, "b n"]
 ) -> Float[Array, "b"] | Float[Array, "b n"]:
-    """log |det(I + H)| from one product H v a sample.
+    """log |det(I + H)| from one product H v per sample.
 
     - "rowsum", v = 1: `log |1 + (H v)_i|`, a term per dimension, as released; not a
       determinant, not even to first order.
     - "hutch_diag": `sum_i log |1 + v_i (H v)_i|`, whose mean over signs v is
       tr H - |H|_F^2 / 2 + O(H^3), as is the exact value.
     - "series": `v . H v - |H v|^2 / 2`, the same to that order, without the pole.
+
+    Args:
+      log_det: the estimate, a key of `ESTIMATES`.
+      v: the directions, of `probe`.
+      product: the Hessian times v.
     """
-    if log_det == "rowsum":
-        return jnp.log(jnp.abs(1.0 + product))
-    if log_det == "series":
-        return jnp.sum(v * product, -1) - 0.5 * jnp.sum(product**2, -1)
-    return jnp.sum(jnp.log(jnp.abs(1.0 + v * product)), -1)
+    return ESTIMATES[log_det](v, product)
 
 
-def mix(y: Float[Array, "b k"], per_potential: Float[Array, "k b *n"]) -> Array:
+def mix(
+    y: Float[Array, "b k"], per_potential: Float[Array, "k b *n"]
+) -> Float[Array, "b *n"]:
     """`sum_k y_bk a_kb`."""
     return jnp.einsum("bk,kb...->b...", y, per_potential, precision="highest")
 
 
 def hessian(
-    flow: Flow, z: Float[Array, "b n"], y: Float[Array, "b k"], beta: Array
+    flow: Flow,
+    z: Float[Array, "b n"],
+    y: Float[Array, "b k"],
+    beta: Float[Array, "k h"],
 ) -> Float[Array, "b n n"]:
-    """Hessian of `sum_k y_k u^k`, with beta of `potential_flow.clock`."""
+    """The Hessian of `sum_k y_k u^k`.
+
+    Args:
+      flow: the networks.
+      z: the points.
+      y: the weights of the potentials.
+      beta: beta of `potential_flow.clock` at one time.
+    """
     return mix(y, potential_flow.hessian(flow.potentials, beta, z, flow.head))
 
 
@@ -118,10 +176,18 @@ def is_invertible(
 
     Where it is everywhere, a step is one to one and its density exact; where it is not,
     images of other points may be missing from the density, which is then too low.
+
+    Args:
+      flow: the networks.
+      z: where each step starts.
+      y: the weights of the potentials.
+      times: the time that enters the networks in each step.
     """
     beta = potential_flow.clock(flow.potentials, times).beta
 
-    def one(at: tuple[Array, Array]) -> Float[Array, "b"]:
+    def one(
+        at: tuple[Float[Array, "b n"], Float[Array, "k h"]],
+    ) -> Float[Array, "b"]:
         z, beta = at
         h = hessian(flow, z, y, beta)
         moved = h + jnp.broadcast_to(jnp.eye(z.shape[-1]), h.shape)
@@ -143,18 +209,21 @@ def walk(
     Args:
       flow: the networks.
       z: where the latents start.
-      y: weights of the potentials, of all steps or of each.
+      y: the weights of the potentials, of all steps or of each.
       times: the time that enters the networks in each step; the published flow counts
         1, 2, ..., so that a step starts at t - 1 and is told t.
       log_det: how to measure the change of volume; None leaves it out (zeros).
-      v: `probe`'s, for modes that need it.
+      v: the directions of `probe`, for measures that need them.
+
+    Returns:
+      The latents after each step, with what the losses need of it.
     """
     clock = potential_flow.clock(flow.potentials, times)
     beta = potential_flow.clock(flow.forces, times).beta
     y = jnp.broadcast_to(y, (len(times), *y.shape[-2:]))
 
     def step(
-        z: Array, at: tuple[Clock, Array, Array, Array | None]
+        z: Float[Array, "b n"], at: tuple[Clock, Array, Array, Array | None]
     ) -> tuple[Array, Path]:
         clock, beta, y, v = at
         d = potential_flow.derivatives(flow.potentials, clock, z, v, flow.head)
@@ -179,8 +248,15 @@ def walk(
 def heat_variance(
     time: Float[Array, "*t"], diffusion: Float[Array, "*b"]
 ) -> Float[Array, "..."]:
-    """Variance of a prior that starts as N(0, I) and diffuses: `1 + 2 D t`.
+    """The variance of a prior that starts as N(0, I) and diffuses: `1 + 2 D t`.
 
     Heat flow d p / d t = D lap p keeps N(0, v I) Gaussian with dv/dt = 2 D.
+
+    Args:
+      time: the times t, in steps.
+      diffusion: the coefficients D.
+
+    Returns:
+      `[*t, *b]`.
     """
     return 1.0 + 2.0 * jnp.multiply.outer(time, diffusion)

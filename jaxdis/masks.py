@@ -43,13 +43,13 @@ class Relaxation(NamedTuple):
 
     Attributes:
       sample: `(log_alpha, noise, temperature) -> mask` in [0, 1], of the shape of the
-        noise, which may have more axes in front.
+        noise, which may have more axes in front; the temperature broadcasts to it.
       probability: `(log_alpha, temperature) -> P(edge)`, the number that regularisers
         count and that `threshold` cuts.
       initial: `temperature -> log_alpha` of a mask that starts nearly dense.
     """
 
-    sample: Callable[[Array, Array, Scalar], Array]
+    sample: Callable[[Array, Array, Scalar | Array], Array]
     probability: Callable[[Array | float, Scalar], Array]
     initial: Callable[[Scalar], Scalar]
 
@@ -59,18 +59,22 @@ def logistic_noise(key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "..."]:
     return jax.random.logistic(key, shape)
 
 
-def _soft(log_alpha: Array, noise: Array, temperature: Scalar) -> Array:
+def _soft(log_alpha: Array, noise: Array, temperature: Scalar | Array) -> Array:
     logits = jnp.broadcast_to(log_alpha, noise.shape)
     return jax.nn.sigmoid((logits + noise) / temperature)
 
 
-def _straight_through(log_alpha: Array, noise: Array, temperature: Scalar) -> Array:
+def _straight_through(
+    log_alpha: Array, noise: Array, temperature: Scalar | Array
+) -> Array:
     soft = _soft(log_alpha, noise, temperature)
     # `soft - stop(soft)` is exactly 0, so the forward value is exactly 0 or 1.
     return (soft > 0.5).astype(soft.dtype) + (soft - jax.lax.stop_gradient(soft))
 
 
-def _hard_concrete(log_alpha: Array, noise: Array, temperature: Scalar) -> Array:
+def _hard_concrete(
+    log_alpha: Array, noise: Array, temperature: Scalar | Array
+) -> Array:
     stretched = _soft(log_alpha, noise, temperature) * (_STRETCH_HIGH - _STRETCH_LOW)
     return jnp.clip(stretched + _STRETCH_LOW, 0.0, 1.0)
 

@@ -7,7 +7,7 @@ by the batch is folded into the first-layer weights, since
 used, by a fused kernel, to the same end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
@@ -19,6 +19,8 @@ from jaxtyping import Array, Float
 from jaxdis.kernels import gumbel_mask
 from jaxdis.types import PRNGKey, Scalar
 
+__all__ = ["LARGE", "Draws", "ParallelMLP", "apply", "init"]
+
 LARGE = 2**26  # multiply-adds of a layer that keeps all CPU cores busy by itself
 
 
@@ -26,12 +28,12 @@ class ParallelMLP(NamedTuple):
     """Parameters of k stacked networks.
 
     Attributes:
-      inputs: one first-layer weight `[k, n, h]` per group of inputs; the products of
+      inputs: the first layer's weights, one array per group of inputs; the products of
         the groups are summed.
-      bias: the first layer's bias `[k, h]`.
-      hidden: weights `[k, h, h']` of the following hidden layers, without bias.
-      out: output weight `[k, h, o]`.
-      out_bias: `[k, o]`.
+      bias: the first layer's biases.
+      hidden: the weights of the following hidden layers, which have no biases.
+      out: the output's weights.
+      out_bias: the output's biases.
     """
 
     inputs: tuple[Float[Array, "k n h"], ...]
@@ -45,9 +47,9 @@ class Draws(NamedTuple):
     """A mask for each example and net, to be drawn: `gumbel_mask.masked_product`.
 
     Attributes:
-      log_alpha: logits of the masks.
-      key: of their noise.
-      temperature: of the relaxation.
+      log_alpha: the logits of the masks.
+      key: the key of their noise.
+      temperature: the temperature of the relaxation.
       mask: the relaxation, a key of `masks.RELAXATIONS`.
     """
 
@@ -57,8 +59,26 @@ class Draws(NamedTuple):
     mask: gumbel_mask.Mask
 
 
-# Start of the first layer, folded weights, hidden weights, output weight and bias.
-_Net: TypeAlias = tuple[Array, tuple[Array, ...], tuple[Array, ...], Array, Array]
+class _Nets(NamedTuple):
+    """What the networks compute with, once the masks are in the first layer.
+
+    Attributes:
+      start: what is added to the first layer: its biases, and the products of groups
+        whose masks are of each example; of one row where there are none.
+      folded: the first layer's weights times their masks, of all other groups.
+      hidden: the weights of the following hidden layers.
+      out: the output's weights.
+      out_bias: the output's biases.
+    """
+
+    start: Float[Array, "k b h"] | Float[Array, "k 1 h"]
+    folded: tuple[Float[Array, "k n h"], ...]
+    hidden: tuple[Float[Array, "k h h2"], ...]
+    out: Float[Array, "k h o"]
+    out_bias: Float[Array, "k o"]
+
+
+_OneNet: TypeAlias = Callable[[_Nets], Float[Array, "b o"]]
 
 
 def init(
@@ -67,11 +87,14 @@ def init(
     """Weights and output bias U(+-1/sqrt(fan_in)), first-layer bias 0.
 
     Args:
-      key: random key.
-      nets: number of networks k.
-      inputs: sizes of the input groups; each group has its own fan-in.
-      hidden: widths of the hidden layers, at least one.
-      out: outputs of each network.
+      key: the random key.
+      nets: the number of networks k.
+      inputs: the sizes of the input groups; each group has its own fan-in.
+      hidden: the widths of the hidden layers, at least one.
+      out: the number of outputs of each network.
+
+    Raises:
+      ValueError: no hidden layer.
     """
     if not hidden:
         raise ValueError("hidden must name at least one layer width, got ()")
@@ -92,7 +115,10 @@ def init(
 
 
 def _product_of_examples(
-    x: Array, weight: Array, mask: Array | Draws, precision: jax.lax.PrecisionLike
+    x: Float[Array, "b n"],
+    weight: Float[Array, "k n h"],
+    mask: Float[Array, "b k n"] | Draws,
+    precision: jax.lax.PrecisionLike,
 ) -> Float[Array, "k b h"]:
     """A group's product where every example has masks of its own."""
     if isinstance(mask, Draws):
@@ -104,10 +130,21 @@ def _product_of_examples(
     return jnp.einsum("bkn,knh->kbh", masked, weight, precision=precision)
 
 
+def _at_once(net: _OneNet, nets: _Nets) -> Float[Array, "k b o"]:
+    """All networks in batched products."""
+    found: Array = jax.vmap(net)(nets)
+    return found
+
+
+def _one_by_one(net: _OneNet, nets: _Nets) -> Float[Array, "k b o"]:
+    """One network after the other: their layers stay in a CPU's caches."""
+    return jax.lax.map(net, nets)
+
+
 def apply(
     params: ParallelMLP,
-    inputs: Sequence[Float[Array, "b n"]],
-    masks: Sequence[Float[Array, "k n"] | Float[Array, "b k n"] | Draws],
+    inputs: Sequence[Float[Array, "b _"]],
+    masks: Sequence[Float[Array, "k _"] | Float[Array, "b k _"] | Draws],
     *,
     slope: float = 0.2,
     precision: jax.lax.PrecisionLike = "highest",
@@ -117,15 +154,18 @@ def apply(
     `out_k = MLP_k(sum_g (mask_gk * x_g) W_gk + bias_k)`, leaky ReLU in between.
 
     Args:
-      params: stacked parameters.
+      params: the stacked parameters.
       inputs: one array per input group.
       masks: one mask per group: `[k, n]` shared by the batch, `[b, k, n]` per example,
         or `Draws` of one per example, of which no array is made.
-      slope: of the leaky ReLU.
-      precision: of the matrix products.
+      slope: the slope of the leaky ReLU below zero.
+      precision: the precision of the matrix products.
 
     Returns:
       `[b, k, o]`.
+
+    Raises:
+      ValueError: other groups of inputs or of masks than the networks have.
     """
     start = params.bias[:, None, :]
     seen, folded = [], []
@@ -136,20 +176,19 @@ def apply(
             seen.append(x)
             folded.append(mask[:, :, None] * weight)
 
-    def net(of: _Net) -> Float[Array, "b o"]:
-        start, folded, hidden, out, out_bias = of
+    def net(of: _Nets) -> Float[Array, "b o"]:
         dot = partial(jnp.matmul, precision=precision)
-        h = sum(map(dot, seen, folded), start)
-        for weight in hidden:
+        h = sum(map(dot, seen, of.folded), of.start)
+        for weight in of.hidden:
             h = dot(jax.nn.leaky_relu(h, slope), weight)
-        return dot(jax.nn.leaky_relu(h, slope), out) + out_bias[None]
+        return dot(jax.nn.leaky_relu(h, slope), of.out) + of.out_bias[None]
 
-    nets = (start, tuple(folded), params.hidden, params.out, params.out_bias)
+    nets = _Nets(start, tuple(folded), params.hidden, params.out, params.out_bias)
     rows = len(inputs[0])
-    large = any(rows * w[0].size >= LARGE for w in params.hidden)
-    if large and jax.default_backend() == "cpu":
-        # One after the other: their layers stay in the cores' caches.
-        stacked = jax.lax.map(net, nets)
+    if any(rows * w[0].size >= LARGE for w in params.hidden):
+        stacked = jax.lax.platform_dependent(
+            nets, cpu=partial(_one_by_one, net), default=partial(_at_once, net)
+        )
     else:
-        stacked = jax.vmap(net)(nets)
+        stacked = _at_once(net, nets)
     return stacked.swapaxes(0, 1)

@@ -200,10 +200,11 @@ def test_training_step_compiles(platform, draws):
 @pytest.mark.aot_tpu
 def test_too_large_a_block_is_refused(monkeypatch):
     """What the sizes that we refuse are for."""
+    from jaxdis.kernels import Sizes
     from jaxdis.kernels.gumbel_mask import pallas
 
     size = (8192, 512, 2, 4096)
-    assert pallas.refusal(*size)
+    assert pallas.refusal(Sizes(*size))
     monkeypatch.setattr(pallas, "ROWS", 8192)
     monkeypatch.setattr(pallas, "VECTOR_MEMORY", 2**40)
     with pytest.raises(jax.errors.JaxRuntimeError, match=r"(?i)vmem|memory"):

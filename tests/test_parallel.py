@@ -1,3 +1,4 @@
+import re
 from functools import partial
 from itertools import pairwise
 
@@ -183,19 +184,49 @@ def test_errors():
 def test_draws_are_masks_of_examples(mask):
     """Their noise is `masks.logistic_noise` of the key."""
     params, inputs, _ = problem()
-    draws, drawn = [], []
-    for i, n in enumerate(SIZES):
-        key = jax.random.key(i)
-        logits = jnp.linspace(-2.0, 2.0, n * NETS).reshape(NETS, n)
-        noise = relaxations.logistic_noise(key, (BATCH, *logits.shape))
-        drawn.append(relaxations.RELAXATIONS[mask].sample(logits, noise, 0.8))
-        draws.append(parallel.Draws(logits, key, 0.8, mask))
-    np.testing.assert_allclose(
-        parallel.apply(params, inputs, draws),
-        parallel.apply(params, inputs, drawn),
-        rtol=1e-5,
-        atol=1e-5,
-    )
+    keys = [jax.random.key(i) for i, _ in enumerate(SIZES)]
+    logits = [jnp.linspace(-2.0, 2.0, n * NETS).reshape(NETS, n) for n in SIZES]
+    sample = relaxations.RELAXATIONS[mask].sample
+    drawn = [
+        sample(a, relaxations.logistic_noise(key, (BATCH, *a.shape)), 0.8)
+        for a, key in zip(logits, keys, strict=True)
+    ]
+
+    @jax.jit
+    def apply(logits, keys, drawn):
+        draws = [
+            parallel.Draws(*each, 0.8, mask) for each in zip(logits, keys, strict=True)
+        ]
+        return [parallel.apply(params, inputs, masks) for masks in (draws, drawn)]
+
+    assert_close(*apply(logits, keys, drawn))
+
+
+def lowered(platform, function):
+    """Whether a program has a loop, and the numbers of axes of its products."""
+
+    def fresh(*arguments):  # not traced before
+        return function(*arguments)
+
+    shapes = jax.eval_shape(problem)
+    exported = jax.export.export(jax.jit(fresh), platforms=[platform])(*shapes)
+    text = exported.mlir_module()
+    products = re.findall(r"dot_general.*?-> tensor<((?:\d+x)+)f32>", text)
+    return "stablehlo.while" in text, {shape.count("x") for shape in products}
+
+
+GRADIENT = jax.grad(weighted_sum(parallel.apply))
+
+
+@pytest.mark.parametrize("function", [parallel.apply, GRADIENT], ids=["out", "slope"])
+def test_large_networks_are_a_loop_on_cpus_alone(monkeypatch, function):
+    """Whatever the host is, which is a CPU here."""
+    assert lowered("cpu", function) == (False, {3})
+    monkeypatch.setattr(parallel, "LARGE", 1)
+    assert lowered("tpu", function) == lowered("cuda", function) == (False, {3})
+    loops, axes = lowered("cpu", function)
+    assert loops
+    assert 2 in axes
 
 
 def test_large_networks_one_after_the_other_are_the_same(monkeypatch):
@@ -205,12 +236,8 @@ def test_large_networks_one_after_the_other_are_the_same(monkeypatch):
         def apply(*arguments):  # not traced before
             return parallel.apply(*arguments)
 
-        text = str(jax.make_jaxpr(apply)(params, inputs, shared))
-        return "scan" in text, values_and_gradients(apply, params, inputs, shared)
+        return values_and_gradients(apply, params, inputs, shared)
 
-    loops, together = found()
-    assert not loops
+    together = found()
     monkeypatch.setattr(parallel, "LARGE", 1)
-    loops, apart = found()
-    assert loops
-    assert_close(apart, together)
+    assert_close(found(), together)

@@ -25,9 +25,9 @@ def small(system):
 @pytest.mark.parametrize("platform", CALLS)
 @pytest.mark.parametrize("system", [mechanism_sparsity, flow_factorized])
 def test_step_lowers_with_kernels(monkeypatch, system, platform):
-    form = {"tpu": "pallas_tpu", "cuda": "pallas_gpu"}[platform]
-    # As if a benchmark had found the kernel to be the fastest.
-    monkeypatch.setattr(kernels, "FASTEST", {"cpu": form})
+    # As if a benchmark had found the kernels to be the fastest.
+    fastest = {"cpu": "xla", "tpu": "pallas_tpu", "cuda": "pallas_gpu"}
+    monkeypatch.setattr(kernels, "FASTEST", fastest)
     config, data_config = small(system)
     spec, data = system.load(data_config)
     made, sample = system.make(config, spec), system.sampler(data.train, config.batch)

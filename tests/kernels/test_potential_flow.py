@@ -76,7 +76,7 @@ def network(params, t, z, head):
 
 
 def by_autodiff(params, t, z, v, head):
-    """Derivatives, Hessian and its diagonal, in `potential_flow`'s shapes."""
+    """Derivatives and Hessian, in `potential_flow`'s shapes."""
 
     def one(z, v):
         hessian = jax.hessian(network, 2)(params, t, z, head)
@@ -88,7 +88,7 @@ def by_autodiff(params, t, z, v, head):
         ), hessian
 
     found, hessian = jax.vmap(one, out_axes=1)(z, v)
-    return found, hessian, jnp.diagonal(hessian, axis1=-2, axis2=-1)
+    return found, hessian
 
 
 def at_time(params, t):
@@ -100,7 +100,6 @@ def by_formula(params, t, z, v, head):
     return (
         potential_flow.derivatives(params, at, z, v, head),
         potential_flow.hessian(params, at.beta, z, head),
-        potential_flow.hessian_diagonal(params, at.beta, z, head),
     )
 
 
@@ -269,12 +268,11 @@ def test_padding_with_zeros_changes_nothing():
         return (
             potential_flow.derivatives(params, at, z, v, "tanh"),
             potential_flow.hessian(params, at.beta, z, "tanh"),
-            potential_flow.hessian_diagonal(params, at.beta, z, "tanh"),
         )
 
-    d, hessian, diagonal = everything(params, at, z, v)
+    d, hessian = everything(params, at, z, v)
     d = d._replace(gradient=pad(d.gradient, BATCH, n), product=pad(d.product, BATCH, n))
-    expected = d, pad(hessian, BATCH, n, n), pad(diagonal, BATCH, n)
+    expected = d, pad(hessian, BATCH, n, n)
     assert_close(everything(wide, wide_at, wide_z, wide_v), expected, 2e-6)
 
 

@@ -10,23 +10,22 @@ Sources: Maddison et al. 2017 (arXiv 1611.00712), the relaxation; Lachapelle et 
 (arXiv 2107.10098), masked transition networks.
 """
 
-from functools import partial
-from typing import Any, get_args
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt32
 
-from jaxdis.kernels import Impl, choose
+from jaxdis import kernels
+from jaxdis.kernels import Form, Impl, Sizes
 from jaxdis.kernels.gumbel_mask import mosaic_gpu, pallas, xla
-from jaxdis.kernels.gumbel_mask.ref import Mask
+from jaxdis.kernels.gumbel_mask.ref import Arguments, Mask, Setting
 from jaxdis.types import PRNGKey, Scalar
 
-__all__ = ["Mask", "masked_product"]
+__all__ = ["FORMS", "Mask", "masked_product"]
 
-FORMS: dict[str, Any] = {
-    "xla": xla,
+FORMS: dict[str, Form] = {
+    "xla": xla.FORM,
     "pallas_tpu": pallas.COMPILED,
     "pallas_gpu": mosaic_gpu.COMPILED,
     "interpret": pallas.INTERPRETED,
@@ -49,13 +48,13 @@ def masked_product(
     The noise is that of `jaxdis.masks.logistic_noise(key, (b, k, n))`.
 
     Args:
-      x: inputs, float32 or bfloat16.
-      weight: of all latents, of the same type.
-      log_alpha: logits of the masks.
-      key: of the noise.
-      temperature: tau of the relaxation.
-      mask: key of `jaxdis.masks.RELAXATIONS`.
-      precision: of the matrix products, which are summed in float32.
+      x: the inputs, float32 or bfloat16.
+      weight: the weights of all latents, of the same type.
+      log_alpha: the logits of the masks.
+      key: the key of the noise.
+      temperature: the temperature tau of the relaxation.
+      mask: the relaxation, a key of `jaxdis.masks.RELAXATIONS`.
+      precision: the precision of the matrix products, which are summed in float32.
       impl: which form runs; see `jaxdis.kernels`.
 
     Returns:
@@ -66,14 +65,14 @@ def masked_product(
         a draw; a kernel on a platform that has none.
     """
     _check(x, weight, log_alpha, mask)
-    sizes = (*x.shape, *weight.shape[::2])
-    refusals = {"tpu": pallas.refusal(*sizes), "gpu": mosaic_gpu.refusal(*sizes)}
-    form = choose(impl, "gumbel_mask", refusals)
+    (b, n), (k, _, h) = x.shape, weight.shape
     tau = jnp.asarray(temperature, jnp.float32)
-    return _product(x, weight, log_alpha, tau, _words(key), mask, precision, form)
+    arguments = Arguments(x, weight, log_alpha, tau, _words(key))
+    setting, sizes = Setting(mask, precision), Sizes(b, n, k, h, x.dtype)
+    return kernels.run("gumbel_mask", FORMS, arguments, setting, sizes, impl)
 
 
-def _words(key: PRNGKey) -> Array:
+def _words(key: PRNGKey) -> UInt32[Array, "2"]:
     """The two words of Threefry's key, drawn if the key is of another generator."""
     if str(jax.random.key_impl(key)) == "threefry2x32":
         return jax.random.key_data(key)
@@ -102,47 +101,3 @@ def _check(x: Array, weight: Array, log_alpha: Array, mask: str) -> None:
             "b k n must be below 2^32, the numbers that the noise is counted by; got "
             f"{len(x)} x {len(weight)} x {x.shape[1]}"
         )
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
-def _product(
-    x: Array,
-    weight: Array,
-    log_alpha: Array,
-    temperature: Array,
-    words: Array,
-    mask: Mask,
-    precision: jax.lax.PrecisionLike,
-    form: str,
-) -> Array:
-    arguments = (x, weight, log_alpha, temperature, words)
-    product: Array = FORMS[form].forward(*arguments, mask, precision)
-    return product
-
-
-def _forward(
-    x: Array,
-    weight: Array,
-    log_alpha: Array,
-    temperature: Array,
-    words: Array,
-    mask: Mask,
-    precision: jax.lax.PrecisionLike,
-    form: str,
-) -> tuple[Array, tuple[Array, ...]]:
-    arguments = (x, weight, log_alpha, temperature, words)
-    return FORMS[form].forward(*arguments, mask, precision), arguments
-
-
-def _backward(
-    mask: Mask,
-    precision: jax.lax.PrecisionLike,
-    form: str,
-    arguments: tuple[Array, ...],
-    g: Array,
-) -> tuple[Array, ...]:
-    gradients = FORMS[form].backward(*arguments, g, mask, precision)
-    return (*gradients, np.zeros(arguments[4].shape, jax.dtypes.float0))
-
-
-_product.defvjp(_forward, _backward)

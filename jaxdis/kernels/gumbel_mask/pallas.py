@@ -14,38 +14,32 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float
 
+from jaxdis.kernels import Form, Sizes, recomputed
 from jaxdis.kernels.gumbel_mask import ref
-from jaxdis.kernels.gumbel_mask.ref import Mask
+from jaxdis.kernels.gumbel_mask.ref import Arguments, Setting
+from jaxdis.kernels.tiles import SUBLANES, Ref, add_up, rows_of_a_block
+
+__all__ = ["COMPILED", "INTERPRETED", "ROWS", "VECTOR_MEMORY", "refusal"]
 
 ROWS = 512  # of a block, at most
-TILE = 8  # rows of a tile, which a block must be a multiple of
 VECTOR_MEMORY = 8 * 2**20  # bytes that a program's arrays may take, twice over
 
 
-class Form(NamedTuple):
-    """The two directions of the layer."""
-
-    forward: Callable[..., Array]
-    backward: Callable[..., tuple[Array, Array, Array, Array]]
-
-
 def _rows(b: int) -> int:
-    """Rows of a block: all, or the largest fitting divisor; 0 if there is none."""
-    if b <= ROWS:
-        return b
-    fit = [r for r in range(TILE, ROWS + 1, TILE) if b % r == 0]
-    return max(fit, default=0)
+    return rows_of_a_block(b, ROWS, lambda rows: True)
 
 
-def refusal(b: int, n: int, k: int, h: int) -> str | None:
+def refusal(sizes: Sizes) -> str | None:
     """Why the kernels cannot run on these sizes; None if they can."""
+    b, n, _, h, _ = sizes
     rows = _rows(b)
     if not rows:
-        return f"a batch of {b} has no divisor that is a multiple of {TILE}"
+        return f"a batch of {b} has no divisor that is a multiple of {SUBLANES}"
     # Inputs, masks, noise and their derivatives; products; weights and theirs.
     size = 4 * (8 * rows * n + 2 * rows * h + 2 * n * h)
     if size > VECTOR_MEMORY:
@@ -53,7 +47,9 @@ def refusal(b: int, n: int, k: int, h: int) -> str | None:
     return None
 
 
-class _Sizes(NamedTuple):
+class _Cut(NamedTuple):
+    """The sizes of the layer, and the rows of a block."""
+
     b: int
     n: int
     k: int
@@ -61,154 +57,153 @@ class _Sizes(NamedTuple):
     rows: int
 
 
-def _sizes(x: Array, weight: Array) -> _Sizes:
-    (b, n), (k, _, h) = x.shape, weight.shape
-    return _Sizes(b, n, k, h, _rows(b))
+def _cut(arguments: Arguments) -> _Cut:
+    (b, n), (k, _, h) = arguments.x.shape, arguments.weight.shape
+    return _Cut(b, n, k, h, _rows(b))
 
 
-def _arguments(
-    log_alpha: Array, temperature: Array, words: Array
-) -> tuple[Array, Array, Array]:
+def _tiled(arguments: Arguments) -> Arguments:
     """Logits as rows, the temperature as one, and the key's words as a row."""
+    _, _, log_alpha, temperature, words = arguments
     row = jnp.broadcast_to(temperature, (1, log_alpha.shape[1]))
-    return log_alpha[:, None], row, words[None]
+    return arguments._replace(
+        log_alpha=log_alpha[:, None], temperature=row, words=words[None]
+    )
 
 
 def _block(
-    sizes: _Sizes,
-    latent: Array,
-    rows: Array,
-    words: Any,
-    mask: Mask,
-    precision: jax.lax.PrecisionLike,
-) -> Callable[[Array, Array, Array, Array], Array]:
+    cut: _Cut, setting: Setting, latent: Array, rows: Array, words: Ref
+) -> Callable[[Array, Array, Array, Array], Float[Array, "b h"]]:
     """`(x, weight, log_alpha, temperature) -> product` of a program."""
     key = (words[0, 0], words[0, 1])
-    index = ref.numbers(sizes.rows, sizes.n, sizes.k, rows * sizes.rows, latent)
+    index = ref.numbers((cut.rows, cut.n), cut.k, rows * cut.rows, latent)
 
-    def product(x: Array, weight: Array, log_alpha: Array, temperature: Array) -> Array:
-        return ref.block(x, weight, log_alpha, temperature, key, index, mask, precision)
+    def product(
+        x: Array, weight: Array, log_alpha: Array, temperature: Array
+    ) -> Float[Array, "b h"]:
+        of: Any = (x, weight, log_alpha, temperature, key)
+        return ref.block(Arguments(*of), setting, index)
 
     return product
 
 
 def _specs(
-    sizes: _Sizes, at: Callable[[Any, Any], tuple[Any, Any]]
-) -> dict[str, pl.BlockSpec]:
-    """Blocks of each array, `at` a program's (latent, block of rows)."""
-    s = sizes
-    return {
-        "x": pl.BlockSpec((s.rows, s.n), lambda *p: (at(*p)[1], 0)),
-        "weight": pl.BlockSpec((None, s.n, s.h), lambda *p: (at(*p)[0], 0, 0)),
-        "log_alpha": pl.BlockSpec((None, 1, s.n), lambda *p: (at(*p)[0], 0, 0)),
-        "temperature": pl.BlockSpec((1, s.n), lambda *p: (0, 0)),
-        "words": pl.BlockSpec(memory_space=pltpu.SMEM),
-        "product": pl.BlockSpec(
-            (None, s.rows, s.h), lambda *p: (at(*p)[0], at(*p)[1], 0)
-        ),
-    }
-
-
-_INPUTS = ("x", "weight", "log_alpha", "temperature", "words")
+    cut: _Cut, at: Callable[[Any, Any], tuple[Any, Any]]
+) -> tuple[Arguments, pl.BlockSpec]:
+    """Blocks of the arguments and of the product, `at` a program's (latent, rows)."""
+    given: Any = (
+        pl.BlockSpec((cut.rows, cut.n), lambda *p: (at(*p)[1], 0)),
+        pl.BlockSpec((None, cut.n, cut.h), lambda *p: (at(*p)[0], 0, 0)),
+        pl.BlockSpec((None, 1, cut.n), lambda *p: (at(*p)[0], 0, 0)),
+        pl.BlockSpec((1, cut.n), lambda *p: (0, 0)),
+        pl.BlockSpec(memory_space=pltpu.SMEM),
+    )
+    return Arguments(*given), pl.BlockSpec(
+        (None, cut.rows, cut.h), lambda *p: (*at(*p), 0)
+    )
 
 
 def _forward(
-    x: Float[Array, "b n"],
-    weight: Float[Array, "k n h"],
-    log_alpha: Float[Array, "k n"],
-    temperature: Array,
-    words: UInt32[Array, "2"],
-    mask: Mask,
-    precision: jax.lax.PrecisionLike,
-    *,
-    interpret: bool,
+    arguments: Arguments, setting: Setting, *, interpret: bool
 ) -> Float[Array, "k b h"]:
-    s = _sizes(x, weight)
-    specs = _specs(s, lambda i, j: (i, j))
+    cut = _cut(arguments)
+    given, product = _specs(cut, lambda i, j: (i, j))
 
-    def body(x: Any, w: Any, a: Any, t: Any, words: Any, out: Any) -> None:
+    def body(of: Arguments, out: Ref) -> None:
         latent, rows = pl.program_id(0), pl.program_id(1)
-        product = _block(s, latent, rows, words, mask, precision)
-        out[...] = product(x[...], w[...], a[...], t[...])
+        product = _block(cut, setting, latent, rows, of.words)
+        out[...] = product(*(a[...] for a in of[:4]))
 
-    return pl.pallas_call(
+    found: Array = pl.pallas_call(
         body,
-        grid=(s.k, s.b // s.rows),
-        in_specs=[specs[name] for name in _INPUTS],
-        out_specs=specs["product"],
-        out_shape=jax.ShapeDtypeStruct((s.k, s.b, s.h), jnp.float32),
+        grid=(cut.k, cut.b // cut.rows),
+        in_specs=(given,),
+        out_specs=product,
+        out_shape=jax.ShapeDtypeStruct((cut.k, cut.b, cut.h), jnp.float32),
         interpret=interpret,
-    )(x, weight, *_arguments(log_alpha, temperature, words))
+    )(_tiled(arguments))
+    return found
+
+
+def _of_weights(
+    cut: _Cut,
+    arguments: Arguments,
+    setting: Setting,
+    g: Float[Array, "k b h"],
+    interpret: bool,
+) -> tuple[Array, Array, Array]:
+    """Gradients of weights, logits and the temperature: sums over rows."""
+
+    def body(of: Arguments, g: Ref, dw: Ref, da: Ref, dt: Ref) -> None:
+        latent, rows = pl.program_id(0), pl.program_id(1)
+        product = _block(cut, setting, latent, rows, of.words)
+        _, pull = jax.vjp(partial(product, of.x[...]), *(a[...] for a in of[1:4]))
+        add_up([dw, da, dt], pull(g[...]), first=rows == 0)
+
+    given, product = _specs(cut, lambda i, j: (i, j))
+    row = (cut.k, 1, cut.n)
+    dw, da, dt = pl.pallas_call(
+        body,
+        grid=(cut.k, cut.b // cut.rows),
+        in_specs=(given, product),
+        out_specs=[given.weight, given.log_alpha, given.log_alpha],
+        out_shape=[
+            jax.ShapeDtypeStruct(shape, jnp.float32)
+            for shape in ((cut.k, cut.n, cut.h), row, row)
+        ],
+        interpret=interpret,
+    )(_tiled(arguments), g)
+    return dw, da, dt
+
+
+def _of_inputs(
+    cut: _Cut,
+    arguments: Arguments,
+    setting: Setting,
+    g: Float[Array, "k b h"],
+    interpret: bool,
+) -> Float[Array, "b n"]:
+    """Gradients of inputs: sums over latents."""
+
+    def body(of: Arguments, g: Ref, dx: Ref) -> None:
+        rows, latent = pl.program_id(0), pl.program_id(1)
+        product = _block(cut, setting, latent, rows, of.words)
+        rest = [a[...] for a in of[1:4]]
+        _, pull = jax.vjp(lambda x: product(x, *rest), of.x[...])
+        add_up([dx], pull(g[...]), first=latent == 0)
+
+    given, product = _specs(cut, lambda j, i: (i, j))
+    found: Array = pl.pallas_call(
+        body,
+        grid=(cut.b // cut.rows, cut.k),
+        in_specs=(given, product),
+        out_specs=given.x,
+        out_shape=jax.ShapeDtypeStruct(arguments.x.shape, jnp.float32),
+        interpret=interpret,
+    )(_tiled(arguments), g)
+    return found
 
 
 def _backward(
-    x: Float[Array, "b n"],
-    weight: Float[Array, "k n h"],
-    log_alpha: Float[Array, "k n"],
-    temperature: Array,
-    words: UInt32[Array, "2"],
+    arguments: Arguments,
+    setting: Setting,
     g: Float[Array, "k b h"],
-    mask: Mask,
-    precision: jax.lax.PrecisionLike,
     *,
     interpret: bool,
-) -> tuple[Array, Array, Array, Array]:
-    s = _sizes(x, weight)
-    inputs = (x, weight, *_arguments(log_alpha, temperature, words), g)
-
-    def weights(
-        x: Any, w: Any, a: Any, t: Any, words: Any, g: Any, dw: Any, da: Any, dt: Any
-    ) -> None:
-        latent, rows = pl.program_id(0), pl.program_id(1)
-        product = _block(s, latent, rows, words, mask, precision)
-        of = partial(product, x[...])
-        _, pull = jax.vjp(of, w[...], a[...], t[...])
-        _accumulate((dw, da, dt), pull(g[...]), first=rows == 0)
-
-    def moved(x: Any, w: Any, a: Any, t: Any, words: Any, g: Any, dx: Any) -> None:
-        rows, latent = pl.program_id(0), pl.program_id(1)
-        product = _block(s, latent, rows, words, mask, precision)
-        _, pull = jax.vjp(lambda x: product(x, w[...], a[...], t[...]), x[...])
-        _accumulate((dx,), pull(g[...]), first=latent == 0)
-
-    specs = _specs(s, lambda i, j: (i, j))
-    blocks = s.b // s.rows
-    dw, da, dt = pl.pallas_call(
-        weights,
-        grid=(s.k, blocks),
-        in_specs=[specs[name] for name in (*_INPUTS, "product")],
-        out_specs=[specs[name] for name in ("weight", "log_alpha", "log_alpha")],
-        out_shape=[
-            jax.ShapeDtypeStruct(shape, jnp.float32)
-            for shape in ((s.k, s.n, s.h), (s.k, 1, s.n), (s.k, 1, s.n))
-        ],
-        interpret=interpret,
-    )(*inputs)
-    specs = _specs(s, lambda j, i: (i, j))
-    dx = pl.pallas_call(
-        moved,
-        grid=(blocks, s.k),
-        in_specs=[specs[name] for name in (*_INPUTS, "product")],
-        out_specs=specs["x"],
-        out_shape=jax.ShapeDtypeStruct(x.shape, jnp.float32),
-        interpret=interpret,
-    )(*inputs)
-    return dx.astype(x.dtype), dw.astype(weight.dtype), da[:, 0], dt.sum()
+) -> Arguments:
+    cut, (x, weight, *_, words) = _cut(arguments), arguments
+    dw, da, dt = _of_weights(cut, arguments, setting, g, interpret)
+    dx = _of_inputs(cut, arguments, setting, g, interpret)
+    none: Any = np.zeros(words.shape, jax.dtypes.float0)
+    dx, dw = dx.astype(x.dtype), dw.astype(weight.dtype)
+    return Arguments(dx, dw, da[:, 0], dt.sum(), none)
 
 
-def _accumulate(sums: tuple[Any, ...], terms: tuple[Array, ...], first: Array) -> None:
-    """Adds to outputs that programs in a row share, from zero with the first."""
-
-    @pl.when(first)
-    def _() -> None:
-        for s in sums:
-            s[...] = jnp.zeros(s.shape, s.dtype)
-
-    for s, term in zip(sums, terms, strict=True):
-        s[...] += term.astype(s.dtype)
+def _form(interpret: bool) -> Form:
+    forward = partial(_forward, interpret=interpret)
+    backward = partial(_backward, interpret=interpret)
+    platform = None if interpret else "tpu"
+    return Form(recomputed(forward, backward), refusal, platform)
 
 
-COMPILED = Form(partial(_forward, interpret=False), partial(_backward, interpret=False))
-INTERPRETED = Form(
-    partial(_forward, interpret=True), partial(_backward, interpret=True)
-)
+COMPILED, INTERPRETED = _form(False), _form(True)

@@ -9,25 +9,74 @@ the element's number, whose two words are added without carry. Any block of them
 thus be made anew from the key, which is what lets the backward pass store none.
 """
 
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float, Int, Shaped, UInt32
 
 from jaxdis import masks
 
+__all__ = [
+    "Arguments",
+    "Mask",
+    "Setting",
+    "Words",
+    "block",
+    "logistic",
+    "masked_product",
+    "numbers",
+    "threefry",
+]
+
 Mask: TypeAlias = Literal["soft", "straight_through", "hard_concrete"]
+Words: TypeAlias = tuple[UInt32[Array, ""], UInt32[Array, ""]]
+"""The two words of a key of Threefry."""
 
 PARITY = 0x1BD11BDA  # of the key schedule
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 TINY = 1.1754943508222875e-38  # smallest normal float32, so that no noise is infinite
 
 
+class Arguments(NamedTuple):
+    """The arrays of the layer.
+
+    Attributes:
+      x: the inputs.
+      weight: the weights of all latents, of the type of the inputs.
+      log_alpha: the logits of the masks.
+      temperature: the temperature tau of the relaxation.
+      words: the two words of the key of the noise.
+    """
+
+    x: Float[Array, "b n"]
+    weight: Float[Array, "k n h"]
+    log_alpha: Float[Array, "k n"]
+    temperature: Float[Array, ""]
+    words: UInt32[Array, "2"]
+
+
+class Setting(NamedTuple):
+    """What is static.
+
+    Attributes:
+      mask: the relaxation, a key of `masks.RELAXATIONS`.
+      precision: the precision of the matrix products, which are summed in float32.
+    """
+
+    mask: Mask
+    precision: jax.lax.PrecisionLike
+
+
 def threefry(
-    key: tuple[Array, Array], x0: UInt32[Array, "*s"], x1: UInt32[Array, "*s"]
+    key: Words, x0: UInt32[Array, "*s"], x1: UInt32[Array, "*s"]
 ) -> tuple[UInt32[Array, "*s"], UInt32[Array, "*s"]]:
     """Two random words for each pair of counters.
+
+    Args:
+      key: the two words of the key.
+      x0: the first counter of each pair.
+      x1: the second one.
 
     Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
     """
@@ -43,7 +92,7 @@ def threefry(
     return x0, x1
 
 
-def logistic(key: tuple[Array, Array], index: UInt32[Array, "*s"]) -> Array:
+def logistic(key: Words, index: UInt32[Array, "*s"]) -> Float[Array, "*s"]:
     """Standard logistic noise of each element, `jax.random.logistic` to rounding.
 
     Uses no operation that compiled kernels lack: 23 random bits go through an integer,
@@ -56,62 +105,64 @@ def logistic(key: tuple[Array, Array], index: UInt32[Array, "*s"]) -> Array:
 
 
 def numbers(
-    rows: int, inputs: int, latents: int, first_row: Array | int, latent: Array | int
+    shape: tuple[int, int],
+    latents: int,
+    first_row: Shaped[Array, ""] | int,
+    latent: Shaped[Array, ""] | int,
 ) -> UInt32[Array, "b n"]:
-    """The number of each element of a block in the whole `[b, k, n]`, rows first."""
+    """The number of each element of a block in the whole `[b, k, n]`, rows first.
 
-    def unsigned(x: Array | int) -> Array:
+    Args:
+      shape: the rows of the block and the inputs, `(b, n)`.
+      latents: how many latents there are, k.
+      first_row: the first row of the block.
+      latent: which latent it is.
+    """
+
+    def unsigned(x: Shaped[Array, ""] | int) -> UInt32[Array, ""]:
         return jnp.asarray(x, jnp.uint32)
 
-    def count(axis: int) -> Array:
-        shape = (rows, inputs)
+    def count(axis: int) -> UInt32[Array, "b n"]:
         return jax.lax.broadcasted_iota(jnp.int32, shape, axis).astype(jnp.uint32)
 
     row = (unsigned(first_row) + count(0)) * unsigned(latents) + unsigned(latent)
-    return row * unsigned(inputs) + count(1)
+    return row * unsigned(shape[1]) + count(1)
 
 
 def block(
-    x: Float[Array, "b n"],
-    weight: Float[Array, "n h"],
-    log_alpha: Float[Array, "1 n"],
-    temperature: Array,
-    key: tuple[Array, Array],
-    index: UInt32[Array, "b n"],
-    mask: Mask,
-    precision: jax.lax.PrecisionLike,
+    arguments: Arguments, setting: Setting, index: UInt32[Array, "b n"]
 ) -> Float[Array, "b h"]:
     """One latent's masked product for a block of rows, in float32.
 
     Products are taken in the type of x and summed in float32. Those of bfloat16 numbers
     are exact in float32, and TPUs refuse a higher precision for them.
+
+    Args:
+      arguments: a block of rows and one latent's weights `[n, h]` and logits `[1, n]`;
+        a temperature that broadcasts to these; words that may be a tuple.
+      setting: what is static.
+      index: `numbers` of the block.
     """
-    noise = logistic(key, index)
-    drawn = masks.RELAXATIONS[mask].sample(log_alpha, noise, temperature)
-    seen = (drawn * x).astype(x.dtype)
-    precision = precision if x.dtype == jnp.float32 else "default"
+    x, weight, log_alpha, temperature, words = arguments
+    noise = logistic((words[0], words[1]), index)
+    sample = masks.RELAXATIONS[setting.mask].sample
+    seen = (sample(log_alpha, noise, temperature) * x).astype(x.dtype)
+    precision = setting.precision if x.dtype == jnp.float32 else "default"
     return jnp.matmul(
         seen, weight, precision=precision, preferred_element_type=jnp.float32
     )
 
 
-def masked_product(
-    x: Float[Array, "b n"],
-    weight: Float[Array, "k n h"],
-    log_alpha: Float[Array, "k n"],
-    temperature: Array,
-    key: UInt32[Array, "2"],
-    mask: Mask,
-    precision: jax.lax.PrecisionLike,
-) -> Float[Array, "k b h"]:
+def masked_product(arguments: Arguments, setting: Setting) -> Float[Array, "k b h"]:
     """All latents, unfused: noise and masks `[k, b, n]` are arrays."""
-    (b, n), k = x.shape, len(weight)
+    (b, n), k = arguments.x.shape, len(arguments.weight)
 
-    def one(weight: Array, log_alpha: Array, latent: Array) -> Array:
-        index = numbers(b, n, k, 0, latent)
-        words = (key[0], key[1])
-        return block(
-            x, weight, log_alpha[None], temperature, words, index, mask, precision
-        )
+    def one(
+        weight: Float[Array, "n h"],
+        log_alpha: Float[Array, "n"],
+        latent: Int[Array, ""],
+    ) -> Float[Array, "b h"]:
+        of = arguments._replace(weight=weight, log_alpha=log_alpha[None])
+        return block(of, setting, numbers((b, n), k, 0, latent))
 
-    return jax.vmap(one)(weight, log_alpha, jnp.arange(k))
+    return jax.vmap(one)(arguments.weight, arguments.log_alpha, jnp.arange(k))

@@ -11,9 +11,11 @@ for the networks; the closed forms are worked out in `ref`.
 
 from jaxtyping import Array, Float
 
-from jaxdis.kernels import Impl, choose
-from jaxdis.kernels.potential_flow import mosaic_gpu, pallas, ref
+from jaxdis import kernels
+from jaxdis.kernels import Form, Impl, Sizes
+from jaxdis.kernels.potential_flow import mosaic_gpu, pallas, xla
 from jaxdis.kernels.potential_flow.ref import (
+    Arguments,
     Clock,
     Derivatives,
     Head,
@@ -26,6 +28,7 @@ from jaxdis.kernels.potential_flow.ref import (
 )
 
 __all__ = [
+    "FORMS",
     "Clock",
     "Derivatives",
     "Head",
@@ -34,10 +37,16 @@ __all__ = [
     "clock",
     "derivatives",
     "hessian",
-    "hessian_diagonal",
     "init",
     "value",
 ]
+
+FORMS: dict[str, Form] = {
+    "xla": xla.FORM,
+    "pallas_tpu": pallas.COMPILED,
+    "pallas_gpu": mosaic_gpu.COMPILED,
+    "interpret": pallas.INTERPRETED,
+}
 
 
 def derivatives(
@@ -54,11 +63,11 @@ def derivatives(
     `u^k`, `d u^k / d t`, `grad u^k` and `(grad grad' u^k) v` at every point.
 
     Args:
-      params: k networks.
+      params: the k networks.
       at: `clock` of one time, `[k, h]`.
-      z: points.
+      z: the points.
       v: a direction for every point, or None for no product.
-      head: "linear" or "tanh".
+      head: what the networks end with, "linear" or "tanh".
       impl: which form runs; see `jaxdis.kernels`.
 
     Returns:
@@ -68,47 +77,5 @@ def derivatives(
       ValueError: a kernel on a platform that has none.
     """
     k, n, h = params.w1.shape
-    on_gpu = mosaic_gpu.refusal(len(z), n, k, h, z.dtype)
-    refusals = {"tpu": _refusal(params, z), "gpu": on_gpu}
-    form = choose(impl, "potential_flow", refusals)
-    if form == "xla":
-        return ref.derivatives(params, at, z, v, head)
-    if form == "pallas_gpu":
-        return mosaic_gpu.derivatives(params, at, z, v, head)
-    interpret = form == "interpret"
-    return pallas.derivatives(params, at, z, v, head, interpret=interpret)
-
-
-def hessian_diagonal(
-    params: Potentials,
-    beta: Float[Array, "k h"],
-    z: Float[Array, "b n"],
-    head: Head,
-    *,
-    impl: Impl | None = None,
-) -> Float[Array, "k b n"]:
-    """The diagonal of the Hessian of all potentials, without the Hessian.
-
-    Args:
-      params: k networks.
-      beta: of `clock` at one time.
-      z: points.
-      head: "linear" or "tanh".
-      impl: which form runs; see `jaxdis.kernels`.
-
-    Returns:
-      `[k, b, n]`, differentiable, in reverse, in all arguments.
-
-    Raises:
-      ValueError: a kernel on a platform that has none.
-    """
-    form = choose(impl, "potential_flow", {"tpu": _refusal(params, z)})
-    if form == "xla":
-        return ref.hessian_diagonal(params, beta, z, head)
-    interpret = form == "interpret"
-    return pallas.hessian_diagonal(params, beta, z, head, interpret=interpret)
-
-
-def _refusal(params: Potentials, z: Float[Array, "b n"]) -> str | None:
-    _, n, h = params.w1.shape
-    return pallas.refusal(len(z), n, h, z.dtype)
+    arguments, sizes = Arguments(params, at, z, v), Sizes(len(z), n, k, h, z.dtype)
+    return kernels.run("potential_flow", FORMS, arguments, head, sizes, impl)

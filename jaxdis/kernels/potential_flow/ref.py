@@ -1,4 +1,4 @@
-"""The definition of the potential-flow operations, in plain XLA.
+"""The definition of the potentials and their derivatives, in plain XLA.
 
 One potential with hidden width h (products act on rows, o elementwise):
 
@@ -23,6 +23,25 @@ from jaxtyping import Array, Float
 
 from jaxdis.types import PRNGKey
 
+__all__ = [
+    "Arguments",
+    "Clock",
+    "Derivatives",
+    "Head",
+    "Layers",
+    "Network",
+    "Potentials",
+    "block",
+    "check_sizes",
+    "clock",
+    "derivatives",
+    "hessian",
+    "init",
+    "networks",
+    "slope",
+    "value",
+]
+
 Head: TypeAlias = Literal["linear", "tanh"]
 
 LONGEST_PERIOD = 1e4
@@ -34,11 +53,16 @@ class Potentials(NamedTuple):
     """Parameters of k stacked networks of z `[n]` and t, with hidden width h.
 
     Attributes:
-      w1, b1: first layer, `[k, n, h]` and `[k, h]`.
-      wt, bt, vt, ct: the time embedding's two layers, `[k, n, h]`, `[k, h]`,
-        `[k, h, h]`, `[k, h]`.
-      w2, b2: second layer, `[k, h, h]` and `[k, h]`.
-      w3, b3: output, `[k, h]` and `[k]`.
+      w1: the first layer's weights.
+      b1: the first layer's biases.
+      wt: the weights of the time embedding's first layer.
+      bt: the biases of the time embedding's first layer.
+      vt: the weights of the time embedding's second layer.
+      ct: the biases of the time embedding's second layer.
+      w2: the second layer's weights.
+      b2: the second layer's biases.
+      w3: the output's weights.
+      b3: the output's biases.
     """
 
     w1: Float[Array, "k n h"]
@@ -54,7 +78,12 @@ class Potentials(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """What the networks make of time: beta(t) and its derivative."""
+    """What the networks make of time.
+
+    Attributes:
+      beta: beta(t), at one time or at several.
+      rate: its derivative beta'(t).
+    """
 
     beta: Float[Array, "*t k h"]
     rate: Float[Array, "*t k h"]
@@ -64,9 +93,9 @@ class Derivatives(NamedTuple):
     """Potentials at a batch of points, and their derivatives.
 
     Attributes:
-      value: u.
+      value: the potentials u.
       time: the partial derivative of u in t.
-      gradient: of u in z.
+      gradient: the gradient of u in z.
       product: the Hessian of u in z times v; None if no v was given.
     """
 
@@ -76,8 +105,33 @@ class Derivatives(NamedTuple):
     product: Float[Array, "k b n"] | None
 
 
+class Arguments(NamedTuple):
+    """The arrays of `derivatives`.
+
+    Attributes:
+      params: the k networks.
+      at: `clock` of one time.
+      z: the points.
+      v: a direction for every point; None for no Hessian-vector product.
+    """
+
+    params: Potentials
+    at: Clock
+    z: Float[Array, "b n"]
+    v: Float[Array, "b n"] | None
+
+
 class Network(NamedTuple):
-    """What one potential is made of at one time, vectors as rows."""
+    """What one potential is made of at one time, vectors as rows.
+
+    Attributes:
+      w1: the first layer's weights.
+      b1: the first layer's biases.
+      w2: the second layer's weights.
+      beta: the second layer's biases, which time moves.
+      w3: the output's weights.
+      b3: the output's bias.
+    """
 
     w1: Float[Array, "n h"]
     b1: Float[Array, "1 h"]
@@ -88,7 +142,17 @@ class Network(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """Activations a and the derivatives d, e of both layers; c, s as above; and o."""
+    """What both layers compute, in the letters of the module's docstring.
+
+    Attributes:
+      a1: the first layer's activations.
+      d1: the first derivatives there.
+      a2: the second layer's activations.
+      d2: the first derivatives there.
+      c: `w3 o d2`.
+      s: `c W2'`.
+      o: the output before the head.
+    """
 
     a1: Float[Array, "b h"]
     d1: Float[Array, "b h"]
@@ -99,16 +163,27 @@ class Layers(NamedTuple):
     o: Float[Array, "b 1"]
 
     @property
-    def e1(self) -> Array:
+    def e1(self) -> Float[Array, "b h"]:
+        """The second derivatives of the first layer."""
         return -2.0 * self.a1 * self.d1
 
     @property
-    def e2(self) -> Array:
+    def e2(self) -> Float[Array, "b h"]:
+        """Those of the second layer."""
         return -2.0 * self.a2 * self.d2
 
 
 def check_sizes(potentials: int, n: int, hidden: int) -> None:
-    """Raises ValueError unless the sizes make networks."""
+    """Says what is wrong with sizes that make no networks.
+
+    Args:
+      potentials: the number of networks k.
+      n: the latent size.
+      hidden: the width h of every hidden layer.
+
+    Raises:
+      ValueError: a size that makes none.
+    """
     if potentials < 1:
         raise ValueError(f"potentials must be at least 1, got {potentials}")
     if n < 4 or n % 2:
@@ -124,10 +199,10 @@ def init(key: PRNGKey, potentials: int, n: int, hidden: int) -> Potentials:
     """Weights and biases U(+-1/sqrt(fan_in)) of k networks.
 
     Args:
-      key: random key.
-      potentials: k.
-      n: latent size, even and at least 4.
-      hidden: width h of every hidden layer.
+      key: the random key.
+      potentials: the number of networks k.
+      n: the latent size, even and at least 4.
+      hidden: the width h of every hidden layer.
     """
     check_sizes(potentials, n, hidden)
     keys = iter(jax.random.split(key, 10))
@@ -155,7 +230,7 @@ def _dot_transposed(x: Array, w: Array) -> Array:
     return jnp.einsum("bj,ij->bi", x, w, precision=PRECISION)
 
 
-def _slope(x: Array) -> Array:
+def slope(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """1 - tanh(x)^2 without the cancellation of large |x|."""
     e = jnp.exp(-2.0 * jnp.abs(x))
     return 4.0 * e / (1.0 + e) ** 2
@@ -169,7 +244,7 @@ def clock(params: Potentials, times: Float[Array, "t"]) -> Clock:
     standard normal distribution function and density.
 
     Args:
-      params: k networks.
+      params: the k networks.
       times: when to evaluate, in steps.
 
     Returns:
@@ -208,9 +283,9 @@ def networks(params: Potentials, beta: Float[Array, "k h"]) -> Network:
 
 def _layers(w: Network, z: Float[Array, "b n"]) -> Layers:
     first = _dot(z, w.w1) + w.b1
-    a1, d1 = jnp.tanh(first), _slope(first)
+    a1, d1 = jnp.tanh(first), slope(first)
     second = _dot(a1, w.w2) + w.beta
-    a2, d2 = jnp.tanh(second), _slope(second)
+    a2, d2 = jnp.tanh(second), slope(second)
     c = w.w3 * d2
     # As sums: compiled kernels cannot add b3 to a product of one column.
     o = jnp.sum(a2 * w.w3, -1, keepdims=True) + w.b3
@@ -220,7 +295,14 @@ def _layers(w: Network, z: Float[Array, "b n"]) -> Layers:
 def value(
     params: Potentials, beta: Float[Array, "k h"], z: Float[Array, "b n"], head: Head
 ) -> Float[Array, "k b"]:
-    """u^k(z, t) alone, with beta = beta(t) of `clock`."""
+    """u^k(z, t) alone.
+
+    Args:
+      params: the k networks.
+      beta: beta of `clock` at one time.
+      z: the points.
+      head: what the networks end with.
+    """
     o = jax.vmap(lambda w: _layers(w, z).o[:, 0])(networks(params, beta))
     return o if head == "linear" else jnp.tanh(o)
 
@@ -237,6 +319,13 @@ def block(
     With the head "tanh", y = tanh(o), k1 = 1 - y^2 and k2 = -2 y k1: the time
     derivative and gradient gain the factor k1, and
     `H v = k1 H_o v + k2 (grad o . v) grad o`.
+
+    Args:
+      w: the network at one time.
+      rate: beta'(t) of the network.
+      z: the points.
+      v: a direction for every point; None for no product.
+      head: what the network ends with.
     """
     layers = _layers(w, z)
     time = jnp.sum(layers.c * rate, -1, keepdims=True)
@@ -244,7 +333,7 @@ def block(
     product = None if v is None else _product(w, layers, v)
     if head == "linear":
         return layers.o, time, gradient, product
-    y, k1 = jnp.tanh(layers.o), _slope(layers.o)
+    y, k1 = jnp.tanh(layers.o), slope(layers.o)
     if product is not None and v is not None:
         k2 = -2.0 * y * k1
         along = jnp.sum(gradient * v, -1, keepdims=True)
@@ -261,19 +350,14 @@ def _product(w: Network, layers: Layers, v: Float[Array, "b n"]) -> Float[Array,
     return _dot_transposed(product, w.w1)
 
 
-def derivatives(
-    params: Potentials,
-    at: Clock,
-    z: Float[Array, "b n"],
-    v: Float[Array, "b n"] | None,
-    head: Head,
-) -> Derivatives:
+def derivatives(arguments: Arguments, head: Head) -> Derivatives:
     """Value, time derivative, gradient and Hessian-vector product of all potentials.
 
     A `block` of all rows for every potential, and `[k, b]` in place of columns.
     """
+    params, at, z, v = arguments
 
-    def one(w: Network, rate: Array) -> Derivatives:
+    def one(w: Network, rate: Float[Array, "1 h"]) -> Derivatives:
         value, time, gradient, product = block(w, rate, z, v, head)
         return Derivatives(value[:, 0], time[:, 0], gradient, product)
 
@@ -281,73 +365,33 @@ def derivatives(
     return found
 
 
-class Factors(NamedTuple):
-    """H = A' diag(first) A + W1 diag(second) W1' + left right', A = W2' diag(d1) W1'.
-
-    The last term is the tanh head's, None for the linear one.
-    """
-
-    d1: Float[Array, "b h"]
-    first: Float[Array, "b h"]
-    second: Float[Array, "b h"]
-    outer: tuple[Float[Array, "b n"], Float[Array, "b n"]] | None
-
-
-def factors(w: Network, z: Float[Array, "b n"], head: Head) -> Factors:
-    """Those of one potential's Hessian."""
-    layers = _layers(w, z)
-    first, second = w.w3 * layers.e2, layers.e1 * layers.s
-    if head == "linear":
-        return Factors(layers.d1, first, second, None)
-    gradient = _dot_transposed(layers.d1 * layers.s, w.w1)
-    y, k1 = jnp.tanh(layers.o), _slope(layers.o)
-    outer = (-2.0 * y * k1 * gradient, gradient)
-    return Factors(layers.d1, k1 * first, k1 * second, outer)
-
-
-def _bends(w: Network, d1: Float[Array, "b h"]) -> Float[Array, "b h n"]:
-    """The matrices A."""
-    inner = d1[:, None] * w.w1[None]
-    return jnp.einsum("bni,ij->bjn", inner, w.w2, precision=PRECISION)
-
-
 def hessian(
     params: Potentials, beta: Float[Array, "k h"], z: Float[Array, "b n"], head: Head
 ) -> Float[Array, "k b n n"]:
-    """The Hessian of all potentials in z; symmetric."""
+    """The Hessian of all potentials in z; symmetric.
+
+    The head "tanh" adds `k2 (grad o)(grad o)'` to k1 times that of o.
+
+    Args:
+      params: the k networks.
+      beta: beta of `clock` at one time.
+      z: the points.
+      head: what the networks end with.
+    """
 
     def one(w: Network) -> Float[Array, "b n n"]:
-        d1, first, second, outer = factors(w, z, head)
-        a = _bends(w, d1)
+        layers = _layers(w, z)
+        first, second, outer = w.w3 * layers.e2, layers.e1 * layers.s, None
+        if head == "tanh":
+            gradient = _dot_transposed(layers.d1 * layers.s, w.w1)
+            y, k1 = jnp.tanh(layers.o), slope(layers.o)
+            outer = -2.0 * y * k1 * gradient, gradient
+            first, second = k1 * first, k1 * second
+        inner = layers.d1[:, None] * w.w1[None]
+        a = jnp.einsum("bni,ij->bjn", inner, w.w2, precision=PRECISION)
         h = jnp.einsum("bhi,bh,bhj->bij", a, first, a, precision=PRECISION)
         h += jnp.einsum("ih,bh,jh->bij", w.w1, second, w.w1, precision=PRECISION)
         return h if outer is None else h + outer[0][:, :, None] * outer[1][:, None]
 
     found: Array = jax.vmap(one)(networks(params, beta))
     return found
-
-
-def hessian_diagonal(
-    params: Potentials, beta: Float[Array, "k h"], z: Float[Array, "b n"], head: Head
-) -> Float[Array, "k b n"]:
-    """The diagonal of the Hessian of all potentials, without the Hessian."""
-
-    def one(w: Network) -> Float[Array, "b n"]:
-        d1, first, second, outer = factors(w, z, head)
-        a = _bends(w, d1)
-        bent = jnp.einsum("bhn,bh->bn", a * a, first, precision=PRECISION)
-        return diagonal(bent, w.w1, second, outer)
-
-    found: Array = jax.vmap(one)(networks(params, beta))
-    return found
-
-
-def diagonal(
-    bent: Float[Array, "b n"],
-    w1: Float[Array, "n h"],
-    second: Float[Array, "b h"],
-    outer: tuple[Float[Array, "b n"], Float[Array, "b n"]] | None,
-) -> Float[Array, "b n"]:
-    """That of one Hessian, whose first term's diagonal is given."""
-    found = bent + _dot_transposed(second, w1 * w1)
-    return found if outer is None else found + outer[0] * outer[1]

@@ -1,0 +1,248 @@
+"""What the compiled kernels of all operations share: blocks of rows, and tiles.
+
+For TPUs, how many rows a block has, and sums over programs that share an output. For
+Hopper GPUs, a warpgroup's loads, stores and products.
+
+Tensor cores take no float32. A float32 number is therefore cut into three bfloat16
+numbers, which add up to it exactly, and the six largest of the nine products of two
+such numbers are summed in float32: what is left out is some 1e-7 of a term. Of two
+pieces and three products what is left out is 1e-5.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+from jaxtyping import Array, Float
+
+from jaxdis.kernels import Sizes
+
+__all__ = [
+    "ALL",
+    "ROWS",
+    "SUBLANES",
+    "Ref",
+    "Warpgroup",
+    "add_up",
+    "hopper_refusal",
+    "padded",
+    "rows_of_a_block",
+    "slices",
+]
+
+Ref: TypeAlias = Any
+"""A reference to memory, or an index of one, which only a kernel has."""
+
+SUBLANES = 8  # rows of a TPU's tile, which a block must be a multiple of
+ROWS = 64  # of a Hopper GPU's tile: those of a warpgroup's matrix product
+GRID = 65_535  # programs of a GPU along an axis, at most
+CAPABILITY = "9.0"  # of Hopper, whose instruction for matrix products no other has
+TOP = 0xFFFF0000  # the bits that bfloat16 has of float32
+ALL = slice(None)
+
+# `plgpu.load` needs an index after the reference in jax 0.10 and takes none from 0.12
+# on; a reference may always be indexed before.
+_INDEX = inspect.signature(plgpu.load).parameters.get("idx")
+_WHOLE = (...,) if _INDEX and _INDEX.default is inspect.Parameter.empty else ()
+
+
+# TPUs.
+
+
+def rows_of_a_block(b: int, most: int, fits: Callable[[int], bool]) -> int:
+    """Rows of a block: all, or the largest divisor that tiles; 0 if there is none.
+
+    Args:
+      b: the number of all rows.
+      most: the largest number of rows of a block.
+      fits: whether so many rows fit into a program's memory.
+    """
+    divisors = [r for r in range(SUBLANES, b, SUBLANES) if b % r == 0]
+    return max((r for r in (*divisors, b) if r <= most and fits(r)), default=0)
+
+
+def add_up(sums: Sequence[Ref], terms: Sequence[Array], first: Array) -> None:
+    """Adds to outputs that programs one after the other share.
+
+    Args:
+      sums: the outputs.
+      terms: what this program adds to each.
+      first: whether it is the first of these programs, where sums start from zero.
+    """
+
+    @pl.when(first)
+    def _() -> None:
+        for total in sums:
+            total[...] = jnp.zeros(total.shape, total.dtype)
+
+    for total, term in zip(sums, terms, strict=True):
+        total[...] += term.astype(total.dtype)
+
+
+# Hopper GPUs.
+
+
+def hopper_refusal(sizes: Sizes) -> str | None:
+    """Why no kernel can run on these sizes, or on the GPU that is here; None if it can.
+
+    A program may be lowered where there is no GPU, for one that is taken for a Hopper.
+    """
+    b, k = sizes.b, sizes.k
+    if max(pl.cdiv(b, ROWS), k) > GRID:
+        return f"a batch of {b} or {k} networks takes more than {GRID} programs a side"
+    found = {
+        getattr(device, "compute_capability", "unknown")
+        for device in jax.devices()
+        if device.platform == "gpu"
+    }
+    if others := found - {CAPABILITY}:
+        return (
+            f"the kernels are for Hopper, compute capability {CAPABILITY}, and that of "
+            f"this GPU is {min(others)}"
+        )
+    return None
+
+
+def slices(size: int) -> list[slice]:
+    """Parts of an axis, of `ROWS` each but the last."""
+    return [slice(i, min(i + ROWS, size)) for i in range(0, size, ROWS)]
+
+
+def padded(a: Array, *sizes: int) -> Array:
+    """Zeros after the end of each of the last axes, until they have these sizes."""
+    kept = a.ndim - len(sizes)
+    more = [size - old for size, old in zip(sizes, a.shape[kept:], strict=True)]
+    return jnp.pad(a, [(0, 0)] * kept + [(0, m) for m in more])
+
+
+class Warpgroup(NamedTuple):
+    """What a kernel's programs are made of, tiles of 64 rows.
+
+    The interpreter knows neither layouts nor transposed operands: there they are left
+    out, and an ordinary product takes the place of the tensor cores'.
+
+    Attributes:
+      columns: the columns of a tile, a multiple of 16.
+      pieces: the bfloat16 numbers that a float32 number is cut into.
+      interpret: the parameters of Mosaic's interpreter; None to compile.
+    """
+
+    columns: int
+    pieces: int
+    interpret: Any
+
+    def kernel(
+        self, body: Callable[..., None], grid: dict[str, int], out: Any, *staged: Any
+    ) -> Callable[..., Any]:
+        """The kernel that runs a body at every place of a grid.
+
+        Args:
+          body: takes references to arguments, outputs and staged memory.
+          grid: sizes of the axes by name.
+          out: shapes and types of the outputs.
+          staged: what `staging` or another shape of memory describes.
+        """
+        return plgpu.kernel(
+            body,
+            out_type=out,
+            grid=tuple(grid.values()),
+            grid_names=tuple(grid),
+            scratch_types=staged,
+            interpret=self.interpret,
+        )
+
+    def staging(self, rows: int, columns: int, dtype: Any) -> Any:
+        """Shared memory for the pieces of a matrix, in the tensor cores' order."""
+        tile = self.columns
+        order = (plgpu.TilingTransform((8, tile)), plgpu.SwizzleTransform(2 * tile))
+        pieces = 1 if dtype == jnp.bfloat16 else self.pieces
+        return plgpu.SMEM((pieces, rows, columns), jnp.bfloat16, transforms=order)
+
+    def laid(self, a: Array) -> Array:
+        """As a warpgroup's registers hold a tile of a matrix product."""
+        return a if self.interpret else plgpu.layout_cast(a, plgpu.Layout.WGMMA)
+
+    def zeros(self, columns: int, dtype: Any = jnp.float32) -> Array:
+        """A tile of zeros."""
+        return self.laid(jnp.zeros((ROWS, columns), dtype))
+
+    def load(self, tile: Ref, *, column: bool = False) -> Array:
+        """A tile, or a row of one, or a column, into registers."""
+        if self.interpret:
+            found: Array = tile[...]
+            return found
+        layout: Any = plgpu.Layout.WGMMA
+        if len(tile.shape) == 1:
+            layout = layout.reduce(1 if column else 0)
+        return plgpu.load(tile, *_WHOLE, layout=layout, optimized=False)
+
+    def stage(self, tile: Array, staged: Ref, rows: slice, columns: slice) -> None:
+        """Writes the pieces of a tile to a part of staged memory."""
+        for i in range(staged.shape[0]):
+            if tile.dtype == jnp.bfloat16:
+                staged[i, rows, columns] = tile
+                continue
+            bits = jax.lax.bitcast_convert_type(tile, jnp.uint32) & jnp.uint32(TOP)
+            top = jax.lax.bitcast_convert_type(bits, jnp.float32)
+            staged[i, rows, columns] = top.astype(jnp.bfloat16)  # exact
+            tile = tile - top
+
+    def product(
+        self,
+        left: Ref,
+        right: Ref,
+        *,
+        left_columns: slice | None = None,
+        right_rows: slice | None = None,
+    ) -> Float[Array, "m n"]:
+        """The product of two staged matrices.
+
+        Args:
+          left: the pieces of the first matrix.
+          right: those of the second one.
+          left_columns: columns of the first matrix that take its place, transposed.
+          right_rows: rows of the second matrix that take its place, transposed.
+        """
+        count = max(left.shape[0], right.shape[0])
+        pairs = [
+            (i, j)
+            for i in range(left.shape[0])
+            for j in range(right.shape[0])
+            if i + j < count
+        ]
+        pairs.sort(key=sum, reverse=True)  # the smallest first
+
+        def operands(i: int, j: int) -> tuple[Ref, Ref]:
+            a = left.at[i, :, left_columns or ALL]
+            b = right.at[j, right_rows or ALL, :]
+            return (
+                a.transpose((1, 0)) if left_columns else a,
+                b.transpose((1, 0)) if right_rows else b,
+            )
+
+        if self.interpret:
+            total = jnp.zeros((), jnp.float32)
+            for i, j in pairs:
+                # Read whole: refs and values are not turned alike.
+                a, b = left[i].astype(jnp.float32), right[j].astype(jnp.float32)
+                a = a[:, left_columns].T if left_columns else a
+                b = b[right_rows].T if right_rows else b
+                total = total + jnp.matmul(a, b, precision="highest")
+            return total
+
+        def multiply(total: Ref) -> Array:
+            for i, j in pairs:
+                plgpu.wgmma(total, *operands(i, j))
+            found: Array = total[...]
+            return found
+
+        a, b = operands(0, 0)
+        plgpu.commit_smem()
+        product: Array = pl.run_scoped(
+            multiply, plgpu.ACC((a.shape[0], b.shape[1]), jnp.float32)
+        )
+        return product
