@@ -315,8 +315,8 @@ def read_folder(
     Args:
       which: "falcor3d", "isaac3d", or the description of another set.
       directory: the folder of the unpacked download.
-      size: the height and width to which the images are resized by area; without it they
-        must have the shape that the set has.
+      size: the height and width to which the images are resized by area; without it
+        they must have the shape that the set has.
 
     Raises:
       ValueError: no such set or folder, a wrong number or size of images, labels that

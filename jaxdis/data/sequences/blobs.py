@@ -53,9 +53,7 @@ class BlobSequences:
         """Sizes and names; ValueError for a setting that is out of range."""
         rendered.check_settings(self)
         check.at_least("data.size", self.size, 1)
-        return Spec(
-            (self.size, self.size, 1), self.steps + 1, transformations=NAMES
-        )
+        return Spec((self.size, self.size, 1), self.steps + 1, transformations=NAMES)
 
     def load(self) -> Splits:
         """Draws the blobs; ValueError as `spec`, or for too few held-out rows."""

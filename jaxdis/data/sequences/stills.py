@@ -194,10 +194,10 @@ def _splits(settings: _Settings, found: images.Images) -> Splits:
     order = np.random.default_rng(settings.seed).permutation(len(found.labels))
     train, valid, test = split_rows(order, settings.held_out)
     parts = rendered.PARTS[settings.eval_split]((train[~new[train]], valid, test))
-    every = ([part] * len(names) for part in parts)
+    train, valid, test = ([part] * len(names) for part in parts)
     classes = new if settings.held_out_classes else None
     return rendered.splits(
-        settings, rendered.Family(render, *every, new=classes, longer=LONGER)
+        settings, rendered.Family(render, train, valid, test, classes, LONGER)
     )
 
 

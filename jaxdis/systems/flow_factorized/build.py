@@ -1,7 +1,7 @@
 """From a config and what is known of the data to a model; looked up once."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -107,7 +107,7 @@ _OFFSETS: dict[str, Callable[[Potentials], Potentials]] = {
     "tanh": lambda potentials: potentials,
 }
 
-_WORDS = {
+_WORDS: dict[str, Iterable[str]] = {
     "supervision": _SUPERVISIONS,
     "vae": _ARCHITECTURES,
     "log_det": flows.LOG_DETS,
@@ -155,7 +155,7 @@ def build(config: Config, spec: Spec) -> Model:
     return Model(
         encoder=encoder,
         decoder=decoder,
-        index=index if kind.infers else None,
+        index_encoder=index if kind.infers else None,
         flat=architecture.flat,
         flows=kind.flows,
         shape=shape,
@@ -188,8 +188,8 @@ def _number(config: Config, spec: Spec) -> int:
     kind = _SUPERVISIONS[config.supervision]
     if kind.flows and not kind.infers and not known:
         raise ValueError(
-            f"config.supervision={config.supervision!r} needs the transformation `k` of "
-            "every sequence, and this data set names no transformations; set "
+            f"config.supervision={config.supervision!r} needs the transformation `k` "
+            "of every sequence, and this data set names no transformations; set "
             "config.supervision to 'inferred' and config.transformations to their "
             "number, or config.supervision to 'none'"
         )

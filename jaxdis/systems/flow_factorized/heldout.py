@@ -79,7 +79,9 @@ def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
     fitting: tuple[Rows, Rows] | None = None
     if not model.flows:
         drawn = splits.controls.get("fitting")
-        fitting = drawn or (rows.sampler(splits.train, FIT_ROWS)(jax.random.key(0)),) * 2
+        fitting = (
+            drawn or (rows.sampler(splits.train, FIT_ROWS)(jax.random.key(0)),) * 2
+        )
     valid, test = (_held_out(spec, splits, fitting, number) for number in (0, 1))
     return Batches(sample, jax.tree.map(lambda a: a[:VALID_ROWS], valid), test)
 

@@ -178,13 +178,16 @@ def score_flow(model: Model, params: ModelParams, rows: MovedRows) -> FlowScores
 
 
 def _prior_density(
-    model: Model, params: ModelParams, y: Float[Array, "b k"], z: Float[Array, "t s b n"]
-) -> Float[Array, "t s b"]:  # fmt: skip
+    model: Model,
+    params: ModelParams,
+    y: Float[Array, "b k"],
+    z: Float[Array, "t s b z"],
+) -> Float[Array, "t s b"]:
     """The heat prior's log density of latents at times 0 .. T."""
     batch = len(y)
-    variance = terms.heat_variance(
-        model.divergence.rates(params.prior), y, model.steps
-    )
+    assert params.prior is not None
+    rates = model.divergence.rates(params.prior)
+    variance = terms.heat_variance(rates, y, model.steps)
     variance = jnp.concatenate([jnp.ones((1, batch)), variance])[:, None, :, None]
     variance = jnp.broadcast_to(variance, z.shape)
     return gaussian.log_prob(z, jnp.zeros(z.shape), variance).sum(-1)
@@ -203,6 +206,7 @@ def _released(
     densities = model.divergence.densities
     if densities is None:
         return None
+    assert params.prior is not None
     flow, at = networks.flow_of(model, params), networks.times(model, model.steps)
     ones = jnp.ones((model.steps, *z0.shape))
     path = flows.walk(flow, z0, rows.y, at, model.log_det, ones)
@@ -218,7 +222,7 @@ def _score_pairs(model: Model, params: ModelParams, rows: MovedRows) -> PairScor
     assert data.switched is not None
     flow, at = networks.flow_of(model, params), networks.times(model, steps)
 
-    def start(x: Float[Array, "b t h w c"]) -> Float[Array, "b n"]:
+    def start(x: Float[Array, "b t h w c"]) -> Float[Array, "b z"]:
         mean, log_var = networks.mean_and_log_var(model, params, x[:, 0])
         return mean + jnp.exp(0.5 * log_var) * rows.eps[:, 0]
 

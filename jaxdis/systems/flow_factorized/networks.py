@@ -30,6 +30,7 @@ __all__ = [
     "times",
 ]
 
+
 class ModelParams(NamedTuple):
     """Parameters of one seed.
 
@@ -57,7 +58,7 @@ class Model(NamedTuple):
     Attributes:
       encoder: the network from an image to mean and log variance.
       decoder: the network from a latent to logits of pixels.
-      index: the network from all frames to logits of the transformation; None where it
+      index_encoder: the network from all frames to logits of the transformation; None where it
         is not inferred.
       flat: `images -> what the networks take`, the images or their pixels in a row.
       flows: whether latents flow; not in a plain VAE.
@@ -80,7 +81,7 @@ class Model(NamedTuple):
 
     encoder: nn.Module
     decoder: nn.Module
-    index: nn.Module | None
+    index_encoder: nn.Module | None
     flat: Callable[[Array], Array]
     flows: bool
     shape: tuple[int, int, int]
@@ -111,9 +112,9 @@ def init_params(key: PRNGKey, model: Model) -> ModelParams:
         return ModelParams(encoder, decoder, None, None, None, None)
     sizes = (model.k, model.z_dim, model.hidden)
     index = None
-    if model.index is not None:
+    if model.index_encoder is not None:
         several = model.flat(jnp.zeros((1, h, w, c * (model.steps + 1))))
-        index = model.index.init(keys[4], several)
+        index = model.index_encoder.init(keys[4], several)
     return ModelParams(
         encoder,
         decoder,
@@ -204,8 +205,10 @@ def index_logits(
       params: the parameters of one seed.
       x: sequences in [0, 1].
     """
-    assert model.index is not None
-    return nets.apply(model.index, params.index_encoder, model.flat(_stacked(x)))
+    assert model.index_encoder is not None
+    return nets.apply(
+        model.index_encoder, params.index_encoder, model.flat(_stacked(x))
+    )
 
 
 def flow_of(model: Model, params: ModelParams) -> flows.Flow:

@@ -10,17 +10,18 @@ model's; and the ELBO, whose posterior sees the frame itself.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from jaxdis import metrics
 from jaxdis.systems.flow_factorized import networks
 from jaxdis.systems.flow_factorized.build import build
 from jaxdis.systems.flow_factorized.config import Config
 from jaxdis.systems.flow_factorized.heldout import HeldOut
+from jaxdis.systems.flow_factorized.indices import Indices, given, inferred
 from jaxdis.systems.flow_factorized.measures import (
     MovedRows,
     PairScores,
@@ -35,9 +36,6 @@ __all__ = [
     "ARRAYS",
     "IWAE_SAMPLES",
     "REPORTS",
-    "Indices",
-    "given",
-    "matched",
     "report_flow",
     "report_plain",
     "scores",
@@ -46,6 +44,7 @@ __all__ = [
 IWAE_SAMPLES = 10
 SHOWN_IMAGES = 3
 SHOWN_PAIRS = 6
+Side: TypeAlias = Literal["higher", "lower"] | None
 
 ARRAYS = {
     "error_by_step": "seed transformation time",
@@ -78,7 +77,9 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
     model = build(config, spec)
     likelihood = [Score("elbo", "ELBO", "higher")]
     rest = [Score("elbo_start", "ELBO of the first frame", "higher")]
-    families = [*_errors(model, spec, "equivariance_error", "Equivariance error")]
+    families = [
+        *_errors(model, spec, "equivariance_error", "Equivariance error", "lower")
+    ]
     families += _errors(model, spec, "static_error", "Static error")
     if model.flows:
         likelihood += _of_flows(model)
@@ -97,9 +98,10 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _errors(model: Model, spec: Spec, name: str, title: str) -> Iterator[Score]:
-    """The scores of one kind of error; see `_error_figures`."""
-    side = "lower" if name == "equivariance_error" else None
+def _errors(
+    model: Model, spec: Spec, name: str, title: str, side: Side = None
+) -> Iterator[Score]:
+    """The scores of one kind of error; see the module."""
 
     def score(end: str, words: str) -> Score:
         return Score(f"{name}{end}", f"{title}{words}", side, (0.0, float("inf")))
@@ -119,7 +121,7 @@ def _errors(model: Model, spec: Spec, name: str, title: str) -> Iterator[Score]:
 def _of_flows(model: Model) -> Iterator[Score]:
     yield Score("iwae", "IWAE", "higher", source="Burda et al. 2016, equation 8")
     yield Score("hj_residual", "HJ residual", "lower", (0.0, float("inf")))
-    if model.index is not None and model.names:
+    if model.index_encoder is not None and model.names:
         yield Score("index_accuracy", "Index accuracy", "higher", (0.0, 1.0))
         words = "Index accuracy of a draw"
         yield Score("index_accuracy_drawn", words, "higher", (0.0, 1.0))
@@ -131,7 +133,7 @@ def _of_flows(model: Model) -> Iterator[Score]:
 def _of_pairs(model: Model) -> Iterator[Score]:
     if len(model.names) < 2:
         return
-    for name, title, side in (
+    pairs: tuple[tuple[str, str, Side], ...] = (
         ("superposed_error", "Error of two at once", "lower"),
         ("superposed_alone", "Error there of the better one alone", None),
         ("superposed_worst", "Largest ratio of the two over pairs", "lower"),
@@ -139,74 +141,10 @@ def _of_pairs(model: Model) -> Iterator[Score]:
         ("switched_error", "Error of one after the other", "lower"),
         ("switched_restarted", "Error with a clock that restarts", "lower"),
         ("switched_static", "Static error of one after the other", None),
-    ):
+    )
+    for name, title, side in pairs:
         yield Score(name, title, side, (0.0, float("inf")))
 
-
-# Which transformation moves a row.
-
-
-class Indices(NamedTuple):
-    """How rows are moved.
-
-    Attributes:
-      y: the transformation of each row, as weights.
-      match: the learned index of each true transformation.
-      figures: what is reported of them.
-    """
-
-    y: Float[Array, "r k"]
-    match: Int[Array, "k"]
-    figures: Metrics
-
-
-def given(model: Model, params: ModelParams, data: HeldOut, key: PRNGKey) -> Indices:
-    """The transformations that are known.
-
-    Args:
-      model: their number.
-      params: the parameters of one seed, on which nothing here depends.
-      data: held-out rows.
-      key: a random key, on which nothing here depends.
-    """
-    return Indices(jax.nn.one_hot(data.k, model.k), jnp.arange(model.k), {})
-
-
-def _inferred(
-    model: Model, params: ModelParams, data: HeldOut, key: PRNGKey
-) -> Indices:
-    logits = in_blocks(partial(networks.index_logits, model, params), data.x)
-    if not model.names:
-        drawn = jax.random.categorical(key, logits)
-        return Indices(jax.nn.one_hot(drawn, model.k), jnp.arange(model.k), {})
-    return matched(logits, data.k, key)
-
-
-def matched(
-    logits: Float[Array, "r k"], truth: Int[Array, "r"], key: PRNGKey
-) -> Indices:
-    """Transformations drawn from logits; the learned index of each true one, by the
-    assignment that agrees most; and how often it agrees.
-
-    Args:
-      logits: the logits of the indices.
-      truth: the true transformations.
-      key: a random key.
-    """
-    k = logits.shape[-1]
-    found, drawn = jnp.argmax(logits, -1), jax.random.categorical(key, logits)
-    true = jax.nn.one_hot(truth, k)
-    confusion = jnp.einsum("rk,rl->kl", true, jax.nn.one_hot(found, k))
-    match = metrics.assign(confusion)
-    figures = {
-        "index_accuracy": jnp.mean(match[truth] == found),
-        "index_accuracy_drawn": jnp.mean(match[truth] == drawn),
-        "confusion": (confusion / confusion.sum(1, keepdims=True))[:, match],
-    }
-    return Indices(jax.nn.one_hot(drawn, k), match, figures)
-
-
-# Reports.
 
 Chooser = Callable[[Model, ModelParams, HeldOut, PRNGKey], Indices]
 
@@ -299,7 +237,7 @@ def report_plain(
 
 REPORTS: dict[str, Callable[[Model, TrainState, HeldOut, PRNGKey], Metrics]] = {
     "known": partial(report_flow, given),
-    "inferred": partial(report_flow, _inferred),
+    "inferred": partial(report_flow, inferred),
     "none": report_plain,
 }
 """The report by `supervision`."""

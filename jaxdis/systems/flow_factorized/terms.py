@@ -40,7 +40,7 @@ RELEASED_FLOOR = 1e-5  # added to the released prior's variances
 RELEASED_LOG_FLOOR = 1e-20  # added to probabilities in the released index losses
 
 Prior = Float[Array, "k"] | Float[Array, "k t"]
-Densities = tuple[Float[Array, "t b n"], Float[Array, "t b n"]]
+Densities = tuple[Float[Array, "t b z"], Float[Array, "t b z"]]
 
 
 # The prior, and the divergence from it along the path.
@@ -81,7 +81,7 @@ def heat_variance(
 def path_kl(
     rates: Float[Array, "k"],
     y: Float[Array, "b k"],
-    log_var: Float[Array, "b n"],
+    log_var: Float[Array, "b z"],
     path: flows.Path,
 ) -> Float[Array, ""]:
     """`sum_t E_q[log q_t(z_t) - log p_t(z_t)]`, mean over the batch, in nats.
@@ -108,9 +108,9 @@ def path_kl(
 def released_log_densities(
     scales: Float[Array, "k t"],
     y: Float[Array, "b k"],
-    mean: Float[Array, "b n"],
-    log_var: Float[Array, "b n"],
-    z0: Float[Array, "b n"],
+    mean: Float[Array, "b z"],
+    log_var: Float[Array, "b z"],
+    z0: Float[Array, "b z"],
     path: flows.Path,
 ) -> Densities:
     """Prior's and posterior's log densities per dimension, as released.
@@ -138,7 +138,7 @@ def released_log_densities(
 
 
 def softmax_kl(
-    log_p: Float[Array, "t b n"], log_q: Float[Array, "t b n"]
+    log_p: Float[Array, "t b z"], log_q: Float[Array, "t b z"]
 ) -> Float[Array, ""]:
     """`sum_t mean_b sum_i P_i (log P_i - log Q_i)`, as released.
 
@@ -196,9 +196,11 @@ def _sample_path(y: Float[Array, "b k"], path: flows.Path) -> Float[Array, ""]:
 
 
 def _sample_start(
-    y: Float[Array, "b k"], square: Float[Array, "k b"], force: Float[Array, "k b"],
+    y: Float[Array, "b k"],
+    square: Float[Array, "k b"],
+    force: Float[Array, "k b"],
     n: int,
-) -> Float[Array, ""]:  # fmt: skip
+) -> Float[Array, ""]:
     return jnp.mean(jnp.einsum("bk,kb->b", y, square + force**2))
 
 
@@ -212,9 +214,11 @@ def _batch_path(y: Float[Array, "b k"], path: flows.Path) -> Float[Array, ""]:
 
 
 def _batch_start(
-    y: Float[Array, "b k"], square: Float[Array, "k b"], force: Float[Array, "k b"],
+    y: Float[Array, "b k"],
+    square: Float[Array, "k b"],
+    force: Float[Array, "k b"],
     n: int,
-) -> Float[Array, ""]:  # fmt: skip
+) -> Float[Array, ""]:
     return (jnp.mean(square, -1) / n + jnp.mean(force**2, -1)) @ y.mean(0)
 
 
@@ -232,13 +236,16 @@ EQUATIONS = {
 """
 
 Condition = Callable[
-    [flows.Flow, Equation, Float[Array, "b k"], Float[Array, "b n"]], Array
+    [flows.Flow, Equation, Float[Array, "b k"], Float[Array, "b z"]], Array
 ]
 
 
 def _every_condition(
-    flow: flows.Flow, equation: Equation, y: Float[Array, "b k"], z0: Float[Array, "b n"]
-) -> Float[Array, ""]:  # fmt: skip
+    flow: flows.Flow,
+    equation: Equation,
+    y: Float[Array, "b k"],
+    z0: Float[Array, "b z"],
+) -> Float[Array, ""]:
     zero = jnp.zeros(1)
     clock = jax.tree.map(lambda a: a[0], potential_flow.clock(flow.potentials, zero))
     beta = potential_flow.clock(flow.forces, zero).beta[0]
@@ -250,15 +257,21 @@ def _every_condition(
 
 
 def _last_condition(
-    flow: flows.Flow, equation: Equation, y: Float[Array, "b k"], z0: Float[Array, "b n"]
-) -> Float[Array, ""]:  # fmt: skip
+    flow: flows.Flow,
+    equation: Equation,
+    y: Float[Array, "b k"],
+    z0: Float[Array, "b z"],
+) -> Float[Array, ""]:
     last = jnp.arange(y.shape[-1]) == y.shape[-1] - 1
     return _every_condition(flow, equation, y * last[None], z0)
 
 
 def _no_condition(
-    flow: flows.Flow, equation: Equation, y: Float[Array, "b k"], z0: Float[Array, "b n"]
-) -> Float[Array, ""]:  # fmt: skip
+    flow: flows.Flow,
+    equation: Equation,
+    y: Float[Array, "b k"],
+    z0: Float[Array, "b z"],
+) -> Float[Array, ""]:
     return jnp.zeros(())
 
 
