@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -131,6 +131,7 @@ class Isaac3dSequences:
         return _splits(self, factors.SETS["isaac3d"], found)
 
 
+@runtime_checkable
 class _Settings(rendered.Settings, Protocol):
     @property
     def sequence_rule(self) -> str: ...

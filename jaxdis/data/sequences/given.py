@@ -28,7 +28,7 @@ class GivenSequences:
       seed: the seed of the splits.
     """
 
-    frames: Any
+    frames: Any = None
     k: Any = None
     transformations: tuple[str, ...] = ()
     held_out: float = 0.1
@@ -68,6 +68,8 @@ class GivenSequences:
 
     def _stacked(self) -> Shaped[np.ndarray, "n t h w c"]:
         frames = self.frames
+        if frames is None:
+            raise ValueError("data.frames must be sequences [t, h, w, c], got none")
         check.shares("data.held_out", self.held_out)
         lengths = sorted({np.shape(f)[0] for f in frames if np.ndim(f)})
         if len(lengths) > 1:

@@ -7,7 +7,7 @@ once, one after the other, and more steps than were trained.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from jaxdis.types import PRNGKey, Rows, Source, Splits
 __all__ = ["DRAWS", "PARTS", "Family", "Settings", "check_settings", "splits"]
 
 
+@runtime_checkable
 class Settings(Protocol):
     """What all data sets of rendered sequences are told.
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -134,6 +134,7 @@ class MnistSequences:
         return _splits(self, images.Images(*tfds.mnist(directory)))
 
 
+@runtime_checkable
 class _Settings(rendered.Settings, Protocol):
     @property
     def colour(self) -> str: ...
@@ -192,8 +193,8 @@ def _splits(settings: _Settings, found: images.Images) -> Splits:
             f"{sorted(set(found.labels.tolist()))}; got {settings.held_out_classes}"
         )
     order = np.random.default_rng(settings.seed).permutation(len(found.labels))
-    train, valid, test = split_rows(order, settings.held_out)
-    parts = rendered.PARTS[settings.eval_split]((train[~new[train]], valid, test))
+    rows, *held_out = split_rows(order, settings.held_out)
+    parts = rendered.PARTS[settings.eval_split]((rows[~new[rows]], *held_out))
     train, valid, test = ([part] * len(names) for part in parts)
     classes = new if settings.held_out_classes else None
     return rendered.splits(
