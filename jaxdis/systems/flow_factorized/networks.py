@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Num
 
-from jaxdis import flows, nets
-from jaxdis.gaussian import Posterior
+from jaxdis import flows, gaussian, nets
 from jaxdis.kernels import potential_flow
 from jaxdis.kernels.potential_flow import Potentials
 from jaxdis.systems.flow_factorized import terms
@@ -150,7 +149,7 @@ def mean_and_log_var(
 
 def posterior(
     model: Model, params: ModelParams, x: Float[Array, "*b h w c"]
-) -> Posterior:
+) -> gaussian.Posterior:
     """q(z | x), a Gaussian with a diagonal covariance.
 
     Args:
@@ -158,8 +157,7 @@ def posterior(
       params: the parameters of one seed.
       x: images in [0, 1].
     """
-    mean, log_var = mean_and_log_var(model, params, x)
-    return Posterior(mean, jnp.exp(log_var))
+    return gaussian.from_log_var(*mean_and_log_var(model, params, x))
 
 
 def decode(

@@ -64,7 +64,9 @@ transformations each of some pairs shows, their frames, and errors of all pairs,
 ways "both at once", "the first alone" and "the second alone"; and how often a sequence
 of each transformation is taken for which."""
 
-PUBLISHED = "Song et al. 2023 (arXiv 2309.13167), section 4"
+STATIC_ERROR = metrics.EQUIVARIANCE_ERROR._replace(
+    name="static_error", title="Static error", better=None
+)
 
 
 def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
@@ -75,12 +77,10 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
       spec: what is known of the data.
     """
     model = build(config, spec)
-    likelihood = [Score("elbo", "ELBO", "higher")]
-    rest = [Score("elbo_start", "ELBO of the first frame", "higher")]
-    families = [
-        *_errors(model, spec, "equivariance_error", "Equivariance error", "lower")
-    ]
-    families += _errors(model, spec, "static_error", "Static error")
+    likelihood = [metrics.ELBO]
+    rest = [metrics.ELBO._replace(name="elbo_start", title="ELBO of the first frame")]
+    families = [*_errors(model, spec, metrics.EQUIVARIANCE_ERROR)]
+    families += _errors(model, spec, STATIC_ERROR)
     if model.flows:
         likelihood += _of_flows(model)
         rest += _of_pairs(model)
@@ -98,15 +98,13 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _errors(
-    model: Model, spec: Spec, name: str, title: str, side: Side = None
-) -> Iterator[Score]:
-    """The scores of one kind of error; see the module."""
+def _errors(model: Model, spec: Spec, whole: Score) -> Iterator[Score]:
+    """The scores of one kind of error; see `_error_figures`."""
 
     def score(end: str, words: str) -> Score:
-        return Score(f"{name}{end}", f"{title}{words}", side, (0.0, float("inf")))
+        return whole._replace(name=f"{whole.name}{end}", title=f"{whole.title}{words}")
 
-    yield score("", "")._replace(source=PUBLISHED)
+    yield whole
     for transformation in model.names:
         yield score(f"_{transformation}", f", {_words(transformation)}")
     yield score("_but_last", ", without the last frame")
@@ -119,13 +117,13 @@ def _errors(
 
 
 def _of_flows(model: Model) -> Iterator[Score]:
-    yield Score("iwae", "IWAE", "higher", source="Burda et al. 2016, equation 8")
+    yield metrics.IWAE
     yield Score("hj_residual", "HJ residual", "lower", (0.0, float("inf")))
     if model.index_encoder is not None and model.names:
         yield Score("index_accuracy", "Index accuracy", "higher", (0.0, 1.0))
         words = "Index accuracy of a draw"
         yield Score("index_accuracy_drawn", words, "higher", (0.0, 1.0))
-    yield Score("compat_loglik", "ELBO with the released sign")
+    yield metrics.COMPAT_LOGLIK
     if model.divergence.densities is not None:
         yield Score("released_loglik", "Released likelihood figure")
 

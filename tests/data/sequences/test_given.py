@@ -130,8 +130,7 @@ def test_share_that_leaves_nothing_to_train_on(held_out):
 def test_three_sequences_are_enough():
     splits = given(OWN[:3], [0, 0, 0], ("left",), held_out=0.4).load()
     rows = [
-        own_rows(part.x, OWN[:3])
-        for part in (splits.train, splits.valid, splits.test)
+        own_rows(part.x, OWN[:3]) for part in (splits.train, splits.valid, splits.test)
     ]
     assert {frozenset(r.tolist()) for r in rows} == {
         frozenset([0]), frozenset([1]), frozenset([2]),

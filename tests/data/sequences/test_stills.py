@@ -89,9 +89,15 @@ class TestSpec:
             ({"transformations": ("scale", "shear")}, "rotation, hue, .*'shear'"),
             ({"transformations": ("hue", "hue")}, r"none twice; got \('hue', 'hue'\)"),
             ({"colour": "none"}, "data.transformations has 'hue'.*set data.colour to"),
-            ({"colour": "blue"}, "data.colour must be one of 'red', 'none', got 'blue'"),
+            (
+                {"colour": "blue"},
+                "data.colour must be one of 'red', 'none', got 'blue'",
+            ),
             ({"index_per": "row"}, "data.index_per must be one of 'sample', 'batch'"),
-            ({"eval_split": "all"}, "data.eval_split must be one of 'heldout', 'train'"),
+            (
+                {"eval_split": "all"},
+                "data.eval_split must be one of 'heldout', 'train'",
+            ),
             ({"held_out": 0.0}, r"data.held_out is .* in \(0, .5\); got 0.0"),
             ({"held_out": 0.5}, "data.held_out is .* got 0.5"),
             ({"held_out": float("nan")}, "data.held_out is .* got nan"),

@@ -106,9 +106,7 @@ def model_params(golden):
 @functools.cache
 def compiled(supervision, n, batch):
     """One program for cases of one kind: gradients, terms, latents and densities."""
-    config = replace(
-        FAITHFUL, supervision=supervision, z_dim=n, width=n, batch=batch
-    )
+    config = replace(FAITHFUL, supervision=supervision, z_dim=n, width=n, batch=batch)
     model = build(config, SPEC)
 
     def total(params, x, y, noise):
