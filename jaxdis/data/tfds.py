@@ -34,7 +34,7 @@ def _library(name: str) -> Any:
     except ImportError as error:
         raise ValueError(
             f"the set {name!r} is read through tensorflow-datasets, which cannot be "
-            f"imported ({error}): pip install tensorflow-datasets importlib_resources"
+            f"imported ({error}): pip install 'jaxdis[tfds]'"
         ) from error
     return tensorflow_datasets
 

@@ -57,8 +57,8 @@ class Model(NamedTuple):
     Attributes:
       encoder: the network from an image to mean and log variance.
       decoder: the network from a latent to logits of pixels.
-      index_encoder: the network from all frames to logits of the transformation; None where it
-        is not inferred.
+      index_encoder: the network from all frames to logits of the transformation; None
+        where it is not inferred.
       flat: `images -> what the networks take`, the images or their pixels in a row.
       flows: whether latents flow; not in a plain VAE.
       shape: the height, width and channels of a frame.

@@ -135,5 +135,5 @@ def test_three_sequences_are_enough():
     assert {frozenset(r.tolist()) for r in rows} == {
         frozenset([0]), frozenset([1]), frozenset([2]),
     }  # fmt: skip
-    with pytest.raises(ValueError, match="data.frames must be at least 3 sequences"):
+    with pytest.raises(ValueError, match="must be at least 3 sequences, got 2"):
         GivenSequences(OWN[:2]).load()

@@ -94,5 +94,5 @@ def test_controls_with_other_rows_are_named():
 def test_rows_without_the_transformation_are_named():
     given = splits()
     wrong = given._replace(test=given.test._replace(k=None))
-    with pytest.raises(ValueError, match="data.k must hold .* name right, down"):
+    with pytest.raises(ValueError, match=r"data\.k must hold .* name right, down"):
         METHOD.batches(TINY, SPEC, wrong)
