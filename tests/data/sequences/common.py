@@ -1,5 +1,6 @@
 """What the tests of rendered sequences share."""
 
+import copy
 import itertools
 
 import jax
@@ -27,3 +28,10 @@ def held_out(splits):
     """Valid and test rows, each with its controls by name."""
     for number, rows in enumerate((splits.valid, splits.test)):
         yield rows, {name: both[number] for name, both in splits.controls.items()}
+
+
+def forced(data, field, value):
+    """A data set with a value that its annotation does not allow."""
+    changed = copy.copy(data)
+    object.__setattr__(changed, field, value)
+    return changed

@@ -15,7 +15,13 @@ from jaxdis.data.sequences import (
     Shapes3dSequences,
 )
 from jaxdis.types import Spec
-from tests.data.sequences.common import PAIRS, drawn, held_out, training_starts
+from tests.data.sequences.common import (
+    PAIRS,
+    drawn,
+    forced,
+    held_out,
+    training_starts,
+)
 
 SETS = {
     "shapes3d": Shapes3dSequences,
@@ -50,17 +56,15 @@ def test_steps_beyond_the_values_of_the_slowest_factor():
         Falcor3dSequences(steps=5, sequence_rule="carry").spec()
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"sequence_rule": "walk"}, "data.sequence_rule must be one of 'sweep', 'carr"),
-        ({"eval_split": "all"}, "data.eval_split must be one of 'heldout', 'train'"),
-        ({"held_out": 0.6}, "data.held_out is the share .* got 0.6"),
-    ],
-)
-def test_values_that_are_out_of_range(changes, message):
-    with pytest.raises(ValueError, match=message):
-        Isaac3dSequences(**changes).spec()
+@pytest.mark.parametrize("field", ["sequence_rule", "eval_split"])
+def test_unknown_words(field):
+    with pytest.raises(ValueError, match=rf"data\.{field} must be one of .*, got 'x'"):
+        forced(Isaac3dSequences(), field, "x").spec()
+
+
+def test_share_that_leaves_nothing_to_train_on():
+    with pytest.raises(ValueError, match=r"data\.held_out is the share .* got 0\.6"):
+        Isaac3dSequences(held_out=0.6).spec()
 
 
 @pytest.mark.parametrize("name", ["falcor3d", "isaac3d"])
