@@ -16,6 +16,18 @@ import numpy as np
 from jaxtyping import Int, Int32, Shaped, UInt8
 from PIL import Image
 
+__all__ = [
+    "SETS",
+    "FactorImages",
+    "FactorSet",
+    "LabelledImages",
+    "bases",
+    "by_factors",
+    "labelled",
+    "read_folder",
+    "stored",
+]
+
 _SOURCE = "https://github.com/NVlabs/High-res-disentanglement-datasets"
 _LABELS = ("labels.npy", "train-rec.labels")  # of Isaac3D and of Falcor3D
 _MODES = {1: "L", 3: "RGB"}
@@ -26,12 +38,12 @@ class FactorSet(NamedTuple):
     """What is known of a set before it is read.
 
     Attributes:
-      names: of all factors, the slowest first.
-      sizes: values of each factor; the last factor is the fastest.
+      names: the names of all factors, the slowest first.
+      sizes: the number of values of each factor; the last factor is the fastest.
       moving: the factors that make transformations, in the published order; none if
         the set has no published sequences.
-      shape: `(h, w, c)` of the images.
-      steps: T; the published sequences have T + 1 frames.
+      shape: the shape `(h, w, c)` of the images.
+      steps: the number T of steps; the published sequences have T + 1 frames.
       categorical: the factors whose values have no order.
     """
 
@@ -47,8 +59,9 @@ class FactorImages(NamedTuple):
     """One image for each combination of factors.
 
     Attributes:
-      images: in mixed-radix order; may be mapped from a file, then read-only.
-      sizes: values of each factor; their product is n.
+      images: the images in mixed-radix order; may be mapped from a file, then
+        read-only.
+      sizes: the number of values of each factor; their product is n.
     """
 
     images: UInt8[np.ndarray, "n h w c"]
@@ -59,9 +72,9 @@ class LabelledImages(NamedTuple):
     """Images with factors that may repeat.
 
     Attributes:
-      images: in any order; may be mapped from a file, then read-only.
-      factors: value of each factor of each image, from 0.
-      sizes: values of each factor.
+      images: the images in any order; may be mapped from a file, then read-only.
+      factors: the value of each factor of each image, from 0.
+      sizes: the number of values of each factor.
     """
 
     images: UInt8[np.ndarray, "n h w c"]
@@ -124,9 +137,9 @@ def by_factors(
     """Puts records of any order into mixed-radix order of their labels.
 
     Args:
-      images: not copied if they are in order already.
-      factors: value of each factor of each image, from 0.
-      sizes: values of each factor.
+      images: the images; not copied if they are in order already.
+      factors: the value of each factor of each image, from 0.
+      sizes: the number of values of each factor.
 
     Raises:
       ValueError: wrong shapes or types, a label out of range, a combination that is
@@ -167,7 +180,7 @@ def labelled(images: FactorImages) -> LabelledImages:
     """The factors of every image: digit j of index i is `(i // base_j) % size_j`.
 
     Args:
-      images: not copied.
+      images: one for each combination; not copied.
 
     Raises:
       ValueError: not one image for each combination.
@@ -196,9 +209,9 @@ def stored(
     nothing is stored, and the array is in memory.
 
     Args:
-      path: of the npy file.
-      dtype: of the array, which may have fields.
-      shape: of the array.
+      path: the npy file.
+      dtype: the type of the array, which may have fields.
+      shape: the shape of the array.
       blocks: makes the rows, some at a time; called only if there is no such file.
     """
     try:
@@ -301,9 +314,9 @@ def read_folder(
 
     Args:
       which: "falcor3d", "isaac3d", or the description of another set.
-      directory: the unpacked download.
-      size: height and width to which the images are resized by area; without it they
-        must have the shape that the set has.
+      directory: the folder of the unpacked download.
+      size: the height and width to which the images are resized by area; without it
+        they must have the shape that the set has.
 
     Raises:
       ValueError: no such set or folder, a wrong number or size of images, labels that

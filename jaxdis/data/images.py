@@ -5,13 +5,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, UInt8
 
+__all__ = ["Images", "digits"]
+
 
 class Images(NamedTuple):
     """Still images.
 
     Attributes:
-      pixels: 0 to 255; c is 1 for grey images and 3 for RGB.
-      labels: the class of each.
+      pixels: the bytes of each image; c is 1 for grey images and 3 for RGB.
+      labels: the class of each image.
     """
 
     pixels: UInt8[np.ndarray, "n h w c"]
@@ -25,7 +27,7 @@ def digits(size: int = 28) -> Images:
     black, which is the layout of MNIST.
 
     Args:
-      size: height and width of the images.
+      size: the height and width of the images.
 
     Source: Alpaydin and Kaynak 1998, "Optical recognition of handwritten digits" (UCI).
     """

@@ -14,6 +14,8 @@ from jaxtyping import Float32, Int32, Shaped, UInt8
 
 from jaxdis.data.factors import SETS, FactorImages, LabelledImages, by_factors, stored
 
+__all__ = ["dsprites", "mnist", "shapes3d", "smallnorb"]
+
 _BLOCK = 1024  # records held decoded at a time
 
 
@@ -25,10 +27,21 @@ def _how_to_prepare(name: str, directory: Path) -> str:
     )
 
 
+def _library(name: str) -> Any:
+    """The package, which nothing but sets that are read through it needs."""
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise ValueError(
+            f"the set {name!r} is read through tensorflow-datasets, which cannot be "
+            f"imported ({error}): pip install 'jaxdis[tfds]'"
+        ) from error
+    return tensorflow_datasets
+
+
 def _builder(name: str, directory: Path | None) -> Any:
     """The newest prepared version of a set, from its files alone."""
-    import tensorflow_datasets as tfds
-
+    tfds = _library(name)
     if directory is None:
         default = Path.home() / "tensorflow_datasets"
         directory = Path(os.environ.get("TFDS_DATA_DIR", default))
@@ -91,7 +104,8 @@ def mnist(
         or `~/tensorflow_datasets`.
 
     Raises:
-      ValueError: the set is not there, or not as array_record.
+      ValueError: tensorflow-datasets is not installed, or the set is not there, or not
+        as array_record.
     """
     records = _records(_builder("mnist", directory), ["label"])
     images = np.ascontiguousarray(records["image"])
@@ -105,7 +119,7 @@ def shapes3d(directory: Path | None = None) -> FactorImages:
     same size, beside its files.
 
     Args:
-      directory: as `mnist`.
+      directory: the data directory, as of `mnist`.
 
     Raises:
       ValueError: as `mnist`, or a combination of factors that is missing or repeated.
@@ -120,7 +134,7 @@ def dsprites(directory: Path | None = None) -> FactorImages:
     `jaxdis-train.npy`, of the same size, beside its files.
 
     Args:
-      directory: as `mnist`.
+      directory: the data directory, as of `mnist`.
 
     Raises:
       ValueError: as `shapes3d`.
@@ -139,8 +153,8 @@ def smallnorb(directory: Path | None = None, size: int = 64) -> LabelledImages:
     `jaxdis-test.npy` beside its files, 450 MB in all.
 
     Args:
-      directory: as `mnist`.
-      size: height and width to which the images are resized by area, from 96.
+      directory: the data directory, as of `mnist`.
+      size: the height and width to which the images are resized by area, from 96.
 
     Raises:
       ValueError: as `mnist`, or a size below 1.

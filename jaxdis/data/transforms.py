@@ -18,6 +18,8 @@ from jaxtyping import Array, Float
 
 from jaxdis.types import Scalar
 
+__all__ = ["STEP", "shift_hue", "transform", "transform_red", "warp"]
+
 STEP = {"scale": 0.1, "rotation": 10.0, "hue": 20.0}
 """What one step adds: to the scale, and degrees."""
 
@@ -30,6 +32,11 @@ def warp(
     Output pixel (x, y) at (dx, dy) from the centre is the bilinear sample at
     `centre + R (dx, dy) / scale` with R = [[cos, -sin], [sin, cos]]; the outside is 0.
     The centre is half a pixel off the middle of the pixel grid, as published.
+
+    Args:
+      image: an image of any number of channels.
+      scale: the factor by which it is enlarged.
+      degrees: the angle by which it is turned.
     """
     h, w, _ = image.shape
     angle = jnp.deg2rad(degrees)
@@ -83,9 +90,10 @@ def transform(
     """An image after some steps of each transformation.
 
     Args:
-      image: in [0, 1], RGB; or of any number of channels if no transformation is "hue".
-      amounts: steps of each transformation.
-      names: of the transformations, keys of `STEP`.
+      image: the image in [0, 1], RGB; or of any number of channels if no
+        transformation is "hue".
+      amounts: the number of steps of each transformation.
+      names: the names of the transformations, keys of `STEP`.
     """
     image, hue = _warped(image, amounts, names)
     return shift_hue(image, hue) if "hue" in names else image
@@ -98,6 +106,11 @@ def transform_red(
 
     Red gives a grey image the hue that it lacks, as published. Warping one channel and
     colouring it last is exact: a hue moves all pixels of one colour alike.
+
+    Args:
+      image: the grey image in [0, 1].
+      amounts: the number of steps of each transformation.
+      names: the names of the transformations, keys of `STEP`.
     """
     image, hue = _warped(image, amounts, names)
     return image * shift_hue(jnp.array([1.0, 0.0, 0.0]), hue)[None, None]

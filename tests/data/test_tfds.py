@@ -2,6 +2,7 @@ import io
 import itertools
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -309,6 +310,13 @@ def test_set_that_is_not_there(tmp_path, name):
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         read(tmp_path)
+
+
+def test_library_that_is_not_installed(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    message = r"the set 'mnist' is read through .*: pip install 'jaxdis\[tfds\]'"
+    with pytest.raises(ValueError, match=message):
+        tfds.mnist(tmp_path)
 
 
 def test_default_directory(prepared, tmp_path, monkeypatch):

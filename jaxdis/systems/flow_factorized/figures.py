@@ -1,9 +1,13 @@
-"""Pictures of image sequences under transformations: true ones and the model's."""
+"""Pictures of errors by step, and of transformations taken for one another.
+
+The frames themselves are in `film`.
+"""
 
 import math
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,25 +15,27 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from jaxdis.report import frames
-from jaxdis.report.figures import (
-    FAINT,
-    coloured,
-    draw_alive,
-    draw_failed,
-    dress,
-    heat,
-    png,
-)
-from jaxdis.report.frames import Figures, Sheet, Survivor
-from jaxdis.report.read import Group
+from jaxdis.report.frames import survivors
+from jaxdis.report.kit import FAINT, coloured, draw_alive, draw_failed, dress, heat
+from jaxdis.report.read import Group, Record
+from jaxdis.types import Score
+
+__all__ = ["draw_confusion", "draw_steps", "names_of"]
 
 BEYOND = "#f0f0f0"
 STILL: Any = {"ls": "--", "lw": 1.5}
-JOINED = {"superposed": "{} + {}", "switched": "{}, then {}"}
+ALL = "all sequences"
 
 
-def _draw_static(ax: Axes, groups: list[Group], errors: np.ndarray) -> None:
+def names_of(record: Record) -> list[str]:
+    """The transformations; one name for all where the data name none."""
+    named = record.spec["transformations"] or [ALL]
+    return [str(name).replace("_", " ") for name in named]
+
+
+def _draw_static(
+    ax: Axes, groups: list[Group], errors: Float[np.ndarray, "g s t"]
+) -> None:
     """Means over seeds, in grey or, of several grid points, in their colours."""
     for (group, colour), seeds in zip(coloured(groups), errors, strict=True):
         if not group.failed.all():
@@ -37,26 +43,24 @@ def _draw_static(ax: Axes, groups: list[Group], errors: np.ndarray) -> None:
             ax.plot(mean, **STILL, color=colour if len(groups) > 1 else FAINT)
 
 
-def _draw_error(
-    ax: Axes, name: str, groups: list[Group], figures: Figures, k: int
-) -> list[Group]:
+def _draw_error(ax: Axes, name: str, record: Record, k: int) -> list[Group]:
     """A panel but its failed seeds; returns groups whose curves are its errors."""
-    errors = figures["error_by_step"][:, :, k]
+    errors = record.arrays["error_by_step"][:, :, k]
     steps = np.arange(errors.shape[-1])
     groups = [
         g._replace(steps=steps, curves={name: seeds})
-        for g, seeds in zip(groups, errors, strict=True)
+        for g, seeds in zip(record.groups, errors, strict=True)
     ]
     for group, colour in coloured(groups):
         many = (~group.failed).sum() > 1
         label = group.label or ("mean ± 1 std of seeds" if many else "model")
         named = group._replace(label=label)
         draw_alive(ax, named, name, colour, max(0.15, 0.5 / math.sqrt(len(groups))))
-    if "static_by_step" in figures:
-        _draw_static(ax, groups, figures["static_by_step"][:, :, k])
+    if "static_by_step" in record.arrays:
+        _draw_static(ax, groups, record.arrays["static_by_step"][:, :, k])
     ax.set(xlabel="step of the sequence", xlim=(0, max(steps[-1], 1)))
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    dress(ax, name)
+    dress(ax, Score(name, name[:1].upper() + name[1:]))
     return groups
 
 
@@ -72,10 +76,11 @@ def _explain(figure: Figure, ax: Axes, groups: list[Group], *more: Artist) -> No
         word.set_color(FAINT)
 
 
-def _draw_steps(
-    groups: list[Group], names: list[str], horizon: int, figures: Figures
-) -> Figure:
-    """A panel a transformation: every seed thin, their mean bold, and not moving."""
+def draw_steps(record: Record) -> Figure | None:
+    """A panel per transformation: every seed thin, their mean bold, and not moving."""
+    if "error_by_step" not in record.arrays or not survivors(record.groups):
+        return None
+    names, horizon = names_of(record), record.spec["steps"] - 1
     rows = math.ceil(len(names) / 4)
     columns = math.ceil(len(names) / rows)
     figure = Figure(figsize=(min(13.6, 4.4 * columns + 3), 3.5 * rows))
@@ -85,28 +90,29 @@ def _draw_steps(
     for ax in axes[len(names) :]:
         ax.set_axis_off()
     panels = list(zip(axes, names, strict=False))
-    drawn = [_draw_error(*p, groups, figures, k) for k, p in enumerate(panels)]
+    drawn = [_draw_error(*panel, record, k) for k, panel in enumerate(panels)]
     # Failed seeds come after the limits, so that what exploded hides nothing.
     axes[0].set_ylim(0, axes[0].get_ylim()[1])
     for (ax, name), curves in zip(panels, drawn, strict=True):
         for group, colour in coloured(curves):
             draw_failed(ax, group, name, colour)
     more: list[Artist] = []
-    if "static_by_step" in figures:
+    if "static_by_step" in record.arrays:
         more.append(Line2D([], [], **STILL, color=FAINT, label="latent not moved"))
-    if (last := figures["error_by_step"].shape[-1] - 1) > horizon:
+    if (last := record.arrays["error_by_step"].shape[-1] - 1) > horizon:
         for ax, _ in panels:
             ax.axvspan(horizon, last, color=BEYOND, lw=0, zorder=0)
         note = f"beyond the {horizon} steps of training"
         more.append(Patch(color=BEYOND, label=note))
-    _explain(figure, axes[0], groups, *more)
+    _explain(figure, axes[0], record.groups, *more)
     return figure
 
 
-def _draw_confusion(
-    groups: list[Group], names: list[str], confusion: np.ndarray
-) -> Figure:
+def draw_confusion(record: Record) -> Figure | None:
     """True transformations against inferred ones, mean over seeds."""
+    if "confusion" not in record.arrays or not survivors(record.groups):
+        return None
+    groups, names = record.groups, names_of(record)
     rows = math.ceil(len(groups) / 4)
     columns = math.ceil(len(groups) / rows)
     side = max(0.62 * len(names), 1.8) + 1.2
@@ -115,7 +121,7 @@ def _draw_confusion(
     middles = np.arange(len(names)) + 0.5
     for ax in axes:
         ax.set_axis_off()
-    panels = zip(axes, coloured(groups), confusion, strict=False)
+    panels = zip(axes, coloured(groups), record.arrays["confusion"], strict=False)
     for ax, (group, colour), seeds in panels:
         ax.set_title(group.label, color=colour)
         usable = seeds[~group.failed & np.isfinite(seeds).all((1, 2))]
@@ -127,49 +133,3 @@ def _draw_confusion(
             ax.set_yticks(middles, labels=names)
             ax.tick_params(length=0)
     return figure
-
-
-def _pairs(
-    kind: str, found: list[Survivor], names: list[str], figures: Figures
-) -> list[Sheet]:
-    """Superposed or switched transformations of every survivor."""
-    pairs = [(names[int(i)], names[int(j)]) for i, j in figures["true_pairs"]]
-    labels = [JOINED[kind].format(*pair) for pair in pairs]
-    true, model = figures[f"true_{kind}"], figures[kind]
-    return [frames.pairs(one, labels, true, model[one.row]) for one in found]
-
-
-def draw(
-    groups: list[Group], names: list[str], horizon: int, figures: Figures
-) -> dict[str, bytes]:
-    """Errors by step, true frames above the model's, and confusions.
-
-    Args:
-      groups: grid points of a run.
-      names: of its transformations.
-      horizon: steps of training; later ones are drawn as such.
-      figures: arrays of figures.npz, checked against the run.
-
-    Returns:
-      PNGs and a GIF by the names of their files; those of which there is nothing to
-      draw, as when every seed failed, are left out.
-    """
-    if not (found := frames.survivors(groups)):
-        return {}
-    names = [name.replace("_", " ") for name in names]
-    drawn = {}
-    if "error_by_step" in figures:
-        drawn["steps.png"] = png(_draw_steps, groups, names, horizon, figures)
-    if {"true_frames", "flow_frames"} <= figures.keys():
-        rows = 1 if len(groups) > 1 else len(figures["true_frames"])
-        sheets = [frames.traversals(one, names, figures, rows) for one in found]
-        drawn["traversals.png"] = png(frames.draw_sheets, sheets)
-        drawn["traversals.gif"] = frames.animate(found[0], names, figures)
-    for kind in JOINED:
-        if {kind, f"true_{kind}", "true_pairs"} <= figures.keys():
-            sheets = _pairs(kind, found, names, figures)
-            drawn[f"{kind}.png"] = png(frames.draw_sheets, sheets)
-    if "confusion" in figures:
-        confusion = figures["confusion"]
-        drawn["confusion.png"] = png(_draw_confusion, groups, names, confusion)
-    return drawn
