@@ -7,7 +7,7 @@ none. Generated images are scored by their class and, through
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +72,7 @@ class HeldOut(NamedTuple):
     cov: Float[Array, "f f"]
 
 
+@runtime_checkable
 class _HasBatch(Protocol):
     @property
     def batch(self) -> int: ...

@@ -1,6 +1,7 @@
-"""A small model and a state of it, compiled once."""
+"""Small models and their parameters, which no compilation is needed for."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,20 @@ from tests.systems.sparse_mixing_gan.tiny import PATHS, PaintedHalves
 SPEC = PaintedHalves().spec()
 
 
+def drawn(model, hyper):
+    """A generator and a discriminator of random parameters, without a compilation."""
+    shapes = jax.eval_shape(partial(init, model, hyper=hyper), jax.random.key(0))
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda a: jnp.asarray(rng.normal(size=a.shape), jnp.float32), shapes.params
+    )
+    w = jnp.array([0.9, 0.6, 1.2, 0.05])
+    return params._replace(generator=params.generator._replace(importance=w))
+
+
 @pytest.fixture(scope="session")
 def model():
-    """With every penalty but that of paths."""
+    """Of the smallest images, with every penalty but that of paths."""
     return build(dataclasses.replace(PATHS, path_part=0), SPEC)
 
 
@@ -23,25 +35,23 @@ def model():
 def hyper():
     """Default values as arrays, so that one program serves all values."""
     values = default_hyper(PATHS, SPEC, 10)
-    return jax.tree.map(lambda h: jnp.asarray(h, float), values)
+    return jax.tree.map(lambda h: jnp.asarray(h, jnp.float32), values)
 
 
 @pytest.fixture(scope="session")
-def initial(model, hyper):
-    """The state at the start."""
-    return jax.jit(lambda key, hyper: init(model, key, hyper))(jax.random.key(0), hyper)
+def params(model, hyper):
+    """Parameters at no special values, and a style latent that is off."""
+    return drawn(model, hyper)
 
 
 @pytest.fixture(scope="session")
-def start(initial):
-    """A state in which noise, biases and maps are not at the special values of init."""
+def large():
+    """Of images of two sizes, 8 x 8 and 4 x 4, with four layers that take a style."""
+    config = dataclasses.replace(PATHS, widths=(4, 4))
+    return build(config, PaintedHalves(side=8).spec())
 
-    rng = np.random.default_rng(0)
-    params = jax.tree.map(
-        lambda a: a + 0.3 * rng.normal(size=a.shape).astype(np.float32),
-        jax.device_get(initial.params),
-    )
-    w = jnp.array([0.9, 0.6, 1.2, 0.05])
-    return initial._replace(
-        params=params._replace(generator=params.generator._replace(importance=w))
-    )
+
+@pytest.fixture(scope="session")
+def large_params(large, hyper):
+    """As `params`, of the larger generator."""
+    return drawn(large, hyper)

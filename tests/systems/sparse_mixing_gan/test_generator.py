@@ -1,7 +1,5 @@
 """Latents that a domain moves, the styles of layers, and what images take of them."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +8,7 @@ import pytest
 from jaxdis import monotone
 from jaxdis.systems.sparse_mixing_gan import generator as gan
 from jaxdis.systems.sparse_mixing_gan.model import Config, build, default_hyper, init
-from tests.systems.sparse_mixing_gan.tiny import PATHS, SIDE, PaintedHalves
+from tests.systems.sparse_mixing_gan.tiny import PATHS, PaintedHalves
 
 SPEC = PaintedHalves().spec()
 
@@ -59,9 +57,9 @@ def test_masked_norm_is_that_of_the_chosen_entries(mask):
     np.testing.assert_allclose(scaled, expected, rtol=1e-5)
 
 
-def test_latents_are_moved_by_their_maps(model, mapping, start, inputs):
+def test_latents_are_moved_by_their_maps(model, mapping, params, inputs):
     """Written out: the gate, the maps and the scale."""
-    (z, u), params = inputs, start.params.generator
+    (z, u), params = inputs, params.generator
     x, mask, size = mapping(params, z, u)
 
     @jax.jit
@@ -83,7 +81,7 @@ def test_latents_are_moved_by_their_maps(model, mapping, start, inputs):
     np.testing.assert_allclose(size, (0.9 + 0.6 + 1.2 + 0.05) / 4, rtol=1e-6)
 
 
-def test_style_latents_increase_with_z(mapping, start, inputs):
+def test_style_latents_increase_with_z(mapping, params, inputs):
     """Seen through the ratio to a latent that stays, which the scale cancels in."""
     z, u = inputs
     values = np.linspace(-4.0, 4.0, 60, dtype=np.float32)
@@ -91,30 +89,28 @@ def test_style_latents_increase_with_z(mapping, start, inputs):
     z = jnp.asarray(np.asarray(z)[None].repeat(60, 0))
     z = z.at[:, :, 1].set(values[:, None]).reshape(240, -1)
     u = jnp.asarray(np.asarray(u)[None].repeat(60, 0).reshape(240, -1))
-    x = np.asarray(mapping(start.params.generator, z, u)[0]).reshape(60, 4, -1)
+    x = np.asarray(mapping(params.generator, z, u)[0]).reshape(60, 4, -1)
     assert (np.diff(x[..., 1] / np.abs(x[..., 0]), axis=0) > 0).all()
 
 
 @pytest.mark.parametrize("w", [1.0, 0.05, 0.0], ids=["all", "none", "zero"])
-def test_latents_are_on_above_the_gate(mapping, start, inputs, w):
-    params = start.params.generator._replace(importance=jnp.full(4, w))
+def test_latents_are_on_above_the_gate(mapping, params, inputs, w):
+    params = params.generator._replace(importance=jnp.full(4, w, jnp.float32))
     x, mask, _ = mapping(params, *inputs)
     assert mask.sum() == (4 if w == 1 else 0)
     assert np.isfinite(x).all()
 
 
-def test_domains_move_active_style_latents_alone(mapping, start, inputs):
+def test_domains_move_active_style_latents_alone(mapping, params, inputs):
     z, u = inputs
-    x, other = (mapping(start.params.generator, z, v)[0] for v in (u, 1 - u))
+    x, other = (mapping(params.generator, z, v)[0] for v in (u, 1 - u))
     assert (np.abs(x - other)[:, :3] > 1e-3).any(0).all()
     np.testing.assert_array_equal(x[:, 3:], other[:, 3:])
 
 
-def test_early_layers_are_the_same_in_all_domains(start):
+def test_early_layers_are_the_same_in_all_domains(large, large_params):
     """The digit is early layers', colours are late ones'; pruned latents reach all."""
-    model = build(dataclasses.replace(PATHS, style_from=3), SPEC)
-    late = model._replace(style_from=0)
-    params = start.params.generator
+    model, params = large._replace(style_from=3), large_params.generator
     params = params._replace(importance=jnp.array([1.0, 0.05, 1.0, 1.0]))
     z = jax.random.normal(jax.random.key(0), (4, PATHS.z_dim))
 
@@ -123,7 +119,7 @@ def test_early_layers_are_the_same_in_all_domains(start):
         u = jnp.broadcast_to(jax.nn.one_hot(u, 2)[None], (4, 2))
         x, mask, _ = gan.style_mapping(model, params, z, u)
         alone = model.mapping_net.apply(params.mapping, x)
-        every = gan.styles(late, params, x, mask)
+        every = gan.styles(large, params, x, mask)
         return gan.styles(model, params, x, mask), every, alone
 
     one, every, alone = by_layer(z, 0)
@@ -139,14 +135,14 @@ def test_early_layers_are_the_same_in_all_domains(start):
     np.testing.assert_array_equal(every, np.repeat(alone[:, None], 4, 1))
 
 
-def test_second_style_takes_over_at_the_cut(model, start):
-    params = start.params.generator
+def test_second_style_takes_over_at_the_cut(large, large_params):
+    params = large_params.generator
     a, b = np.random.default_rng(0).normal(size=(2, 2, 4, 8)).astype(np.float32)
     cut = jnp.array([1, 3])
 
     @jax.jit
     def images(params, a, b):
-        return gan.synthesise(model, params, a, gan.Variation(None, b, cut))
+        return gan.synthesise(large, params, a, gan.Variation(None, b, cut))
 
     by_layer = np.where(
         np.arange(4)[None, :, None] < np.asarray(cut)[:, None, None], a, b
@@ -155,14 +151,14 @@ def test_second_style_takes_over_at_the_cut(model, start):
     np.testing.assert_allclose(images(params, a, b), expected, rtol=1e-6)
 
 
-def test_share_of_second_styles(model, start):
+def test_share_of_second_styles(large, large_params):
     """A second style is of the same domain, and takes over behind the first layer."""
     u = jax.nn.one_hot(jnp.arange(200) % 2, 2)
 
     @jax.jit
     def drawn(mixing):
         key = jax.random.key(0)
-        return gan.draw_variation(model, start.params.generator, u, mixing, key)
+        return gan.draw_variation(large, large_params.generator, u, mixing, key)
 
     for mixing in (0.0, 0.9, 1.0):
         cut = np.asarray(drawn(mixing).cut)
@@ -178,4 +174,4 @@ def test_bytes_and_numbers():
     np.testing.assert_allclose(gan.scaled(x / 255.0), gan.scaled(x), atol=1e-6)
     assert gan.to_bytes(jnp.full((1, 1, 1, 1), 1.7)) == 255
     with pytest.raises(ValueError, match=r"images must be uint8, .* got int32"):
-        gan.scaled(jnp.zeros((1, SIDE, SIDE, 3), jnp.int32))
+        gan.scaled(jnp.zeros((1, 4, 4, 3), jnp.int32))

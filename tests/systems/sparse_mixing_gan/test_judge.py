@@ -183,9 +183,9 @@ def test_batches_of_every_kind_of_data(monkeypatch, spied, kind):
         splits = splits._replace(controls={})
     made = batches(PATHS, spec, splits)
     x, y = spied[1][0]
-    assert x.shape == (2_000, 64 if kind == "painted" else 64 * 3)
-    bright = x.reshape(2_000, 8, 8, -1).max(-1)
-    np.testing.assert_array_equal(y, bright[:, 4, 1] > bright[:, 4, 6])
+    assert x.shape == (2_000, 16 if kind == "painted" else 48)
+    bright = x.reshape(2_000, 4, 4, -1).max(-1)
+    np.testing.assert_array_equal(y, bright[:, 2, 0] > bright[:, 2, 3])
     for held_out, rows in ((made.valid, splits.valid), (made.test, splits.test)):
         assert held_out.rows.x.dtype == jnp.uint8
         shown = np.asarray(rows.x, float) * (255 if kind == "rows" else 1)
@@ -195,6 +195,6 @@ def test_batches_of_every_kind_of_data(monkeypatch, spied, kind):
         np.testing.assert_allclose(held_out.mean, seen.mean(0), atol=1e-4)
     batch = made.sample(jax.random.key(0))
     assert isinstance(batch, Rows)
-    assert batch.x.shape == (PATHS.batch, 8, 8, 3)
+    assert batch.x.shape == (PATHS.batch, 4, 4, 3)
     with pytest.raises(ValueError, match="batch must be at least 1, got 0"):
         batches(dataclasses.replace(PATHS, batch=0), spec, splits)

@@ -12,10 +12,15 @@ import pytest
 
 from jaxdis import check
 from jaxdis.systems.sparse_mixing_gan import METHOD
-from jaxdis.systems.sparse_mixing_gan.model import Config, default_hyper, make, step
+from jaxdis.systems.sparse_mixing_gan.model import (
+    Config,
+    default_hyper,
+    init,
+    make,
+    step,
+)
 from tests.systems.sparse_mixing_gan.tiny import (
     PATHS,
-    SIDE,
     PaintedHalves,
     PlainHalves,
     draw,
@@ -26,9 +31,15 @@ RATES = ("learning_rate", "discriminator_rate")
 
 
 @pytest.fixture(scope="module")
+def initial(model, hyper):
+    """The state at the start."""
+    return jax.jit(partial(init, model))(jax.random.key(0), hyper)
+
+
+@pytest.fixture(scope="module")
 def run(model, hyper):
     """Steps of one program: `(state, keys, **hyper) -> (state, metrics by step)`."""
-    batch = draw(jax.random.key(1), PATHS.batch)
+    batch = draw(4, jax.random.key(1), PATHS.batch)
 
     @jax.jit
     @chex.assert_max_traces(n=1)
@@ -136,12 +147,12 @@ def test_presets_fit_their_data(name):
         ({"rate": 0.0}, "config.rate must be positive, got 0.0"),
         ({"batch": 0}, "config.batch must be at least 1"),
         ({"style_dims": 7}, "config.style_dims must be at most config.z_dim = 6"),
-        ({"style_from": 4}, "config.style_from must be one of 0 to 3, two layers"),
-        ({"style_from": -1}, "config.style_from must be one of 0 to 3, two layers"),
+        ({"style_from": 2}, "config.style_from must be one of 0 to 1, two layers"),
+        ({"style_from": -1}, "config.style_from must be one of 0 to 1, two layers"),
         ({"img_sparse": "none"}, "config.img_sparse must be one of 'intended', 'jvp'"),
         ({"convolutions": "fft"}, "config.convolutions must be one of 'matmul', "),
         ({"widths": (4, 0)}, "config.widths must be positive widths, got (4, 0)"),
-        ({"widths": (4,)}, "config.widths must name 2 widths, for 4 x 4 to 8 x 8"),
+        ({"widths": (4, 2)}, "config.widths must name 1 widths, for 4 x 4 to 4 x 4"),
         ({"r1_part": 5}, "config.r1_part must be 0 or one of 1 to config.batch = 4"),
         ({"path_part": -1}, "config.path_part must be 0 or one of 1"),
         ({"sparse_part": 9}, "config.sparse_part must be 0 or one of 1"),
@@ -167,6 +178,6 @@ def test_data_that_are_no_images_of_domains_are_named(changes, message):
 
 
 def test_released_weight_of_the_slope():
-    spec = PlainHalves().spec()._replace(shape=(SIDE, 2 * SIDE, 3))
+    spec = PlainHalves().spec()._replace(shape=(8, 16, 3))
     hyper = default_hyper(Config(batch=32), spec, 1)
     np.testing.assert_allclose(hyper.r1, 2e-4 * 16**2 / 32)

@@ -1,33 +1,36 @@
 """Scores and pictures of a generator, from known ones and from one at its start."""
 
+from importlib import import_module
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxdis.data import colours
-from jaxdis.systems.sparse_mixing_gan import scores as scoring
 from jaxdis.systems.sparse_mixing_gan.generator import scaled
 from jaxdis.systems.sparse_mixing_gan.judge import Judge, hold_out
-from jaxdis.types import Rows
+from jaxdis.systems.sparse_mixing_gan.model import Extra
+from jaxdis.types import Rows, TrainState
 from tests.systems.sparse_mixing_gan.tiny import (
     HUES,
     PATHS,
-    SIDE,
     PaintedHalves,
     PlainHalves,
     halves,
 )
 
+# The package's own `scores` is the function of that name.
+scoring = import_module("jaxdis.systems.sparse_mixing_gan.scores")
 ROWS = 300
 
 
 @pytest.fixture(scope="module")
 def held_out():
     """Halves in two colours, and a judge of the side that is written out."""
-    side = np.where(np.arange(SIDE) < SIDE // 2, 1.0, -1.0)
-    side = side[None].repeat(SIDE, 0).reshape(1, -1)
-    hidden = jnp.asarray(np.concatenate([side, -side, 0.1 * abs(side)]) / SIDE**2)
+    side = np.where(np.arange(4) < 2, 1.0, -1.0)
+    side = side[None].repeat(4, 0).reshape(1, -1)
+    hidden = jnp.asarray(np.concatenate([side, -side, 0.1 * abs(side)]) / 16)
     judge = Judge(
         (hidden, jnp.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])),
         (jnp.zeros(3), jnp.zeros(2)),
@@ -38,19 +41,27 @@ def held_out():
     return hold_out(judge, Rows(x, u=jnp.asarray(u)))
 
 
+@pytest.fixture(scope="module")
+def state(params):
+    """At which all style latents are on."""
+    ones = params.generator._replace(importance=jnp.ones(4))
+    step, path = jnp.zeros((), int), jnp.zeros(())
+    return TrainState(params, (), Extra(ones, path), step)
+
+
 def scored(model, state, held_out):
     report = jax.jit(lambda s, b, key: scoring.report(model, s, b, key))
     return jax.device_get(report(state, held_out, jax.random.key(0)))
 
 
-def test_scores_and_pictures(model, initial, held_out):
-    found = scored(model, initial, held_out)
+def test_scores_and_pictures(model, state, held_out):
+    found = scored(model, state, held_out)
     pictures, moved, values = scoring.PICTURES, scoring.MOVED, scoring.VALUES
     shapes = {
-        "translation": (pictures, 2, SIDE, SIDE, 3),
-        "samples": (2, pictures, SIDE, SIDE, 3),
-        "traversal": (2, moved, values, SIDE, SIDE, 3),
-        "real_images": (2, pictures, SIDE, SIDE, 3),
+        "translation": (pictures, 2, 4, 4, 3),
+        "samples": (2, pictures, 4, 4, 3),
+        "traversal": (2, moved, values, 4, 4, 3),
+        "real_images": (2, pictures, 4, 4, 3),
     }
     assert {n: found[n].shape for n in shapes} == shapes
     assert all(found[n].dtype == np.uint8 for n in shapes)
@@ -64,7 +75,7 @@ def test_scores_and_pictures(model, initial, held_out):
 
 
 @pytest.mark.parametrize("keeps", [True, False])
-def test_scores_of_a_known_generator(model, initial, held_out, monkeypatch, keeps):
+def test_scores_of_a_known_generator(model, state, held_out, monkeypatch, keeps):
     """Its images are bright on the side of the first latent, or on a domain's own."""
 
     def placed(model, params, z, u):
@@ -78,7 +89,7 @@ def test_scores_of_a_known_generator(model, initial, held_out, monkeypatch, keep
     monkeypatch.setattr(scoring, "style_mapping", placed)
     monkeypatch.setattr(scoring, "styles", lambda model, params, x, mask: x)
     monkeypatch.setattr(scoring, "synthesise", drawn)
-    found = scored(model, initial, held_out)
+    found = scored(model, state, held_out)
     assert found["digit_kept"] == keeps
     assert found["colour_right"] == keeps
     np.testing.assert_allclose(found["class_entropy"], np.log(2), atol=0.03)

@@ -1,5 +1,6 @@
 """Two small settings that together take every branch, on images made up here."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import jax
@@ -9,18 +10,18 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Int, UInt8
 
 from jaxdis.data import colours
+from jaxdis.data.rows import bind
 from jaxdis.systems.sparse_mixing_gan.model import Config
 from jaxdis.types import DataSet, Label, PRNGKey, Rows, Source, Spec, Splits, Truth
 
-SIDE = 8
 HUES = np.array([0.0, 0.5])
 
 
-def halves(left: Int[Array, "n"]) -> UInt8[Array, "n h w 1"]:
+def halves(left: Int[Array, "n"], side: int = 4) -> UInt8[Array, "n h w 1"]:
     """Grey images that are bright on the left or on the right."""
-    side = jnp.arange(SIDE)[None, None, :, None] < SIDE // 2
-    bright = jnp.where(jnp.asarray(left)[:, None, None, None] == 1, side, ~side)
-    bright = jnp.broadcast_to(bright, (len(left), SIDE, SIDE, 1))
+    here = jnp.arange(side)[None, None, :, None] < side // 2
+    bright = jnp.where(jnp.asarray(left)[:, None, None, None] == 1, here, ~here)
+    bright = jnp.broadcast_to(bright, (len(left), side, side, 1))
     return jnp.where(bright, 255, 0).astype(jnp.uint8)
 
 
@@ -29,11 +30,11 @@ def _labels(left: Int[Array, "n"]) -> Int[Array, "n 2"]:
     return jnp.stack([0 * left, left], 1)
 
 
-def draw(key: PRNGKey, count: int) -> Rows:
+def draw(side: int, key: PRNGKey, count: int) -> Rows:
     """Halves in the two colours of a domain, all drawn."""
     keys = jax.random.split(key, 3)
     left, u = (jax.random.randint(k, (count,), 0, 2) for k in keys[:2])
-    x = colours.painted(keys[2], halves(left), jnp.asarray(HUES, float)[u])
+    x = colours.painted(keys[2], halves(left, side), jnp.asarray(HUES, float)[u])
     return Rows(x, u=u, y=_labels(left))
 
 
@@ -41,9 +42,11 @@ def draw(key: PRNGKey, count: int) -> Rows:
 class PaintedHalves:
     """Two colours as domains, and the bright side as the label."""
 
+    side: int = 4
+
     def spec(self) -> Spec:
         return Spec(
-            (SIDE, SIDE, 3),
+            (self.side, self.side, 3),
             domains=("hue 0", "hue 180"),
             labels=(Label("level"), Label("left", 2)),
             truth=Truth(hues=HUES),
@@ -51,9 +54,10 @@ class PaintedHalves:
 
     def load(self) -> Splits:
         left = jnp.arange(32) % 2
-        grey = Rows(halves(left), y=_labels(left))
-        valid, test = (draw(jax.random.key(i), 300) for i in (0, 1))
-        return Splits(Source(Partial(draw)), valid, test, {"unpainted": (grey, grey)})
+        grey = Rows(halves(left, self.side), y=_labels(left))
+        painted = Partial(bind(draw, self.side))
+        valid, test = (painted(jax.random.key(i), 300) for i in (0, 1))
+        return Splits(Source(painted), valid, test, {"unpainted": (grey, grey)})
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class PlainHalves:
     """Numbers in place of bytes, the bright side as the domain, and nothing else."""
 
     def spec(self) -> Spec:
-        return Spec((SIDE, SIDE, 3), domains=("right", "left"))
+        return Spec((4, 4, 3), domains=("right", "left"))
 
     def load(self) -> Splits:
         u = jnp.arange(32) % 2
@@ -70,14 +74,15 @@ class PlainHalves:
 
 
 PATHS = Config(
-    z_dim=6, style_dims=4, w_dim=8, layers=1, widths=(4, 4), batch=4, r1_part=2,
-    path_part=2, sparse_part=2,
+    z_dim=6, style_dims=4, w_dim=8, layers=1, rate=1.0, widths=(4,), batch=4,
+    r1_part=2, path_part=2, sparse_part=2,
 )  # fmt: skip
+LARGER = dataclasses.replace(PATHS, widths=(4, 4), rate=0.01)
 TANGENT = Config(
-    z_dim=6, style_dims=2, w_dim=4, layers=1, widths=(2, 2), style_from=3, batch=4,
+    z_dim=6, style_dims=2, w_dim=4, layers=1, widths=(2,), style_from=1, batch=4,
     r1_part=0, path_part=0, sparse_part=2, img_sparse="jvp", convolutions="lax",
 )  # fmt: skip
 TINY: dict[str, tuple[Config, DataSet, dict[str, float]]] = {
-    "paths": (PATHS, PaintedHalves(), {}),
+    "paths": (LARGER, PaintedHalves(side=8), {}),
     "tangent": (TANGENT, PlainHalves(), {"lambda_img": 1.0}),
 }
