@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-def at_least(name: str, value: float, least: float) -> None:
+def at_least(name: str, value: int | float, least: int | float) -> None:
     """Whether `value >= least`; NaN is not."""
     if not value >= least:
         raise ValueError(f"{name} must be at least {least}, got {value}")

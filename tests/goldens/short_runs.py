@@ -44,6 +44,7 @@ PRESETS = (
 )
 # Arrays that the reference holds under other names, by method.
 RENAMED = {
+    "shared_features": {"supports": "true_supports", "raw": "true_raw"},
     "sparse_mixing": {"true_latents": "latents_true", "domains": "true_domains"},
 }
 
