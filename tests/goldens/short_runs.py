@@ -44,15 +44,12 @@ PRESETS = (
 )
 # Arrays that the reference holds under other names, by method.
 RENAMED = {
-<<<<<<< HEAD
     "flow_factorized": {
         "flow_superposed": "superposed",
         "flow_switched": "switched",
         "shown_pairs": "true_pairs",
     },
-=======
     "shared_features": {"supports": "true_supports", "raw": "true_raw"},
->>>>>>> shared
     "sparse_mixing": {"true_latents": "latents_true", "domains": "true_domains"},
 }
 
