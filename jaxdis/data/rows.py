@@ -37,12 +37,14 @@ def bind(f: Callable[..., Any], *static: Any) -> Callable[..., Any]:
 
 
 @runtime_checkable
-class _HasBatch(Protocol):
+class Batched(Protocol):
+    """A config that says how many rows are in a batch."""
+
     @property
     def batch(self) -> int: ...
 
 
-def batches(config: _HasBatch, spec: Spec, splits: Splits) -> Batches:
+def batches(config: Batched, spec: Spec, splits: Splits) -> Batches:
     """What most methods make of splits: batches of `config.batch` rows.
 
     Args:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -33,7 +33,7 @@ class _Graph(NamedTuple):
 
     parents: str
     learned: Points
-    true: Float[np.ndarray, "m n"] | None
+    true: Num[np.ndarray, "m n"] | None
 
 
 def _graphs(record: Record) -> list[_Graph]:
@@ -49,7 +49,7 @@ def _draw_edges(
     ax: Axes,
     name: str,
     matrix: Float[np.ndarray, "m n"],
-    true: Float[np.ndarray, "m n"] | None,
+    true: Num[np.ndarray, "m n"] | None,
 ) -> None:
     """Edge probabilities; cells on the wrong side of the threshold outlined."""
     heat(ax, matrix, highest=0.9)

@@ -7,7 +7,7 @@ none. Generated images are scored by their class and, through
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, Shaped, UInt8
 
 from jaxdis.data import colours
-from jaxdis.data.rows import sampler
+from jaxdis.data.rows import Batched, sampler
 from jaxdis.metrics import feature_moments
 from jaxdis.types import Batches, PRNGKey, Rows, Source, Spec, Splits
 
@@ -72,25 +72,7 @@ class HeldOut(NamedTuple):
     cov: Float[Array, "f f"]
 
 
-@runtime_checkable
-class _HasBatch(Protocol):
-    @property
-    def batch(self) -> int: ...
-
-
-def judged_classes(spec: Spec) -> tuple[int | None, int]:
-    """The column of y that the judge reads, and its number of classes.
-
-    That is the first label with classes; without one the column is None and the classes
-    are the domains.
-    """
-    for column, label in enumerate(spec.labels):
-        if label.classes is not None:
-            return column, label.classes
-    return None, len(spec.domains)
-
-
-def batches(config: _HasBatch, spec: Spec, splits: Splits) -> Batches:
+def batches(config: Batched, spec: Spec, splits: Splits) -> Batches:
     """Trains the judge, and puts it beside the rows that are held out.
 
     Where the data offer the control "unpainted", grey images with labels, the judge
