@@ -72,6 +72,18 @@ class HeldOut(NamedTuple):
     cov: Float[Array, "f f"]
 
 
+def judged_classes(spec: Spec) -> tuple[int | None, int]:
+    """The column of y that the judge reads, and its number of classes.
+
+    That is the first label with classes; without one the column is None and the classes
+    are the domains.
+    """
+    for column, label in enumerate(spec.labels):
+        if label.classes is not None:
+            return column, label.classes
+    return None, len(spec.domains)
+
+
 def batches(config: Batched, spec: Spec, splits: Splits) -> Batches:
     """Trains the judge, and puts it beside the rows that are held out.
 
