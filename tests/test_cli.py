@@ -23,10 +23,10 @@ FLOW = "flow_factorized/quickstart"
 TASKS = "shared_features/quickstart"  # with three points of its own
 TINY_TASKS = [
     "--seeds", "2", "--steps", "4", "--chunk", "2", "--checkpoint-seconds", "0",
-    "--config.features", "4", "--config.hidden", "8", "--config.rounds", "2",
+    "--config.z-dim", "4", "--config.encoder", "8", "--config.rounds", "2",
     "--config.iters", "3", "--config.batch", "3", "--data.z-dim", "3",
-    "--data.x-dim", "4", "--data.support", "6", "--data.query", "5",
-    "--data.shots", "5", "--data.test-tasks", "3", "--data.test-query", "8",
+    "--data.x-dim", "4", "--config.support", "6", "--config.query", "5",
+    "--config.shots", "5", "--config.test-tasks", "3", "--config.test-query", "8",
     "--data.test-rows", "20",
 ]  # fmt: skip
 
@@ -303,7 +303,7 @@ def test_list_names_every_preset(monkeypatch, capsys):
         (["train", "flow_factorized/MNIST", "--data.directory", "nowhere"], "nowhere"),
         (["train", "flow_factorized/Isaac3D"], "data.directory must name the folder"),
         (["train", "shared_features/linear_probe"], "data.file must name an npz"),
-        (["train", TASKS, "--config.features", "4"], "config.features must be at"),
+        (["train", TASKS, "--config.z-dim", "4"], "config.z_dim must be at"),
         (["list", "everything"], "list takes no arguments"),
     ],
 )
