@@ -4,12 +4,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import (
     TYPE_CHECKING,
-    Generic,
     Literal,
     NamedTuple,
     Protocol,
     TypeAlias,
-    TypeVar,
     runtime_checkable,
 )
 
@@ -51,7 +49,7 @@ __all__ = [
 PRNGKey: TypeAlias = Key[Array, ""]
 Scalar: TypeAlias = Float[Array, ""] | float
 Params: TypeAlias = PyTree[Float[Array, "..."]]
-Config = TypeVar("Config")
+Config: TypeAlias = object
 """A method's frozen dataclass of all that is compiled in."""
 Hyper: TypeAlias = PyTree[Float[Array, "..."] | float]
 """A method's NamedTuple of scalar arrays: everything worth sweeping, traced."""
@@ -320,7 +318,7 @@ class Expectation(NamedTuple):
     of: str = ""
 
 
-class Preset(NamedTuple, Generic[Config]):
+class Preset(NamedTuple):
     """A published setting, or a small one that is known to work.
 
     Attributes:
@@ -352,7 +350,7 @@ class Preset(NamedTuple, Generic[Config]):
     scores: tuple[str, ...] = ()
 
 
-class Method(NamedTuple, Generic[Config]):
+class Method(NamedTuple):
     """A paper, as the command line, the report and the tests see it.
 
     Attributes:
@@ -376,12 +374,12 @@ class Method(NamedTuple, Generic[Config]):
     name: str
     citation: str
     needs: tuple[str | tuple[str, ...], ...]
-    make: Callable[[Config, Spec], System]
+    make: Callable[..., System]
     hyper: type[tuple]
-    default_hyper: Callable[[Config, Spec, int], Hyper]
-    batches: Callable[[Config, Spec, Splits], Batches]
-    presets: Mapping[str, Preset[Config]]
-    scores: Callable[[Config, Spec], tuple[Score, ...]]
+    default_hyper: Callable[..., Hyper]
+    batches: Callable[..., Batches]
+    presets: Mapping[str, Preset]
+    scores: Callable[..., tuple[Score, ...]]
     arrays: Mapping[str, str] = {}
     figures: tuple[Figure, ...] = ()
     comparisons: tuple[Comparison, ...] = ()

@@ -24,7 +24,7 @@ def describe(name: str, metrics: dict[str, np.ndarray]) -> None:
     print(f"{name}: MCC with and without sparsity {mean} +- {std}")
 
 
-@pytest.mark.slow
+@pytest.mark.claims
 def test_sparse_actions_identify_the_latents(tmp_path):
     metrics = trained(
         tmp_path / "run",
@@ -43,7 +43,7 @@ def test_sparse_actions_identify_the_latents(tmp_path):
     assert metrics["r"].mean(1).min() >= 0.95
 
 
-@pytest.mark.slow
+@pytest.mark.claims
 def test_sparse_time_dependence_separates_the_blocks(tmp_path):
     metrics = trained(
         tmp_path / "run",
@@ -66,7 +66,7 @@ def scored(name: str, metrics: dict[str, np.ndarray], *wanted: str) -> None:
 TOY_CEILING = -(14 * 14 / 2) * np.log(2 * np.pi)
 
 
-@pytest.mark.slow
+@pytest.mark.claims
 def test_flows_move_the_blob(tmp_path):
     """The exact forms, at three weights of the path's divergence: 0, 1 / T and 1."""
     metrics = trained(
@@ -88,7 +88,7 @@ def test_flows_move_the_blob(tmp_path):
         assert switched < 0.6 * metrics["switched_static"][1].mean()
 
 
-@pytest.mark.slow
+@pytest.mark.claims
 def test_released_forms_and_a_bounded_potential_move_it_less(tmp_path):
     released = trained(tmp_path / "released", "flow_factorized/toy_released")
     scored("released", released, "equivariance_error", "elbo", "compat_loglik")
@@ -106,7 +106,7 @@ def test_released_forms_and_a_bounded_potential_move_it_less(tmp_path):
     assert bounded["equivariance_error"].mean() >= 30
 
 
-@pytest.mark.slow
+@pytest.mark.claims
 def test_the_transformation_is_inferred(tmp_path):
     metrics = trained(tmp_path / "run", "flow_factorized/toy_inferred")
     scored("inferred", metrics, "equivariance_error", "index_accuracy")
@@ -114,7 +114,7 @@ def test_the_transformation_is_inferred(tmp_path):
     assert metrics["equivariance_error"].mean() <= 20
 
 
-@pytest.mark.slow
+@pytest.mark.claims
 def test_sparse_and_shared_heads_disentangle(tmp_path):
     """No penalty, sparsity alone, sparsity and sharing, in one program."""
     metrics = trained(tmp_path / "run", "shared_features/quickstart", "--chunk", "1000")
@@ -135,7 +135,7 @@ def test_sparse_and_shared_heads_disentangle(tmp_path):
     assert few >= metrics["raw_ridge_5"][2].mean() + 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.claims
 def test_constant_heads_beat_differentiated_ones(tmp_path):
     """The gradient of the unregularised loss through the heads undoes the sparsity."""
     options = ("--config.features", "5", "--hyper.alpha", ".05", "--hyper.beta", "0")
@@ -156,7 +156,7 @@ def test_constant_heads_beat_differentiated_ones(tmp_path):
     assert constant["mcc"].mean() - implicit["mcc"].mean() >= 0.08
 
 
-@pytest.mark.slow
+@pytest.mark.claims
 def test_classes_identify_the_factors_too(tmp_path):
     metrics = trained(
         tmp_path / "run", "shared_features/classification", "--chunk", "800"
@@ -167,7 +167,7 @@ def test_classes_identify_the_factors_too(tmp_path):
     assert metrics["dci_d_used"].mean() >= 0.8
 
 
-@pytest.mark.slow
+@pytest.mark.claims
 @pytest.mark.parametrize(("preset", "seeds"), [("quickstart", 8), ("nested", 6)])
 def test_sparse_mixing_identifies_the_latents(preset, seeds, tmp_path):
     """Each seed has a mixing of its own, the same without and with the penalty."""
@@ -186,7 +186,7 @@ def test_sparse_mixing_identifies_the_latents(preset, seeds, tmp_path):
     assert wrong[1] <= 0.7 * wrong[0]
 
 
-@pytest.mark.slow
+@pytest.mark.claims
 def test_latents_grow_where_the_penalty_sees_their_scale(tmp_path):
     """Without the standard deviations a decoder is made small, and no sparser."""
     runs = {
