@@ -256,8 +256,8 @@ def _of_weights(
         of_weights, of_logits, of_tau = jax.lax.fori_loop(0, some, add, sums)
         for part, total in zip(parts, of_weights, strict=True):
             make.store(total, dw.at[latent, chunk, part_of_rows, part])
-        da[latent, chunk, part_of_rows] = of_logits.sum(0)
-        dt[latent, chunk, part_of_rows] = of_tau.sum(0)
+        make.store(of_logits.sum(0), da.at[latent, chunk, part_of_rows])
+        make.store(of_tau.sum(0), dt.at[latent, chunk, part_of_rows])
 
     shape = (cut.k, cut.chunks, shares)
     row: Any = jax.ShapeDtypeStruct((*shape, cut.columns), jnp.float32)
