@@ -49,6 +49,9 @@ ALL = slice(None)
 _INDEX = inspect.signature(plgpu.load).parameters.get("idx")
 _WHOLE = (...,) if _INDEX and _INDEX.default is inspect.Parameter.empty else ()
 
+# From jax 0.12 on, a plain store of rows shorter than a cache line is refused.
+_STORE = getattr(plgpu, "store", None)
+
 
 # TPUs.
 
@@ -179,6 +182,13 @@ class Warpgroup(NamedTuple):
         if len(tile.shape) == 1:
             layout = layout.reduce(1 if column else 0)
         return plgpu.load(tile, *_WHOLE, layout=layout, optimized=False)
+
+    def store(self, tile: Array, out: Ref) -> None:
+        """Writes a tile to an output, whose rows may be part of a cache line."""
+        if self.interpret or _STORE is None:
+            out[...] = tile
+        else:
+            _STORE(out, tile, optimized=False)
 
     def stage(self, tile: Array, staged: Ref, rows: slice, columns: slice) -> None:
         """Writes the pieces of a tile to a part of staged memory."""

@@ -204,7 +204,7 @@ def _forward(
         sums = [make.zeros(part.stop - part.start) for part in parts]
         sums = jax.lax.fori_loop(0, cut.chunks, add, sums)
         for part, total in zip(parts, sums, strict=True):
-            out[latent, block, :, part] = total
+            make.store(total, out.at[latent, block, :, part])
 
     dtype = arguments.x.dtype
     out = make.kernel(
@@ -255,9 +255,9 @@ def _of_weights(
         sums = ([zeros for _ in parts], zeros, zeros)
         of_weights, of_logits, of_tau = jax.lax.fori_loop(0, some, add, sums)
         for part, total in zip(parts, of_weights, strict=True):
-            dw[latent, chunk, part_of_rows, part] = total
-        da[latent, chunk, part_of_rows] = of_logits.sum(0)
-        dt[latent, chunk, part_of_rows] = of_tau.sum(0)
+            make.store(total, dw.at[latent, chunk, part_of_rows, part])
+        make.store(of_logits.sum(0), da.at[latent, chunk, part_of_rows])
+        make.store(of_tau.sum(0), dt.at[latent, chunk, part_of_rows])
 
     shape = (cut.k, cut.chunks, shares)
     row: Any = jax.ShapeDtypeStruct((*shape, cut.columns), jnp.float32)
@@ -299,7 +299,7 @@ def _of_inputs(
             return total + m * ds
 
         total = jax.lax.fori_loop(0, latents, add, make.zeros(cut.columns))
-        dx[group, block, chunk] = total
+        make.store(total, dx.at[group, block, chunk])
 
     shape = (groups, cut.blocks, cut.chunks, ROWS, cut.columns)
     dx = make.kernel(
