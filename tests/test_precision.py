@@ -1,5 +1,6 @@
 """Products below float32: how far they move a loss, and what they never touch."""
 
+import functools
 from dataclasses import replace
 from importlib import import_module
 
@@ -19,22 +20,32 @@ CASES = {
 }
 
 
-def losses(name, precision):
-    """The loss before and after a step."""
+@functools.cache
+def setting(name):
+    """Method, config, spec and a batch; drawn once, before anything is rounded."""
     method, (variant, changes) = systems.find(name), CASES[name]
     config, data, _ = import_module(f"tests.systems.{name}.tiny").TINY[variant]
-    config = replace(config, precision=precision, **changes)
-    spec = data.spec()
-    made = method.make(config, spec)
-    hyper = jax.tree.map(jnp.float32, method.default_hyper(config, spec, 100))
+    config, spec = replace(config, **changes), data.spec()
     world = () if spec.worlds is None else (jnp.int32(0),)
-    sample = method.batches(config, spec, data.load()).sample
-    batch = sample(jax.random.key(1), *world)
-    state, step, found = made.init(jax.random.key(0), hyper), jax.jit(made.step), []
-    for _ in range(2):
-        state, metrics = step(state, batch, hyper, jax.random.key(2))
-        found.append(metrics["loss"])
-    return np.array(found)
+    batches = method.batches(config, spec, data.load())
+    return method, config, spec, batches.sample(jax.random.key(1), *world)
+
+
+def losses(name, precision):
+    """The loss before and after a step."""
+    method, config, spec, batch = setting(name)
+    made = method.make(replace(config, precision=precision), spec)
+    hyper = jax.tree.map(jnp.float32, method.default_hyper(config, spec, 100))
+
+    @jax.jit
+    def train(batch):
+        def step(state, _):
+            state, metrics = made.step(state, batch, hyper, jax.random.key(2))
+            return state, metrics["loss"]
+
+        return jax.lax.scan(step, made.init(jax.random.key(0), hyper), length=2)[1]
+
+    return np.asarray(train(batch))
 
 
 @pytest.mark.parametrize("name", CASES)
