@@ -51,6 +51,7 @@ RENAMED = {
     },
     "shared_features": {"supports": "true_supports", "raw": "true_raw"},
     "sparse_mixing": {"true_latents": "latents_true", "domains": "true_domains"},
+    "sparse_mixing_gan": {"real_images": "true_images"},
 }
 
 

@@ -97,35 +97,35 @@ def test_scores_are_of_the_domain_asked_for(params):
 # The effect of a style latent.
 
 
-@partial(jax.jit, static_argnames=("mode", "noise"))
-def sparsity(params, delta, mixing=0.9, mode="intended", noise=True):
-    """The penalty of four examples and its gradient, all draws fixed."""
+def size(params, delta, mixing=0.9, mode="intended", noise=True):
+    """The penalty of four examples, all draws fixed."""
     u = jax.nn.one_hot(DOMAINS, 2)
     z = jax.random.normal(jax.random.key(2), (4, PATHS.z_dim))
+    x, mask, _ = gan.style_mapping(MODEL, params, z, u)
+    drawn = gan.draw_variation(MODEL, params, u, mixing, jax.random.key(4))
+    drawn = drawn if noise else drawn._replace(noise=None)
 
-    def size(params):
-        x, mask, _ = gan.style_mapping(MODEL, params, z, u)
-        drawn = gan.draw_variation(MODEL, params, u, mixing, jax.random.key(4))
-        drawn = drawn if noise else drawn._replace(noise=None)
+    def images(x):
+        style = gan.styles(MODEL, params, x, mask)
+        return gan.synthesise(MODEL, params, style, drawn)
 
-        def images(x):
-            style = gan.styles(MODEL, params, x, mask)
-            return gan.synthesise(MODEL, params, style, drawn)
+    def again(x):
+        style = gan.styles(MODEL, params, x, mask)
+        alone = gan.unmixed(style, jax.random.key(5) if noise else None)
+        return gan.synthesise(MODEL, params, style, alone)
 
-        def again(x):
-            style = gan.styles(MODEL, params, x, mask)
-            alone = gan.unmixed(style, jax.random.key(5) if noise else None)
-            return gan.synthesise(MODEL, params, style, alone)
+    key = jax.random.key(6)
+    return image_sparsity(EFFECTS[mode], images, again, x, mask, delta, key)
 
-        key = jax.random.key(6)
-        return image_sparsity(EFFECTS[mode], images, again, x, mask, delta, key)
 
-    return jax.value_and_grad(size)(params)
+WORDS = ("mode", "noise")
+sparsity = jax.jit(size, static_argnames=WORDS)
+slope = jax.jit(jax.value_and_grad(size), static_argnames=WORDS)
 
 
 def test_small_differences_are_the_tangent_of_the_generator(params):
     sizes = [
-        sparsity(params.generator, 0.01, mode=mode)[0] for mode in ("intended", "jvp")
+        sparsity(params.generator, 0.01, mode=mode) for mode in ("intended", "jvp")
     ]
     assert sizes[1] > 0
     np.testing.assert_allclose(sizes[0], sizes[1], rtol=0.02)
@@ -153,8 +153,8 @@ def test_error_of_the_difference_falls_with_its_step():
 
 def test_no_step_is_no_change(params):
     """Noise and mixed styles are those of the other image."""
-    assert sparsity(params.generator, 0.0)[0] == 0
-    assert sparsity(params.generator, 0.1)[0] > 0
+    assert sparsity(params.generator, 0.0) == 0
+    assert sparsity(params.generator, 0.1) > 0
 
 
 def test_only_active_latents_are_drawn():
@@ -178,14 +178,14 @@ def test_only_active_latents_are_drawn():
 def test_released_penalty_says_nothing_of_latents(params):
     """Without noise and mixing it is 0 with gradient 0; with them it is neither."""
     params = params.generator
-    size, gradient = sparsity(params, 0.1, 0.0, mode="released", noise=False)
-    assert size == 0
+    value, gradient = slope(params, 0.1, 0.0, mode="released", noise=False)
+    assert value == 0
     assert all((np.asarray(g) == 0).all() for g in jax.tree.leaves(gradient))
 
-    noisy = [float(sparsity(params, d, mode="released")[0]) for d in (0.1, 1.0)]
+    noisy = [float(sparsity(params, d, mode="released")) for d in (0.1, 1.0)]
     assert noisy[0] == noisy[1] > 0
-    size, gradient = sparsity(params, 0.1)
-    assert not np.isclose(size, noisy[0])
+    value, gradient = slope(params, 0.1)
+    assert not np.isclose(value, noisy[0])
     assert all((np.asarray(g) != 0).any() for g in jax.tree.leaves(gradient.mapping))
 
 

@@ -81,13 +81,14 @@ def test_scores_of_a_known_generator(model, state, held_out, monkeypatch, keeps)
     def placed(model, params, z, u):
         return z.at[:, 1].set(u[:, 1]), jnp.ones(PATHS.z_dim), jnp.zeros(())
 
-    def drawn(model, params, x, variation):
+    def drawn(model, params, style, variation):
+        x = style[:, 0]
         left = (x[:, 0] > 0) if keeps else (x[:, 0] > 0) ^ (x[:, 1] > 0.5)
         hue = (x[:, 1] if keeps else 1 - x[:, 1]) / 2
         return scaled(colours.two_colours(halves(left), hue, hue + 0.5))
 
     monkeypatch.setattr(scoring, "style_mapping", placed)
-    monkeypatch.setattr(scoring, "styles", lambda model, params, x, mask: x)
+    monkeypatch.setattr(scoring, "styles", lambda model, params, x, mask: x[:, None])
     monkeypatch.setattr(scoring, "synthesise", drawn)
     found = scored(model, state, held_out)
     assert found["digit_kept"] == keeps
