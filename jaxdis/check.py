@@ -23,7 +23,13 @@ __all__ = [
 
 
 def at_least(name: str, value: int | float, least: int | float) -> None:
-    """Whether `value >= least`; NaN is not."""
+    """Whether `value >= least`; NaN is not.
+
+    Args:
+      name: the argument, as messages call it.
+      value: its value.
+      least: the least value that is allowed.
+    """
     if not value >= least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
 
@@ -68,7 +74,13 @@ def widths(name: str, value: Sequence[int]) -> None:
 
 
 def one_of(name: str, value: object, words: Iterable[object]) -> None:
-    """Whether the value is one of those that are known."""
+    """Whether the value is one of those that are known.
+
+    Args:
+      name: the argument, as messages call it.
+      value: its value.
+      words: what it may be.
+    """
     known = list(words)
     if value not in known:
         shown = ", ".join(map(repr, known))
@@ -100,7 +112,13 @@ _WORDS = {
 
 
 def needs(method: str, wanted: Sequence[str | tuple[str, ...]], spec: Spec) -> None:
-    """Whether the data have what a method needs, as `Method.needs` lists it."""
+    """Whether the data have what a method needs, as `Method.needs` lists it.
+
+    Args:
+      method: the name of the method.
+      wanted: what it needs.
+      spec: what is known of the data.
+    """
     there = spec.offers
     for need in wanted:
         options = (need,) if isinstance(need, str) else need

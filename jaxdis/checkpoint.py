@@ -7,6 +7,8 @@ from typing import Any
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
+__all__ = ["open_manager", "restore", "save"]
+
 
 def open_manager(directory: Path) -> ocp.CheckpointManager:
     """Opens or creates the checkpoints of a run.
@@ -29,7 +31,14 @@ def open_manager(directory: Path) -> ocp.CheckpointManager:
 
 
 def save(manager: ocp.CheckpointManager, step: int, tree: Any, score: float) -> None:
-    """Saves a pytree of arrays as the state after `step` steps."""
+    """Saves a pytree of arrays as the state after `step` steps.
+
+    Args:
+      manager: the manager of the run.
+      step: the number of steps taken.
+      tree: the state.
+      score: how good it is, more is better; the best one is kept.
+    """
     manager.save(
         step, args=ocp.args.StandardSave(tree), metrics={"score": score}, force=True
     )
@@ -43,9 +52,9 @@ def restore(
     The run will come to their steps again and must be able to save there.
 
     Args:
-      manager: of the run.
+      manager: the manager of the run.
       like: a pytree of the wanted structure, shapes and dtypes.
-      warn: told of every checkpoint that could not be read.
+      warn: what is told of every checkpoint that could not be read.
 
     Returns:
       Its step and its tree, or None if there is no checkpoint at all.

@@ -13,6 +13,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from jaxdis import check
 from jaxdis.devices import place, seed_mesh, shardings, take
 from jaxdis.types import (
     Batch,
@@ -128,7 +129,14 @@ def _guarded_step(
 def init_rows(
     system: System, keys: Key[Array, "n"], hyper: Hyper, mesh: Mesh | None = None
 ) -> StackedRows:
-    """Initial state of every row, laid out over the mesh from the start."""
+    """Initial state of every row, laid out over the mesh from the start.
+
+    Args:
+      system: the method.
+      keys: one key per row.
+      hyper: one value per row of every hyper-parameter.
+      mesh: the devices; None leaves the placing to JAX.
+    """
 
     def init(key: PRNGKey, hyper: Hyper) -> StackedRows:
         zero = jnp.zeros((), jnp.int32)
@@ -136,11 +144,6 @@ def init_rows(
 
     spread = None if mesh is None else shardings(mesh)[0]
     return jax.jit(jax.vmap(init), out_shardings=spread)(keys, hyper)
-
-
-def _platform(mesh: Mesh) -> str:
-    platform: str = mesh.devices.flat[0].platform
-    return platform
 
 
 def _group(rows: StackedRows) -> int:
@@ -151,6 +154,36 @@ def _group(rows: StackedRows) -> int:
     return max(
         d for d in range(1, n + 1) if n % d == 0 and (d == 1 or d * each <= CACHED)
     )
+
+
+def _steps(
+    guarded_step: Callable[..., tuple[StackedRows, Metrics, Array]],
+    row: StackedRows,
+    key: PRNGKey,
+    hyper: Hyper,
+    world: Array | None,
+    sample: Sampler,
+    start: Array,
+    end: Array,
+) -> tuple[StackedRows, Metrics]:
+    """Steps `start` to `end` of one row, and the means of its metrics."""
+
+    def draw(key: PRNGKey) -> Batch:
+        return sample(key) if world is None else sample(key, world)
+
+    def body(i: Array, carry: Any) -> Any:
+        row, sums, count = carry
+        batch_key, step_key = jax.random.split(jax.random.fold_in(key, i))
+        row, metrics, applied = guarded_step(row, draw(batch_key), hyper, step_key)
+        sums = jax.tree.map(lambda s, m: s + jnp.where(applied, m, 0), sums, metrics)
+        return row, sums, count + applied
+
+    batch = jax.eval_shape(draw, key)
+    metrics = jax.eval_shape(guarded_step, row, batch, hyper, key)[1]
+    sums = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
+    row, sums, count = jax.lax.fori_loop(start, end, body, (row, sums, 0))
+    # 0 / 0 = NaN is the honest mean of a chunk in which no update was applied.
+    return row, jax.tree.map(lambda s: s / count, sums)
 
 
 def make_chunk(system: System, mesh: Mesh) -> Any:
@@ -165,36 +198,9 @@ def make_chunk(system: System, mesh: Mesh) -> Any:
     what they write between steps stays in its cache.
     """
 
-    # Traced once: the call below for shapes and the one in the loop share the cache.
+    # Traced once: the call for shapes and the one in the loop share the cache.
     guarded_step = jax.jit(partial(_guarded_step, system))
-
-    def steps(
-        row: StackedRows,
-        key: PRNGKey,
-        hyper: Hyper,
-        world: Array | None,
-        sample: Sampler,
-        start: Array,
-        end: Array,
-    ) -> tuple[StackedRows, Metrics]:
-        def draw(key: PRNGKey) -> Batch:
-            return sample(key) if world is None else sample(key, world)
-
-        def body(i: Array, carry: Any) -> Any:
-            row, sums, count = carry
-            batch_key, step_key = jax.random.split(jax.random.fold_in(key, i))
-            row, metrics, applied = guarded_step(row, draw(batch_key), hyper, step_key)
-            sums = jax.tree.map(
-                lambda s, m: s + jnp.where(applied, m, 0), sums, metrics
-            )
-            return row, sums, count + applied
-
-        batch = jax.eval_shape(draw, key)
-        metrics = jax.eval_shape(guarded_step, row, batch, hyper, key)[1]
-        sums = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
-        row, sums, count = jax.lax.fori_loop(start, end, body, (row, sums, 0))
-        # 0 / 0 = NaN is the honest mean of a chunk in which no update was applied.
-        return row, jax.tree.map(lambda s: s / count, sums)
+    steps = partial(_steps, guarded_step)
 
     def chunk(
         rows: StackedRows,
@@ -213,7 +219,8 @@ def make_chunk(system: System, mesh: Mesh) -> Any:
         ) -> tuple[StackedRows, Metrics]:
             return jax.vmap(steps, axes)(*at, sample, start, end)
 
-        group = _group(rows) if _platform(mesh) == "cpu" else len(keys)
+        on_cpu = mesh.devices.flat[0].platform == "cpu"
+        group = _group(rows) if on_cpu else len(keys)
         if group == len(keys):
             return some((rows, keys, hyper, world))
         groups = jax.tree.map(
@@ -235,17 +242,23 @@ def make_chunk(system: System, mesh: Mesh) -> Any:
     return jax.jit(sharded, donate_argnums=0)
 
 
-def _check_run(keys: Array, steps: int, chunk: int) -> None:
+def _check_run(keys: Array, hyper: Hyper, steps: int, chunk: int) -> None:
     if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) or keys.ndim != 1:
         raise ValueError(
-            "keys must be a vector of typed keys, one a row, as `seed_keys(8)` or "
+            "keys must be a vector of typed keys, one per row, as `seed_keys(8)` or "
             f"`jax.random.split(key, 8)` gives; got shape {keys.shape}, {keys.dtype}"
         )
     if keys.shape[0] == 0:
         raise ValueError("keys must hold at least one key, got none")
-    for name, value in (("steps", steps), ("chunk", chunk)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
+    check.at_least("steps", steps, 1)
+    check.at_least("chunk", chunk, 1)
+    n = keys.shape[0]
+    for name, value in zip(hyper._fields, hyper, strict=True):
+        if jnp.shape(value) not in ((), (n,)):
+            raise ValueError(
+                f"hyper.{name} must be a scalar or one value per key, shape ({n},); "
+                f"got shape {jnp.shape(value)}"
+            )
 
 
 def run(
@@ -289,14 +302,8 @@ def run(
       ValueError: untyped or no keys, steps or chunk below 1, a hyper field of another
         length than keys.
     """
-    _check_run(keys, steps, chunk)
+    _check_run(keys, hyper, steps, chunk)
     n = keys.shape[0]
-    for name, value in zip(hyper._fields, hyper, strict=True):
-        if jnp.shape(value) not in ((), (n,)):
-            raise ValueError(
-                f"hyper.{name} must be a scalar or one value per key, shape ({n},); "
-                f"got shape {jnp.shape(value)}"
-            )
     hyper = jax.tree.map(lambda h: jnp.broadcast_to(jnp.asarray(h, float), (n,)), hyper)
     sample = sample if isinstance(sample, Partial) else Partial(sample)
 

@@ -47,7 +47,13 @@ def _new_directory(plan: Plan) -> Path:
 
 
 def create(plan: Plan, out: Path | None, command: str) -> Path:
-    """Creates the directory of a run that starts."""
+    """Creates the directory of a run that starts.
+
+    Args:
+      plan: the setting.
+      out: where; by default runs/NAME-TIME.
+      command: the command that started it.
+    """
     if out is not None:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise ValueError(

@@ -108,7 +108,15 @@ def _mean_curve(curves: Float[np.ndarray, "s t"]) -> Float[np.ndarray, "3 t"]:
 
 
 def draw_alive(ax: Axes, group: Group, metric: str, colour: str, alpha: float) -> None:
-    """Every seed, their mean and its band; a lone group's last mean in words."""
+    """Every seed, their mean and its band; a lone group's last mean in words.
+
+    Args:
+      ax: the axes.
+      group: the grid point.
+      metric: the name of the curve.
+      colour: the colour of the grid point.
+      alpha: the opacity of single seeds.
+    """
     curves = group.curves[metric][~group.failed]
     seen = np.flatnonzero(np.isfinite(curves).any(0))
     if not seen.size:
@@ -129,7 +137,14 @@ def draw_alive(ax: Axes, group: Group, metric: str, colour: str, alpha: float) -
 
 
 def draw_failed(ax: Axes, group: Group, metric: str, colour: str) -> None:
-    """A cross where a failed seed was last seen, at the rim if it left the picture."""
+    """A cross where a failed seed was last seen, at the rim if it left the picture.
+
+    Args:
+      ax: the axes, whose limits are set.
+      group: the grid point.
+      metric: the name of the curve.
+      colour: the colour of the grid point.
+    """
     curves = group.curves[metric][group.failed]
     curves = curves[np.isfinite(curves).any(1)]
     if not len(curves):
@@ -145,7 +160,13 @@ def draw_failed(ax: Axes, group: Group, metric: str, colour: str) -> None:
 def blocks(
     groups: list[Group], width: float, height: float
 ) -> tuple[Figure, list[SubFigure]]:
-    """A figure and its parts, one below the other, with the names of the groups."""
+    """A figure and its parts, one below the other, with the names of the groups.
+
+    Args:
+      groups: the grid points.
+      width: the width of the figure, in inches.
+      height: the height of a part, in inches.
+    """
     figure = Figure(figsize=(width, height * len(groups)))
     parts = figure.subfigures(len(groups), 1, squeeze=False)[:, 0].tolist()
     for part, (group, colour) in zip(parts, coloured(groups), strict=True):
@@ -161,7 +182,14 @@ def heat(
     highest: float = 0.0,
     lowest: float = 0.1,
 ) -> None:
-    """Numbers in [0, 1], first row on top; those from lowest to highest in words."""
+    """Numbers in [0, 1], first row on top; those from lowest to highest in words.
+
+    Args:
+      ax: the axes.
+      matrix: the numbers.
+      highest: the largest number that is written out.
+      lowest: the least one.
+    """
     ax.pcolormesh(matrix, cmap=SHADES, vmin=0, vmax=1, edgecolors=RULE, lw=0.4)
     ax.set(aspect="equal", anchor="NW", xticks=[], yticks=[])
     ax.invert_yaxis()
@@ -175,7 +203,14 @@ def heat(
 
 
 def name_panel(ax: Axes, name: str, note: str, bad: bool = False) -> None:
-    """A title, and a small line between it and the axes."""
+    """A title, and a small line between it and the axes.
+
+    Args:
+      ax: the axes.
+      name: the title.
+      note: the small line.
+      bad: whether it names something wrong.
+    """
     ax.set_title(name, fontsize=11, pad=17)
     style: Any = {"xycoords": "axes fraction", "textcoords": "offset points"}
     small = ax.annotate(note, (0, 1), (0, 4), fontsize=9, **style)
@@ -183,7 +218,13 @@ def name_panel(ax: Axes, name: str, note: str, bad: bool = False) -> None:
 
 
 def number_axes(ax: Axes, rows: str, columns: str) -> None:
-    """Numbers rows and columns from 1; of very many, some."""
+    """Numbers rows and columns from 1; of very many, some.
+
+    Args:
+      ax: the axes of a matrix.
+      rows: what a row is.
+      columns: what a column is.
+    """
     ax.set_xlabel(columns, fontsize=10, labelpad=3)
     ax.set_ylabel(rows, fontsize=10, labelpad=3)
     ax.tick_params(length=0, pad=2)
@@ -193,6 +234,13 @@ def number_axes(ax: Axes, rows: str, columns: str) -> None:
 
 
 def shade_bar(part: SubFigure, axes: Any, label: str) -> None:
+    """A bar that says what the shades of matrices mean.
+
+    Args:
+      part: the part of the figure.
+      axes: the axes that it stands beside.
+      label: what the numbers are.
+    """
     shades = ScalarMappable(Normalize(0, 1), SHADES)
     # `panchor`: the matrices stay on the left of their places.
     place: Any = {"ax": axes, "aspect": 25, "pad": 0.02, "panchor": False}
