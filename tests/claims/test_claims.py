@@ -51,7 +51,12 @@ def test_sparse_time_dependence_separates_the_blocks(tmp_path):
         *("--seeds", "4", "--hyper.bound-z", "12", "36"),
     )
     sparse, dense = metrics["r_con"].mean(1)
-    print("R_con with and without sparsity", sparse, dense, metrics["r_con"].std(1, ddof=1))
+    print(
+        "R_con with and without sparsity",
+        sparse,
+        dense,
+        metrics["r_con"].std(1, ddof=1),
+    )
     assert sparse - dense >= 0.04
     assert metrics["shd"][0].mean() <= 12 < metrics["shd"][1].mean()
 

@@ -137,7 +137,7 @@ def main() -> None:
     computed = golden.compute(given)
     if asked.out:
         with asked.out.open("wb") as out:
-            np.savez_compressed(out, **(given | computed))  # type: ignore[arg-type]
+            np.savez_compressed(out, **(given | computed))
     if asked.check and not check(given | computed, wanted, computed):
         sys.exit(1)
 

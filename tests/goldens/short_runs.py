@@ -135,7 +135,7 @@ def main() -> None:
         for preset in presets:
             kept |= measure(preset)
             print(preset, flush=True)
-        np.savez_compressed(REFERENCE, **kept)
+        np.savez_compressed(REFERENCE, allow_pickle=False, **kept)
     else:
         results = [check(preset) for preset in presets]
         sys.exit(0 if all(results) else 1)

@@ -3,7 +3,7 @@
 from jaxdis.data.processes import CausalProcess
 from jaxdis.systems.baselines import Config
 
-TINY = {
+TINY: dict[str, tuple[Config, CausalProcess, dict[str, float]]] = {
     "supervised": (
         Config(z_dim=4, encoder=(8,), batch=16),
         CausalProcess("TimeNonDiag", z_dim=4, x_dim=6, samples=200),

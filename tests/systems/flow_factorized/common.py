@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ DATA = BlobSequences(size=8, steps=4, valid_rows=8, test_rows=12, fit_rows=40)
 SPEC = DATA.spec()
 NAMES = SPEC.transformations
 TINY = Config(z_dim=4, vae="mlp", width=12, batch=6)
-SIZES = {"z_dim": 4, "vae": "mlp", "width": 12, "batch": 6}
+SIZES: dict[str, Any] = {"z_dim": 4, "vae": "mlp", "width": 12, "batch": 6}
 RELEASED = replace(FAITHFUL, **SIZES)
 
 

@@ -1,14 +1,15 @@
 """Settings that compile in seconds and take every branch of the method."""
 
 from dataclasses import replace
+from typing import Any
 
 from jaxdis.data.sequences import BlobSequences, DigitSequences
 from jaxdis.systems.flow_factorized import FAITHFUL, Config
 
 __all__ = ["TINY"]
 
-_MLP = {"z_dim": 4, "vae": "mlp", "width": 8, "depth": 1, "batch": 6}
-_ROWS = {"valid_rows": 6, "test_rows": 6, "fit_rows": 12}
+_MLP: dict[str, Any] = {"z_dim": 4, "vae": "mlp", "width": 8, "depth": 1, "batch": 6}
+_ROWS: dict[str, Any] = {"valid_rows": 6, "test_rows": 6, "fit_rows": 12}
 
 TINY = {
     "convolutions": (
