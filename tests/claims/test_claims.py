@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+from jaxdis import statistics
+
 
 def trained(out, preset, *options) -> dict[str, np.ndarray]:
     """Metrics [point, seed] of a run; without the flags that the tests compile with."""
@@ -19,9 +21,12 @@ def trained(out, preset, *options) -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in results["metrics"].items()}
 
 
-def describe(name: str, metrics: dict[str, np.ndarray]) -> None:
-    mean, std = metrics["mcc"].mean(1), metrics["mcc"].std(1, ddof=1)
-    print(f"{name}: MCC with and without sparsity {mean} +- {std}")
+def scored(name: str, metrics: dict[str, np.ndarray], *wanted: str) -> None:
+    for metric in wanted:
+        mean, std = (
+            f(metrics[metric]) for f in (statistics.mean, statistics.deviation)
+        )
+        print(f"{name}: {metric} {mean} +- {std}")
 
 
 @pytest.mark.claims
@@ -31,7 +36,7 @@ def test_sparse_actions_identify_the_latents(tmp_path):
         "mechanism_sparsity/quickstart",
         *("--seeds", "4", "--hyper.bound-a", "10", "25"),
     )
-    describe("quickstart", metrics)
+    scored("with and without sparsity", metrics, "mcc")
     sparse, dense = metrics["mcc"].mean(1)
     assert sparse >= 0.95
     assert metrics["shd"][0].mean() <= 2.5
@@ -59,12 +64,6 @@ def test_sparse_time_dependence_separates_the_blocks(tmp_path):
     )
     assert sparse - dense >= 0.04
     assert metrics["shd"][0].mean() <= 12 < metrics["shd"][1].mean()
-
-
-def scored(name: str, metrics: dict[str, np.ndarray], *wanted: str) -> None:
-    for metric in wanted:
-        values = np.atleast_2d(metrics[metric])
-        print(f"{name}: {metric} {values.mean(1)} +- {values.std(1, ddof=1)}")
 
 
 # No log likelihood of 14 x 14 pixels under unit variance is higher.
