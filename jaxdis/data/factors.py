@@ -130,15 +130,15 @@ def bases(sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def by_factors(
-    images: UInt8[np.ndarray, "n h w c"],
-    factors: Int[np.ndarray, "n f"],
+    images: Shaped[np.ndarray, "..."],
+    factors: Shaped[np.ndarray, "..."],
     sizes: tuple[int, ...],
 ) -> FactorImages:
     """Puts records of any order into mixed-radix order of their labels.
 
     Args:
-      images: the images; not copied if they are in order already.
-      factors: the value of each factor of each image, from 0.
+      images: the bytes `[n, h, w, c]`; not copied if they are in order already.
+      factors: the value `[n, f]` of each factor of each image, from 0.
       sizes: the number of values of each factor.
 
     Raises:

@@ -1,6 +1,7 @@
 import io
 import itertools
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -221,10 +222,13 @@ def test_sprites_of_any_order(prepared, monkeypatch, in_order, writable):
 
 
 def by_area(image, size):
-    """Means of whole pixels of an image whose pixels were repeated `size` times."""
+    """Means of whole pixels of an image whose pixels were repeated often enough."""
     side = len(image)
-    fine = np.kron(np.int64(image[..., 0]), np.ones((size, size), np.int64))
-    return fine.reshape(size, side, size, side).mean((1, 3))[..., None]
+    common = math.gcd(side, size)
+    fine = np.kron(np.int64(image[..., 0]), np.ones((size // common,) * 2, np.int64))
+    return fine.reshape(size, side // common, size, side // common).mean((1, 3))[
+        ..., None
+    ]
 
 
 @pytest.mark.parametrize(("size", "block"), [(96, 1024), (64, 7), (32, 1024), (5, 1)])

@@ -3,7 +3,6 @@
 import re
 from dataclasses import replace
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,10 +25,8 @@ from tests.systems.flow_factorized.common import (
 
 VARIANTS = {
     "exact": TINY,
-    "series": variant(log_det="series"),
+    "series, start": variant(log_det="series", clock="start", ic="off"),
     "slogdet": variant(log_det="exact"),
-    "start": variant(clock="start", ic="off"),
-    "released": RELEASED,
     "released first": replace(
         RELEASED, supervision="inferred", index_loss="true_label"
     ),
@@ -56,20 +53,10 @@ def test_every_option_learns_a_batch(name):
     assert found["reconstruction"][-5:].mean() < 0.9 * found["reconstruction"][0]
 
 
-def test_matmul_convolutions_train_as_lax_ones():
-    config = variant(vae="conv", width=2)
-    hyper = jax.tree.map(jnp.float32, METHOD.default_hyper(config, SPEC, 10))
-    batch = batches(TINY).sample(jax.random.key(0))
-    found = []
-    for convolutions in ("matmul", "lax"):
-        system = METHOD.make(replace(config, convolutions=convolutions), SPEC)
-        state = initial(config)
-        found.append(jax.jit(system.step)(state, batch, hyper, jax.random.key(1)))
-    (one, first), (two, second) = found
-    chex.assert_trees_all_close(first, second, rtol=1e-4, atol=1e-5)
-    # Adam's first step is the sign of a gradient: where that is 0 but for rounding,
-    # the weights may part by twice the rate.
-    chex.assert_trees_all_close(one.params, two.params, rtol=1e-3, atol=2.1e-4)
+@pytest.mark.parametrize("convolutions", ["matmul", "lax"])
+def test_form_of_convolutions(convolutions):
+    model = build(variant(vae="conv", width=2, convolutions=convolutions), SPEC)
+    assert model.encoder.convolutions == model.decoder.convolutions == convolutions
 
 
 def test_codes_and_images():
