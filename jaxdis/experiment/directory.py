@@ -1,6 +1,7 @@
 """The directory of a run: created once, never overwritten, gone on with if it fits."""
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import time
@@ -8,12 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 import jaxdis
 from jaxdis import log
 from jaxdis.experiment.plan import Plan
 
 __all__ = ["check_resumed", "create"]
+
+
+def _settings(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass; of an array its shape, type and a digest."""
+
+    def plain(field: Any) -> Any:
+        if not hasattr(field, "shape"):
+            return field
+        array = np.ascontiguousarray(field)
+        digest = hashlib.sha256(array.tobytes()).hexdigest()[:16]
+        return {"shape": array.shape, "dtype": str(array.dtype), "sha256": digest}
+
+    fields = dataclasses.fields(value)
+    return {field.name: plain(getattr(value, field.name)) for field in fields}
 
 
 def _identity(plan: Plan) -> dict[str, Any]:
@@ -24,8 +40,8 @@ def _identity(plan: Plan) -> dict[str, Any]:
         "seeds": len(plan.seeds),
         "first_seed": plan.seeds[0],
         "steps": plan.steps,
-        "config": dataclasses.asdict(plan.config),
-        "data": {"set": type(plan.data).__name__} | dataclasses.asdict(plan.data),  # type: ignore[call-overload]
+        "config": _settings(plan.config),
+        "data": {"set": type(plan.data).__name__, **_settings(plan.data)},
         "hyper": {n: [p[n] for p in plan.points] for n in plan.points[0]},
     }
     found: dict[str, Any] = log.jsonable(settings)

@@ -138,6 +138,7 @@ def plan(
     seeds = preset.seeds if seeds is None else seeds
     steps = preset.steps if steps is None else steps
     chunk = preset.chunk if chunk is None else chunk
+    check.at_least("first_seed", first_seed, 0)
     for field, value in (("seeds", seeds), ("steps", steps), ("chunk", chunk)):
         check.at_least(field, value, 1)
     config = _changed("config", preset.config, config)
