@@ -43,11 +43,11 @@ METHOD = Method(
     arrays=ARRAYS,
     figures=(
         Figure(
-            "kl",
+            "latents",
             "The mean divergence of each latent from the prior on test rows, sorted: a "
             "line per seed, and their mean. Below the dashed line a latent tells "
             "nothing.",
-            later(_FIGURES, "draw_kl"),
+            later(_FIGURES, "draw_latents"),
         ),
         Figure(
             "correlation",

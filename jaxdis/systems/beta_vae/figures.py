@@ -10,10 +10,10 @@ from jaxdis.report.read import Record
 from jaxdis.report.text import tick
 from jaxdis.systems.beta_vae.scores import DEAD_KL
 
-__all__ = ["draw_kl", "draw_reconstructions", "draw_traversals"]
+__all__ = ["draw_latents", "draw_reconstructions", "draw_traversals"]
 
 
-def draw_kl(record: Record) -> Figure | None:
+def draw_latents(record: Record) -> Figure | None:
     """The divergence of each latent, sorted: a line per seed, and their mean.
 
     Args:

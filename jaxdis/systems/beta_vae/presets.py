@@ -3,7 +3,7 @@
 from jaxdis.data.mixed_factors import MixedFactors
 from jaxdis.data.sequences.stills import DigitSequences
 from jaxdis.systems.beta_vae.config import Config
-from jaxdis.types import Preset
+from jaxdis.types import Expectation, Preset
 
 __all__ = ["PRESETS"]
 
@@ -30,8 +30,16 @@ PRESETS: dict[str, Preset] = {
         steps=10_000,
         hyper={"learning_rate": 2e-3, "beta": 4.0, "noise_std": 0.1},
         source=_SOURCE,
-        cost="",
-        expects=(),
+        cost="1 to 2 min for 4 seeds on 2 cores",
+        # Nothing tells independent factors from a rotation of them: R² is high, and
+        # MCC is not. The price leaves as many latents in use as there are factors.
+        expects=(
+            Expectation("mcc", 0.699, 0.027),
+            Expectation("r2", 0.947, 0.002),
+            Expectation("dci_d", 0.204, 0.055),
+            Expectation("kl", 6.63, 0.07),
+            Expectation("dead", 3.0, 0.0),
+        ),
         seeds=4,
         scores=_LATENTS,
     ),

@@ -97,14 +97,16 @@ def test_pixels_are_scored_by_cross_entropy():
     )
     model = build(dense, PIXELS)
     rng = np.random.default_rng(1)
-    weights = [rng.normal(size=s) / 9 for s in ((192, 4), (4,), (2, 192), (192,))]
-    weights = [jnp.asarray(w, jnp.float32) for w in weights]
-    params = linear(model, weights[:2], weights[2:])
+    shapes = (192, 4), (4,), (2, 192), (192,)
+    w, b, v, c = ((rng.normal(size=s) / 9).astype(np.float32) for s in shapes)
+    params = linear(
+        model, (jnp.asarray(w), jnp.asarray(b)), (jnp.asarray(v), jnp.asarray(c))
+    )
     # Bytes are what they are in [0, 1].
     x = rng.integers(0, 256, (5, 8, 8, 3)).astype(np.uint8)
     noise = jnp.zeros((5, 2))
     terms, q = elbo_terms(params, model, jnp.asarray(x), noise, 1.0)
-    p = 1 / (1 + np.exp(-(np.asarray(q.mean) @ weights[2] + weights[3])))
+    p = 1 / (1 + np.exp(-(np.asarray(q.mean) @ v + c)))
     p, seen = p.reshape(x.shape), x / 255
     expected = -(seen * np.log(p) + (1 - seen) * np.log(1 - p)).sum((1, 2, 3))
     np.testing.assert_allclose(terms.reconstruction, expected, rtol=1e-4)
