@@ -1,0 +1,21 @@
+"""Settings that compile in seconds and together take every branch of the method."""
+
+from dataclasses import replace
+
+from jaxdis.data.domains.toy import ToyMixing
+from jaxdis.data.mixed_factors import MixedFactors
+from jaxdis.data.sequences.stills import DigitSequences
+from jaxdis.systems.beta_vae import Config
+
+SMALL = Config(z_dim=3, encoder=(8,), decoder=(8,), channels=2, batch=8)
+IMAGES = replace(SMALL, likelihood="bernoulli", constraint="capacity")
+
+TINY = {
+    "source": (SMALL, MixedFactors(z_dim=2, x_dim=4, test_rows=40), {}),
+    "worlds": (SMALL, ToyMixing(), {}),
+    "sequences": (
+        IMAGES,
+        DigitSequences(size=8, steps=2, valid_rows=6, test_rows=6, fit_rows=6),
+        {"beta": 10.0},
+    ),
+}
