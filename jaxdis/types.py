@@ -230,7 +230,8 @@ class System(NamedTuple):
       decode: `(params, codes) -> x`, over any leading axes of the codes; None where
         the method has no decoder.
       report: `(state, batch, key) -> metrics` on held-out rows: the scores and the
-        arrays that the method declares.
+        arrays that the method declares. It sees no hyper-parameters; those that it
+        needs are kept in `TrainState.extra`.
     """
 
     init: Callable[[PRNGKey, Hyper], TrainState]
@@ -366,7 +367,7 @@ class Method(NamedTuple):
       scores: `(config, spec) -> scores` that its report returns, in order of interest.
       arrays: the arrays that its report returns, and the names of their axes in words:
         "seed child parent" for one array per seed, "child parent" for one that all
-        seeds have in common.
+        seeds have in common. Equal words mean equal lengths throughout a run.
       figures: its pictures, in order.
       comparisons: its pictures of several runs.
     """

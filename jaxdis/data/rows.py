@@ -47,6 +47,8 @@ class Batched(Protocol):
 def batches(config: Batched, spec: Spec, splits: Splits) -> Batches:
     """What most methods make of splits: batches of `config.batch` rows.
 
+    A row is a whole sequence where observations come in sequences.
+
     Args:
       config: the method's config.
       spec: what is known of the data.
