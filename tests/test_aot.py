@@ -7,7 +7,6 @@ the memory of a core. Not part of an ordinary run, for which the compilers are m
     pip install -e ".[test,aot-cuda]" && pytest -m aot_cuda tests/test_aot.py
 """
 
-import dataclasses
 import functools
 import os
 from functools import partial
@@ -22,9 +21,8 @@ import pytest
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxdis import cli, sweep
+from jaxdis import experiment
 from jaxdis.kernels import gumbel_mask, potential_flow
-from jaxdis.systems import mechanism_sparsity
 
 TPU = "v5e:2x2"
 SHARED = 232_448  # bytes of a Hopper core's shared memory that a block may take
@@ -156,6 +154,29 @@ def test_flow_compiles_for_a_gpu(size, head):
     assert "mosaic_gpu" in program.as_text()
 
 
+def training_step(draws):
+    """One step of four seeds of the quickstart, and its arguments' shapes."""
+    plan = experiment.plan(
+        "mechanism_sparsity/quickstart",
+        seeds=4,
+        config={"mask_draws": draws},
+        data={"samples": 1_000},
+    )
+    made = experiment.prepare(plan)
+
+    def start(words):
+        return jax.vmap(made.system.init)(jax.random.wrap_key_data(words), made.hyper)
+
+    def step(state, batch, words):
+        keys = jax.random.wrap_key_data(words)
+        each = jax.vmap(made.system.step, (0, None, 0, 0))
+        return each(state, batch, made.hyper, keys)
+
+    words = jax.ShapeDtypeStruct((4, 2), jnp.uint32)
+    batch = jax.eval_shape(made.batches.sample, made.keys[0])
+    return step, jax.eval_shape(start, words), batch, words
+
+
 @pytest.mark.parametrize(
     "platform",
     [
@@ -165,30 +186,8 @@ def test_flow_compiles_for_a_gpu(size, head):
 )
 @pytest.mark.parametrize("draws", ["batch", "example"])
 def test_training_step_compiles(platform, draws):
-    """One step of four seeds of the quickstart, in 1/100 of a device's memory."""
-    preset = mechanism_sparsity.PRESETS["quickstart"]
-    config = dataclasses.replace(preset.config, mask_draws=draws)
-    spec = mechanism_sparsity.make_spec(preset.data)
-    system = mechanism_sparsity.make(config, spec)
-    hyper = cli.preset_hyper(mechanism_sparsity, preset, config, spec, preset.steps)
-    hyper = jax.tree.map(jnp.float32, hyper)
-
-    def start(words):
-        return jax.vmap(system.init, (0, None))(jax.random.wrap_key_data(words), hyper)
-
-    def step(state, batch, words):
-        keys = jax.random.wrap_key_data(words)
-        of = jax.vmap(system.step, (0, None, None, 0))
-        return of(state, batch, hyper, keys)
-
-    words = jax.ShapeDtypeStruct((4, 2), jnp.uint32)
-    state = jax.eval_shape(start, words)
-    small = dataclasses.replace(preset.data, samples=1_000)
-    _, data = mechanism_sparsity.load(small)
-    batch = jax.eval_shape(
-        mechanism_sparsity.sampler(data.train, config.batch), sweep.seed_keys(1)[0]
-    )
-    memory = compiled(platform, step, state, batch, words).memory_analysis()
+    """In 1/100 of a device's memory."""
+    memory = compiled(platform, *training_step(draws)).memory_analysis()
     needed = (
         memory.argument_size_in_bytes
         + memory.output_size_in_bytes
