@@ -59,36 +59,31 @@ def tanh(x):
     return 1 - 2 / (1 + jnp.exp(2 * x))
 
 
-def network(params, t, z, head):
-    """All potentials at one point: exact GELU, sinusoidal embedding of time."""
+def network(w, t, z, head):
+    """One potential at one point: exact GELU, sinusoidal embedding of time."""
     n = len(z)
     angles = t * jnp.exp(-jnp.arange(n // 2) * jnp.log(1e4) / (n / 2 - 1))
     e = jnp.concatenate([jnp.sin(angles), jnp.cos(angles)])
-
-    def one(w):
-        q = e @ w.wt + w.bt
-        tau = 0.5 * q * (1 + jax.lax.erf(q / np.sqrt(2))) @ w.vt + w.ct
-        a = tanh((tanh(z @ w.w1 + w.b1) + tau) @ w.w2 + w.b2)
-        o = a @ w.w3 + w.b3
-        return o if head == "linear" else tanh(o)
-
-    return jax.vmap(one)(params)
+    q = e @ w.wt + w.bt
+    tau = 0.5 * q * (1 + jax.lax.erf(q / np.sqrt(2))) @ w.vt + w.ct
+    a = tanh((tanh(z @ w.w1 + w.b1) + tau) @ w.w2 + w.b2)
+    o = a @ w.w3 + w.b3
+    return o if head == "linear" else tanh(o)
 
 
 def by_autodiff(params, t, z, v, head):
     """Derivatives and Hessian, in `potential_flow`'s shapes."""
 
-    def one(z, v):
-        hessian = jax.hessian(network, 2)(params, t, z, head)
-        return potential_flow.Derivatives(
-            network(params, t, z, head),
-            jax.jacfwd(network, 1)(params, t, z, head),
-            jax.jacrev(network, 2)(params, t, z, head),
-            hessian @ v,
-        ), hessian
+    def one(w, z, v):
+        def first(z):
+            value, found = jax.value_and_grad(network, (1, 2))(w, t, z, head)
+            return found[1], (value, *found)
 
-    found, hessian = jax.vmap(one, out_axes=1)(z, v)
-    return found, hessian
+        hessian, found = jax.jacfwd(first, has_aux=True)(z)
+        return potential_flow.Derivatives(*found, hessian @ v), hessian
+
+    points = jax.vmap(one, (None, 0, 0))
+    return jax.vmap(points, (0, None, None))(params, z, v)
 
 
 def at_time(params, t):
@@ -127,10 +122,7 @@ def assert_close(actual, expected, tolerance):
 @pytest.mark.parametrize(
     ("n", "hidden", "head"),
     # As many latents as hidden units, fewer, and more.
-    [
-        *((*sizes, head) for sizes in [(4, 4), (6, 11)] for head in HEADS),
-        (10, 3, "tanh"),
-    ],
+    [(4, 4, "linear"), (6, 11, "tanh"), (10, 3, "linear")],
 )
 def test_closed_forms_against_autodiff(n, hidden, head):
     params, z, v = draw(n, hidden)
@@ -207,12 +199,19 @@ def test_clock_of_many_times():
     params, _, _ = draw(6, 5)
     with jax.enable_x64(True):
         params, times = as_float64((params, TIMES))
-        clock = potential_flow.clock(params, times)
+        clock = jax.jit(potential_flow.clock)(params, times)
         assert clock.beta.shape == clock.rate.shape == (len(TIMES), NETS, 5)
         # beta(t) on its own, and its derivative by autodiff.
-        beta = jax.vmap(lambda t: potential_flow.clock(params, t[None]).beta[0])
-        alone, rate = jax.jit(lambda t: jax.jvp(beta, (t,), (jnp.ones_like(t),)))(times)
-        assert_close(clock, (alone, rate), 1e-13)
+
+        @jax.jit
+        @jax.vmap
+        def both(t):
+            def beta(t):
+                return potential_flow.clock(params, t[None]).beta[0]
+
+            return jax.jvp(beta, (t,), (jnp.ones_like(t),))
+
+        assert_close(clock, both(times), 1e-13)
 
 
 def test_gradient_through_the_closed_forms():
