@@ -31,6 +31,7 @@ def test_import_stays_light():
     assert run.stdout.split("\n")[:2] == ["[]", "True"]
 
 
+@pytest.mark.claims
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")))
 def test_notebook(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
