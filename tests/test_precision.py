@@ -48,6 +48,7 @@ def losses(name, precision):
     return np.asarray(train(batch))
 
 
+@pytest.mark.claims
 @pytest.mark.parametrize("name", CASES)
 def test_products_in_bfloat16_move_a_loss_by_little(name):
     """bfloat16 has 8 bits: a product of n terms is off by about 2^-8 of its size."""
