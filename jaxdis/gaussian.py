@@ -13,6 +13,7 @@ on two CPU cores, and a second to import (`python -m benchmarks.densities`).
 
 from typing import NamedTuple
 
+import chex
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -61,6 +62,7 @@ def sample(posterior: Posterior, noise: Float[Array, "*b z"]) -> Float[Array, "*
       posterior: the Gaussian that is drawn from.
       noise: standard normal draws, one per element.
     """
+    chex.assert_equal_shape([*posterior, noise])  # not one draw for many
     return posterior.mean + jnp.sqrt(posterior.var) * noise
 
 

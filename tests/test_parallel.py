@@ -3,6 +3,7 @@ from functools import partial
 from itertools import pairwise
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest

@@ -90,10 +90,12 @@ def add_up(sums: Sequence[Ref], terms: Sequence[Array], first: Array) -> None:
 
 
 def hopper_refusal(sizes: Sizes) -> str | None:
-    """Why no kernel can run on these sizes, or on the GPU that is here; None if it can.
+    """Why no kernel can run: sizes, this GPU or an old jax; None if one can.
 
     A program may be lowered where there is no GPU, for one that is taken for a Hopper.
     """
+    if "out_type" not in inspect.signature(plgpu.kernel).parameters:
+        return f"the kernels for Hopper need jax 0.10.2, and this is {jax.__version__}"
     b, k = sizes.b, sizes.k
     if max(pl.cdiv(b, ROWS), k) > GRID:
         return f"a batch of {b} or {k} networks takes more than {GRID} programs a side"

@@ -4,6 +4,7 @@ import logging
 from functools import partial
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import pytest
 

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax._src.pallas.mosaic_gpu.interpret.params import InterpretGPUParams
 
 from benchmarks.kernels import (
     flow_arguments,
@@ -90,9 +89,13 @@ both = pytest.mark.parametrize("operation", [LAYER, FLOW], ids=["layer", "flow"]
 @pytest.fixture(params=["xla", "interpret", "pallas_gpu"], ids=["xla", "tpu", "gpu"])
 def impl(request, monkeypatch):
     """The name of a form; the GPU's kernels are Mosaic's interpreter's."""
-    for operation, module in ((LAYER, layer_gpu), (FLOW, flow_gpu)):
-        form = module.form(InterpretGPUParams())
-        monkeypatch.setitem(operation.forms, "pallas_gpu", form)
+    if request.param == "pallas_gpu":
+        request.getfixturevalue("mosaic")
+        from jax._src.pallas.mosaic_gpu.interpret.params import InterpretGPUParams
+
+        for operation, module in ((LAYER, layer_gpu), (FLOW, flow_gpu)):
+            form = module.form(InterpretGPUParams())
+            monkeypatch.setitem(operation.forms, "pallas_gpu", form)
     return request.param
 
 

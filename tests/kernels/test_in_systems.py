@@ -38,7 +38,9 @@ def step(request):
 
 
 @pytest.mark.parametrize("platform", CALLS)
-def test_step_lowers_with_kernels(step, platform):
+def test_step_lowers_with_kernels(request, step, platform):
+    if platform == "cuda":
+        request.getfixturevalue("mosaic")
     program = step.lower(lowering_platforms=(platform,)).as_text()
     assert [word in program for word in CALLS.values()] == [
         name == platform for name in CALLS

@@ -4,6 +4,7 @@ import re
 from functools import partial
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def exported(function, given, platform, seeds=()):
     return lowered.mlir_module()
 
 
-@pytest.mark.parametrize("impl", CALLS)
+@pytest.mark.parametrize("impl", CALLS, indirect=True)
 @pytest.mark.parametrize(
     ("sizes", "dtype", "seeds"),
     [
@@ -72,6 +73,7 @@ def test_layer_lowers_for_accelerators(impl, sizes, dtype, seeds):
         ("pallas_gpu", FLOW_SIZES[2], "tanh", True, ()),
         ("pallas_gpu", (24, 12, 3, 7), "linear", False, (4,)),
     ],
+    indirect=["impl"],
     ids=str,
 )
 def test_flow_lowers_for_accelerators(impl, sizes, head, directed, seeds):
@@ -85,6 +87,7 @@ def test_flow_lowers_for_accelerators(impl, sizes, head, directed, seeds):
     assert text.count(CALLS[impl]) == 2
 
 
+@pytest.mark.usefixtures("mosaic")
 def test_no_array_is_as_large_as_all_masks():
     b, n, k, h = 2048, 256, 64, 32
     given = layer_shapes(b, n, k, h)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from benchmarks.kernels import flow_arguments, layer_arguments
 from jaxdis.kernels import Sizes, gumbel_mask, potential_flow
@@ -51,13 +52,23 @@ DOUBLE, HALF = jnp.float64, jnp.float16
         (flow_gpu, (512, 64, 4, 64, HALF), "float32, got float16"),
         (flow_gpu, (1, 4, 70_000, 1), "70000 networks"),
     ],
+    indirect=["module"],
 )
 def test_refusals_say_why(module, sizes, reason):
     found = module.refusal(Sizes(*sizes))
     assert found == reason or reason in found
 
 
-@pytest.mark.parametrize("module", [layer_gpu, flow_gpu], ids=["layer", "flow"])
+@pytest.mark.parametrize("kernel", [layer_gpu, flow_gpu], ids=["layer", "flow"])
+def test_an_old_jax_is_refused(monkeypatch, kernel):
+    monkeypatch.setattr(plgpu, "kernel", lambda body, out_shape, scratch_shapes: None)
+    reason = kernel.refusal(Sizes(512, 64, 4, 64))
+    assert reason.startswith("the kernels for Hopper need jax 0.10.2, and this is ")
+
+
+@pytest.mark.parametrize(
+    "module", [layer_gpu, flow_gpu], indirect=True, ids=["layer", "flow"]
+)
 @pytest.mark.parametrize(
     ("found", "allowed"), [("8.0", False), ("9.0", True), ("10.0", False)]
 )
@@ -92,6 +103,7 @@ def test_other_gpus_are_refused(monkeypatch, module, found, allowed):
             "above 64, the size of a kernel's only tile",
         ),
     ],
+    indirect=["impl"],
     ids=["layer-tpu", "layer-gpu", "flow-tpu", "flow-gpu"],
 )  # fmt: skip
 def test_sizes_that_are_refused_run_in_xla(caplog, operation, impl, sizes, reason):
