@@ -14,15 +14,27 @@ import jax.export
 import numpy as np
 import pytest
 
-from jaxdis import experiment, log, report, runner, systems
+from jaxdis import devices, experiment, log, report, runner, systems
 from jaxdis.report import read
 
-CASES = [
-    (name, variant)
-    for name in systems.names()
-    for variant in import_module(f"tests.systems.{name}.tiny").TINY
-]
-SEEDS, STEPS, CHUNK = 2, 4, 2
+SEEDS, DEVICES, STEPS, CHUNK = 4, 2, 4, 2  # two rows on each device
+
+
+def _cases():
+    """Every tiny setting; those that compile for long run with the claims."""
+    for name in systems.names():
+        tiny = import_module(f"tests.systems.{name}.tiny")
+        for variant in tiny.TINY:
+            marks = [pytest.mark.xdist_group(name)]
+            if variant in getattr(tiny, "SLOW", ()):
+                marks.append(pytest.mark.claims)
+            yield pytest.param((name, variant), id=f"{name}-{variant}", marks=marks)
+
+
+def _methods():
+    """Every method, beside its settings."""
+    for name in systems.names():
+        yield pytest.param(name, marks=pytest.mark.xdist_group(name))
 
 
 class Trained(NamedTuple):
@@ -59,7 +71,7 @@ def tiny_plan(name, variant):
     )
 
 
-@pytest.fixture(scope="module", params=CASES, ids="-".join)
+@pytest.fixture(scope="module", params=_cases())
 def trained(request):
     plan = tiny_plan(*request.param)
     plan = plan._replace(points=plan.points[:1])
@@ -96,13 +108,13 @@ def trained(request):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "make_chunk", Listening)
-        result = train(made)
+        result = train(made, mesh=devices.seed_mesh(DEVICES))
     return Trained(
         made, result, len(traces), compiled, arguments[0], tuple(arguments[1:])
     )
 
 
-def train(made, rows=slice(None)):
+def train(made, rows=slice(None), mesh=None):
     return runner.run(
         made.system,
         made.batches.sample,
@@ -110,6 +122,7 @@ def train(made, rows=slice(None)):
         jax.tree.map(lambda h: h[rows], made.hyper),
         steps=STEPS,
         chunk=CHUNK,
+        mesh=mesh,
         world=None if made.world is None else made.world[rows],
     )
 
@@ -134,7 +147,7 @@ def test_a_solo_run_equals_its_row(trained):
 
 
 def test_no_collectives_in_the_chunk(trained):
-    assert trained.result.devices == SEEDS
+    assert trained.result.devices == DEVICES
     text = trained.compiled[0].as_text()
     for word in ("all-reduce", "all-gather", "collective", "all-to-all"):
         assert word not in text
@@ -215,7 +228,7 @@ def test_every_figure_is_drawn(trained, written):
 DRAWN: dict[str, set[str]] = {}
 
 
-@pytest.mark.parametrize("name", systems.names())
+@pytest.mark.parametrize("name", _methods())
 def test_some_setting_draws_each_figure(name):
     """Runs last, after all settings were drawn."""
     figures = {figure.name for figure in systems.find(name).figures}
@@ -225,7 +238,7 @@ def test_some_setting_draws_each_figure(name):
         assert figures - getattr(tiny, "ELSEWHERE", set()) <= DRAWN[name]
 
 
-@pytest.mark.parametrize("name", systems.names())
+@pytest.mark.parametrize("name", _methods())
 def test_a_method_declares_itself(name):
     method = systems.find(name)
     assert method.name == name

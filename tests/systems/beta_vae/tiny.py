@@ -19,3 +19,5 @@ TINY = {
         {"beta": 10.0},
     ),
 }
+SLOW = {"sequences"}
+"""Settings that take long to compile."""

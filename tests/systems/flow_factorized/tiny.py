@@ -6,7 +6,7 @@ from typing import Any
 from jaxdis.data.sequences import BlobSequences, DigitSequences
 from jaxdis.systems.flow_factorized import FAITHFUL, Config
 
-__all__ = ["TINY"]
+__all__ = ["SLOW", "TINY"]
 
 _MLP: dict[str, Any] = {"z_dim": 4, "vae": "mlp", "width": 8, "depth": 1, "batch": 6}
 _ROWS: dict[str, Any] = {"valid_rows": 6, "test_rows": 6, "fit_rows": 12}
@@ -33,3 +33,5 @@ TINY = {
         {"learning_rate": 1e-3},
     ),
 }
+SLOW = {"convolutions"}
+"""Settings that take long to compile."""

@@ -86,3 +86,5 @@ TINY: dict[str, tuple[Config, DataSet, dict[str, float]]] = {
     "paths": (LARGER, PaintedHalves(side=8), {}),
     "tangent": (TANGENT, PlainHalves(), {"lambda_img": 1.0}),
 }
+SLOW = {"paths"}
+"""Settings that take long to compile."""
