@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from jaxdis import log
+from jaxdis.metrics import MCC
 
 
 def test_json_is_strict(tmp_path):
@@ -44,14 +45,13 @@ def test_lines_are_cut_back_to_the_checkpoint(tmp_path):
 
 
 def test_table_leaves_failed_seeds_out_of_the_mean():
-    table = log.seed_table(
-        "title", ["mcc"], [0, 1, 2], {"mcc": [0.5, 0.7, None]}, failed=[2]
-    )
+    values = {"mcc": np.array([0.5, 0.7, np.nan])}
+    table = log.seed_table("title", [MCC], [0, 1, 2], values, failed=[2])
     console = Console(width=60, file=io.StringIO())
     console.print(table)
     text = console.file.getvalue()
-    # mean (.5 + .7) / 2, standard deviation .1 (dividing by n)
+    # The mean (.5 + .7) / 2 and the sample deviation .1 sqrt(2).
     assert "0.6" in text
-    assert "0.1" in text
+    assert "0.141" in text
     assert "2 (diverged)" in text
     assert "–" in text

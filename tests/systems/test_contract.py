@@ -71,7 +71,7 @@ def tiny_plan(name, variant):
     )
 
 
-@pytest.fixture(scope="module", params=_cases())
+@pytest.fixture(scope="module", params=list(_cases()))
 def trained(request):
     plan = tiny_plan(*request.param)
     plan = plan._replace(points=plan.points[:1])
@@ -228,7 +228,7 @@ def test_every_figure_is_drawn(trained, written):
 DRAWN: dict[str, set[str]] = {}
 
 
-@pytest.mark.parametrize("name", _methods())
+@pytest.mark.parametrize("name", list(_methods()))
 def test_some_setting_draws_each_figure(name):
     """Runs last, after all settings were drawn."""
     figures = {figure.name for figure in systems.find(name).figures}
@@ -238,7 +238,7 @@ def test_some_setting_draws_each_figure(name):
         assert figures - getattr(tiny, "ELSEWHERE", set()) <= DRAWN[name]
 
 
-@pytest.mark.parametrize("name", _methods())
+@pytest.mark.parametrize("name", list(_methods()))
 def test_a_method_declares_itself(name):
     method = systems.find(name)
     assert method.name == name
