@@ -22,14 +22,6 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Tests of a file share its fixtures, so that they run in one process."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
-
-
 @pytest.fixture
 def unchecked(monkeypatch):
     """Functions refuse wrong shapes in their own words, not in those of the checker."""

@@ -228,23 +228,6 @@ def test_points_of_a_preset_are_trained_and_resumed(tmp_path, monkeypatch, capsy
     assert "has other hyper" in " ".join(capsys.readouterr().err.split())
 
 
-def test_sequences_are_trained_on_scored_and_drawn(tmp_path, monkeypatch):
-    out = tmp_path / "run"
-    tiny = [
-        "--seeds", "2", "--steps", "4", "--chunk", "2", "--config.batch", "4",
-        "--config.z-dim", "4", "--config.width", "8", "--data.valid-rows", "4",
-        "--data.test-rows", "6", "--data.fit-rows", "4",
-    ]  # fmt: skip
-    command = ["train", "flow_factorized/toy", *tiny, "--out", out]
-    assert jaxdis(monkeypatch, *command) == 0
-    found = results(out)
-    assert found["spec"]["transformations"] == ["right", "down"]
-    for name in ("equivariance_error_right", "elbo", "hj_residual"):
-        assert np.shape(found["metrics"][name]) == (1, 2)
-    names = {p.name for p in out.iterdir()}
-    assert {"steps.png", "traversals.gif", "superposed.png", "switched.png"} <= names
-
-
 def test_report_compares_runs(finished, tmp_path, monkeypatch):
     out, other = tmp_path / "both.html", tmp_path / "other"
     shutil.copytree(finished, other)

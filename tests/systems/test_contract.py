@@ -25,16 +25,9 @@ def _cases():
     for name in systems.names():
         tiny = import_module(f"tests.systems.{name}.tiny")
         for variant in tiny.TINY:
-            marks = [pytest.mark.xdist_group(name)]
-            if variant in getattr(tiny, "SLOW", ()):
-                marks.append(pytest.mark.claims)
+            slow = variant in getattr(tiny, "SLOW", ())
+            marks = [pytest.mark.claims] if slow else []
             yield pytest.param((name, variant), id=f"{name}-{variant}", marks=marks)
-
-
-def _methods():
-    """Every method, beside its settings."""
-    for name in systems.names():
-        yield pytest.param(name, marks=pytest.mark.xdist_group(name))
 
 
 class Trained(NamedTuple):
@@ -228,7 +221,7 @@ def test_every_figure_is_drawn(trained, written):
 DRAWN: dict[str, set[str]] = {}
 
 
-@pytest.mark.parametrize("name", list(_methods()))
+@pytest.mark.parametrize("name", systems.names())
 def test_some_setting_draws_each_figure(name):
     """Runs last, after all settings were drawn."""
     figures = {figure.name for figure in systems.find(name).figures}
@@ -238,7 +231,7 @@ def test_some_setting_draws_each_figure(name):
         assert figures - getattr(tiny, "ELSEWHERE", set()) <= DRAWN[name]
 
 
-@pytest.mark.parametrize("name", list(_methods()))
+@pytest.mark.parametrize("name", systems.names())
 def test_a_method_declares_itself(name):
     method = systems.find(name)
     assert method.name == name
