@@ -21,3 +21,4 @@ TINY = {
 }
 SLOW = {"sequences"}
 """Settings that take long to compile."""
+ELSEWHERE = {"reconstructions", "traversals"}  # of "sequences"
