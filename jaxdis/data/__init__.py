@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import Any, cast
 
 from jaxdis import check
-from jaxdis.data.rows import bind as bind
 from jaxdis.types import DataSet
 
 __all__ = ["find", "names"]
