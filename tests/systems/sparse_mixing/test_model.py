@@ -149,9 +149,8 @@ def test_every_variant_learns(name):
     m, domains = spec.shape[0], len(spec.domains)
     x = rng.normal(size=(16, 2)) @ rng.normal(size=(2, m))
     rows = Rows(jnp.float32(x), u=jnp.arange(16) % domains)
-    weights = default_hyper(config, spec, 10)._replace(
-        learning_rate=0.01, decay_steps=1e6, warmup=0.0, **changes
-    )
+    changes = changes | {"learning_rate": 0.01, "decay_steps": 1e6, "warmup": 0.0}
+    weights = default_hyper(config, spec, 10)._replace(**changes)
     weights, system = jax.tree.map(jnp.float32, weights), make(config, spec)
 
     @jax.jit
