@@ -112,7 +112,7 @@ def check_rows(rows: Rows, *, worlds: bool = False) -> None:
     axes = 2 if worlds else 1
     lead = rows.x.shape[:axes]
     what = "[w, n, ...]" if worlds else "[n, ...]"
-    for name, value in rows._asdict().items():
+    for name, value in rows._replace(names=None)._asdict().items():
         if value is None:
             continue
         if len(lead) < axes or not value.size or value.shape[:axes] != lead:
@@ -121,6 +121,8 @@ def check_rows(rows: Rows, *, worlds: bool = False) -> None:
                 f"{rows.x.shape}, at least one; got {value.shape}"
             )
         numbers = jnp.issubdtype(value.dtype, jnp.inexact)
+        if name == "y":  # a missing label is NaN
+            value = jnp.nan_to_num(value, nan=0.0, posinf=jnp.inf, neginf=-jnp.inf)
         if numbers and not bool(jnp.isfinite(value).all()):
             raise ValueError(
                 f"data.{name} holds NaN or infinite values; remove those rows first"

@@ -1,6 +1,7 @@
 """From names and wishes to a checked setting, before anything is drawn or compiled."""
 
 import dataclasses
+import inspect
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -8,9 +9,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from jaxdis import check, systems
-from jaxdis.types import DataSet, Method, Preset
+from jaxdis.types import DataSet, Method, Preset, Spec, System
 
-__all__ = ["Plan", "Values", "find_preset", "plan"]
+__all__ = ["Plan", "Values", "default_steps", "find_preset", "plan"]
 
 Points: TypeAlias = tuple[dict[str, float], ...]
 Values: TypeAlias = float | Sequence[float]
@@ -29,6 +30,8 @@ class Plan(NamedTuple):
       seeds: the numbers of the seeds.
       steps: the number of optimisation steps.
       chunk: the number of steps between two visits of the host.
+      parts: those parts of the method that the user replaced, by name; see
+        `Method.make`.
     """
 
     method: Method
@@ -40,11 +43,17 @@ class Plan(NamedTuple):
     seeds: tuple[int, ...]
     steps: int
     chunk: int
+    parts: Mapping[str, Any] = {}
 
     @property
     def name(self) -> str:
         """METHOD/PRESET."""
         return f"{self.method.name}/{self.preset_name}"
+
+    def make(self, spec: Spec) -> System:
+        """The method for data of that spec, with the user's parts."""
+        system: System = self.method.make(self.config, spec, **self.parts)
+        return system
 
 
 def find_preset(name: str) -> tuple[Method, str]:
@@ -83,8 +92,40 @@ def _changed(kind: str, value: Any, changes: Any) -> Any:
     return dataclasses.replace(value, **changes)
 
 
+def default_steps(rows: int | None, batch: int) -> int:
+    """The steps of a preset that leaves them to the data.
+
+    100 passes over the training rows, in thousands, at least 5,000 and at most 40,000.
+
+    Args:
+      rows: the number of training rows; None where it has no end.
+      batch: the number of rows in a step.
+    """
+    passes = 40_000 if rows is None else 100 * rows / batch
+    return int(1_000 * np.clip(round(passes / 1_000), 5, 40))
+
+
+def _parts(method: Method, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts that are given, if the method takes them."""
+    given = {name: part for name, part in parts.items() if part is not None}
+    takes = [
+        name
+        for name, parameter in inspect.signature(method.make).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    for name in given:
+        if name not in takes:
+            raise ValueError(
+                f"{name} cannot be replaced in {method.name}, which takes "
+                f"{', '.join(takes) or 'no parts'}"
+            )
+    return given
+
+
 def _points(
-    preset: Preset, defaults: dict[str, float], hyper: Mapping[str, Values]
+    own: Sequence[Mapping[str, float]],
+    defaults: dict[str, float],
+    hyper: Mapping[str, Values],
 ) -> Points:
     """The grid: the product of what was asked for, or the preset's own points.
 
@@ -96,8 +137,8 @@ def _points(
             raise check.unknown("hyper-parameter", name, defaults)
         asked[name] = np.atleast_1d(np.asarray(values, float)).tolist()
         check.finite(f"hyper.{name}", asked[name])
-    changed = {name for point in preset.points for name in point}
-    given = preset.points if not changed & set(asked) else ()
+    changed = {name for point in own for name in point}
+    given = own if not changed & set(asked) else ()
     return tuple(
         dict(zip(defaults, map(float, values), strict=True))
         for point in given or ({},)
@@ -117,6 +158,7 @@ def plan(
     config: Any | Mapping[str, Any] | None = None,
     data: DataSet | Mapping[str, Any] | None = None,
     hyper: Mapping[str, Values] | None = None,
+    parts: Mapping[str, Any] | None = None,
 ) -> Plan:
     """A preset and what differs from it, checked as far as possible without data.
 
@@ -127,8 +169,10 @@ def plan(
       steps: the number of optimisation steps.
       chunk: the number of steps between two visits of the host.
       config: a config, or the fields of the preset's that differ.
-      data: a data set, or the fields of the preset's that differ.
+      data: a data set, rows or the path of a file of one's own, or the fields of the
+        preset's that differ.
       hyper: a value, or several, of hyper-parameters; a grid is their product.
+      parts: parts of the method that replace its own, by name; see `Method.make`.
 
     Raises:
       ValueError: what is wrong and what would be right.
@@ -136,25 +180,37 @@ def plan(
     method, preset_name = find_preset(name)
     preset = method.presets[preset_name]
     seeds = preset.seeds if seeds is None else seeds
-    steps = preset.steps if steps is None else steps
-    chunk = preset.chunk if chunk is None else chunk
     check.at_least("first_seed", first_seed, 0)
-    for field, value in (("seeds", seeds), ("steps", steps), ("chunk", chunk)):
-        check.at_least(field, value, 1)
+    check.at_least("seeds", seeds, 1)
     config = _changed("config", preset.config, config)
     chosen: DataSet = _changed("data", preset.data, data)
     spec = chosen.spec()
     check.needs(method.name, method.needs, spec)
-    method.make(config, spec)  # raises where they do not fit
+    if method.sized is not None:
+        config = method.sized(config, spec)
+    if steps is None:
+        batch: int = getattr(config, "batch", 64)
+        steps = preset.steps or default_steps(spec.rows, batch)
+    chunk = min(steps, preset.chunk) if chunk is None else chunk
+    check.at_least("steps", steps, 1)
+    check.at_least("chunk", chunk, 1)
     defaults = method.default_hyper(config, spec, steps)._replace(**preset.hyper)
-    return Plan(
+    points = preset.points
+    planned = Plan(
         method=method,
         preset_name=preset_name,
         preset=preset,
         config=config,
         data=chosen,
-        points=_points(preset, defaults._asdict(), hyper or {}),
+        points=_points(
+            points(config, spec) if callable(points) else points,
+            defaults._asdict(),
+            hyper or {},
+        ),
         seeds=tuple(range(first_seed, first_seed + seeds)),
         steps=steps,
         chunk=chunk,
+        parts=_parts(method, parts or {}),
     )
+    planned.make(spec)  # raises where config, data and parts do not fit
+    return planned

@@ -111,7 +111,7 @@ def prepare(plan: Plan) -> Experiment:
     first = {n: declared[n] for n in plan.preset.scores if n in declared}
     return Experiment(
         plan=plan,
-        system=plan.method.make(plan.config, spec),
+        system=plan.make(spec),
         spec=spec,
         splits=splits,
         batches=plan.method.batches(plan.config, spec, splits),

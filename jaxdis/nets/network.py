@@ -1,0 +1,143 @@
+"""Networks of a user's own, and the built-in ones by the shape of the data."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxdis.nets.encoders import (
+    ConvDecoder,
+    ConvEncoder,
+    DeepConvDecoder,
+    DeepConvEncoder,
+)
+from jaxdis.nets.layers import MLP
+from jaxdis.types import Params, PRNGKey
+
+__all__ = ["Network", "decoder_for", "encoder_for", "network"]
+
+DEEP = 128  # pixels a side, from which images are halved four times instead of two
+
+
+class Network(NamedTuple):
+    """A network as two pure functions.
+
+    Attributes:
+      init: `(key, x) -> params`, of one observation without a batch axis.
+      apply: `(params, x) -> y`, of a batch `[b, ...]`.
+    """
+
+    init: Callable[[PRNGKey, Array], Params]
+    apply: Callable[[Params, Array], Array]
+
+    def over(
+        self, params: Params, x: Float[Array, "..."], axes: int
+    ) -> Float[Array, "..."]:
+        """The outputs over any leading axes.
+
+        Args:
+          params: the parameters.
+          x: the inputs.
+          axes: the number of axes of one input, 1 for vectors and 3 for images.
+        """
+        lead, inner = x.shape[: x.ndim - axes], x.shape[x.ndim - axes :]
+        y = self.apply(params, x.reshape(-1, *inner))
+        return y.reshape(*lead, *y.shape[1:])
+
+
+def network(given: Any, name: str = "network") -> Network:
+    """A flax module, or a pair of functions `(init, apply)`, as a `Network`.
+
+    Args:
+      given: the module, whose input has a batch axis in front; or the pair:
+        `init(key, x) -> params` of one observation, `apply(params, x) -> y` of a batch.
+      name: what an error calls it.
+
+    Raises:
+      ValueError: it is neither.
+    """
+    if isinstance(given, Network):
+        return given
+    if isinstance(given, nn.Module):
+        return Network(
+            lambda key, x: given.init(key, x[None]),
+            lambda params, x: jnp.asarray(given.apply(params, x)),
+        )
+    pair = tuple(given) if isinstance(given, Sequence) else (given,)
+    if len(pair) == 2 and all(callable(f) for f in pair):
+        return Network(*pair)
+    raise ValueError(
+        f"{name} must be a flax module or a pair of functions (init, apply), got "
+        f"{type(given).__name__}"
+    )
+
+
+def _sides(shape: tuple[int, ...], factor: int) -> bool:
+    return len(shape) == 3 and shape[0] % factor == 0 == shape[1] % factor
+
+
+def encoder_for(
+    shape: tuple[int, ...],
+    out: int,
+    *,
+    hidden: Sequence[int],
+    channels: int = 32,
+    precision: str = "highest",
+) -> Network:
+    """The built-in encoder for observations of a shape.
+
+    Convolutions for images whose sides 4 divides (16, from 128 pixels on); a perceptron
+    on the numbers in a row for all else.
+
+    Args:
+      shape: the shape of one observation.
+      out: the number of outputs.
+      hidden: the hidden widths of the perceptron.
+      channels: the channels of the first convolution.
+      precision: the precision of products.
+    """
+    if _sides(shape, 16) and max(shape) >= DEEP:
+        return network(DeepConvEncoder(channels, out, precision=precision))
+    if _sides(shape, 4):
+        return network(ConvEncoder(channels, out, precision=precision))
+    dense = MLP(tuple(hidden), out, precision)
+    return Network(
+        lambda key, x: dense.init(key, x.reshape(-1)),
+        lambda params, x: jnp.asarray(dense.apply(params, x.reshape(len(x), -1))),
+    )
+
+
+def decoder_for(
+    shape: tuple[int, ...],
+    *,
+    hidden: Sequence[int],
+    channels: int = 32,
+    precision: str = "highest",
+) -> Network:
+    """The built-in decoder for observations of a shape, the counterpart of
+    `encoder_for`.
+
+    Args:
+      shape: the shape of one observation.
+      hidden: the hidden widths of the perceptron.
+      channels: the channels of the last hidden convolution.
+      precision: the precision of products.
+    """
+    if _sides(shape, 16) and max(shape) >= DEEP:
+        height, width, colours = shape
+        return network(
+            DeepConvDecoder(channels, (height, width, colours), precision=precision)
+        )
+    if _sides(shape, 4):
+        height, width, colours = shape
+        return network(
+            ConvDecoder(channels, (height, width, colours), precision=precision)
+        )
+    dense = MLP(tuple(hidden), math.prod(shape), precision)
+    return Network(
+        lambda key, z: dense.init(key, z),
+        lambda params, z: jnp.asarray(dense.apply(params, z)).reshape(-1, *shape),
+    )
