@@ -53,7 +53,11 @@ def batches(config: Batched, spec: Spec, splits: Splits) -> Batches:
       config: the method's config.
       spec: what is known of the data.
       splits: their rows.
+
+    Raises:
+      ValueError: fewer training rows than a batch has, where their number is known.
     """
+    check.batch(config.batch, spec.rows)
     # Rows are behind the worlds.
     axis = 0 if spec.worlds is None else 1
     some = (slice(None),) * axis + (slice(VALID_ROWS),)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from jaxdis import check, systems
+from jaxdis.data.own import Own, as_data_set
 from jaxdis.types import DataSet, Method, Preset, Spec, System
 
 __all__ = ["Plan", "Values", "default_steps", "find_preset", "plan"]
@@ -79,17 +80,37 @@ def find_preset(name: str) -> tuple[Method, str]:
     return method, preset
 
 
-def _changed(kind: str, value: Any, changes: Any) -> Any:
-    """A config or data set with some fields replaced, or another one altogether."""
-    if changes is None:
-        return value
-    if not isinstance(changes, Mapping):
-        return changes
+def _replaced(kind: str, value: Any, changes: Mapping[str, Any]) -> Any:
+    """A config or data set with some fields replaced."""
     fields = [f.name for f in dataclasses.fields(value)]
     for name in changes:
         if name not in fields:
             raise check.unknown(f"field {kind}", name, fields)
     return dataclasses.replace(value, **changes)
+
+
+def _chosen_config(own: Any, given: Any) -> Any:
+    if isinstance(given, Mapping):
+        return _replaced("config", own, given)
+    return own if given is None else given
+
+
+def _chosen_data(own: DataSet, given: DataSet | Own | None) -> DataSet:
+    """The preset's data set, with some fields replaced, or another one.
+
+    A mapping holds arrays if one of its values has a shape of at least one axis, and
+    fields of the preset's data set otherwise.
+    """
+    if given is None:
+        return own
+    if isinstance(given, Mapping) and not any(map(np.shape, _arrays(given))):
+        changed: DataSet = _replaced("data", own, given)
+        return changed
+    return as_data_set(given, own)
+
+
+def _arrays(values: Mapping[str, Any]) -> list[Any]:
+    return [value for value in values.values() if hasattr(value, "shape")]
 
 
 def default_steps(rows: int | None, batch: int) -> int:
@@ -156,7 +177,7 @@ def plan(
     steps: int | None = None,
     chunk: int | None = None,
     config: Any | Mapping[str, Any] | None = None,
-    data: DataSet | Mapping[str, Any] | None = None,
+    data: DataSet | Own | None = None,
     hyper: Mapping[str, Values] | None = None,
     parts: Mapping[str, Any] | None = None,
 ) -> Plan:
@@ -169,8 +190,8 @@ def plan(
       steps: the number of optimisation steps.
       chunk: the number of steps between two visits of the host.
       config: a config, or the fields of the preset's that differ.
-      data: a data set, rows or the path of a file of one's own, or the fields of the
-        preset's that differ.
+      data: a data set; rows, arrays by name, a frame or the path of a file of one's
+        own; or the fields of the preset's that differ.
       hyper: a value, or several, of hyper-parameters; a grid is their product.
       parts: parts of the method that replace its own, by name; see `Method.make`.
 
@@ -182,14 +203,15 @@ def plan(
     seeds = preset.seeds if seeds is None else seeds
     check.at_least("first_seed", first_seed, 0)
     check.at_least("seeds", seeds, 1)
-    config = _changed("config", preset.config, config)
-    chosen: DataSet = _changed("data", preset.data, data)
+    config = _chosen_config(preset.config, config)
+    chosen = _chosen_data(preset.data, data)
     spec = chosen.spec()
     check.needs(method.name, method.needs, spec)
     if method.sized is not None:
         config = method.sized(config, spec)
+    batch: int = getattr(config, "batch", 1)
+    check.batch(batch, spec.rows)
     if steps is None:
-        batch: int = getattr(config, "batch", 64)
         steps = preset.steps or default_steps(spec.rows, batch)
     chunk = min(steps, preset.chunk) if chunk is None else chunk
     check.at_least("steps", steps, 1)

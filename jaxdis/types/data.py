@@ -212,6 +212,8 @@ class Splits(NamedTuple):
       controls: further rows by name, a pair for valid and test, that some methods know
         to use, as "superposed" sequences.
       preparation: what was done to the rows of all splits.
+      block: the number of training rows that are on the device at a time, where they
+        are kept on the host; None where all of them are on the device.
     """
 
     train: Rows | Source
@@ -219,6 +221,7 @@ class Splits(NamedTuple):
     test: Rows
     controls: Mapping[str, tuple[Rows, Rows]] = {}
     preparation: Preparation = Preparation()
+    block: int | None = None
 
 
 @runtime_checkable
