@@ -1,6 +1,6 @@
 """Whether rows of a user's own are what they should be; errors name the array."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,10 +35,10 @@ def checked(rows: Rows) -> Rows:
             )
         if name in ("a", "y", "z") and value.ndim == 1:
             there[name] = value[:, None]
-    steps = there["x"].shape[1] if there["x"].ndim % 2 else None
-    for name, columns in (("a", names.a), ("z", names.z)):
+    steps = there["x"].shape[1:2] if there["x"].ndim % 2 else ()
+    for name, columns, between in (("a", names.a, {()}), ("z", names.z, {(), steps})):
         if name in there:
-            _check_columns(name, there[name], steps, columns)
+            _check_columns(name, there[name], columns, between)
     if "y" in there:
         _check_labels(there["y"], names)
     for name, words in (("u", names.u), ("k", names.k), ("split", ())):
@@ -93,12 +93,21 @@ def check_x(x: Shaped[np.ndarray, "..."], columns: Sequence[str] = ()) -> None:
 
 
 def _check_columns(
-    name: str, values: np.ndarray, steps: int | None, columns: Sequence[str]
+    name: str,
+    values: np.ndarray,
+    columns: Sequence[str],
+    between: Collection[tuple[int, ...]],
 ) -> None:
-    """Raises ValueError unless these are numbers `[n, c]` or `[n, t, c]`."""
-    between = values.shape[1:-1]
-    if values.ndim < 2 or not values.size or between not in ((), (steps,)):
-        of_steps = "" if steps is None else f", or [n, {steps}, {name}] for every step"
+    """Raises ValueError unless these are numbers in columns.
+
+    Args:
+      name: the field.
+      values: its values.
+      columns: their names.
+      between: what may be between the axis of rows and that of columns.
+    """
+    if values.ndim < 2 or not values.size or values.shape[1:-1] not in between:
+        of_steps = "".join(f", or [n, {t[0]}, {name}]" for t in between if t)
         raise ValueError(
             f"data.{name} must be columns [n, {name}]{of_steps}; got shape "
             f"{values.shape}"

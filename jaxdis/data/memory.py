@@ -36,13 +36,13 @@ def block_size(train: Rows, block: int | None) -> int | None:
         return None if block >= n else block
     arrays = [array for array in train[:6] if array is not None]
     size, space = sum(array.nbytes for array in arrays), room()
-    what = f"{n:,} training rows take {_words(size)}, of {_words(space)} on each device"
+    what = f"training rows: {_words(size)}, of {_words(space)} for them on each device"
     if size <= space:
-        log.note(f"{what}: they are kept there")
+        log.note(what)
         return None
     # One block is trained on while the next one is on its way.
     block = max(1, int(n * space / (2 * size)))
-    log.note(f"{what}: they stay on the host and go there {block:,} at a time")
+    log.note(f"{what}; they stay on the host, and {block:,} go there at a time")
     return block
 
 

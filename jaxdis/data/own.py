@@ -42,7 +42,7 @@ class Frame(Protocol):
     def dtypes(self) -> Any: ...
 
 
-Own: TypeAlias = Rows | Frame | Path | str | np.ndarray | Mapping[str, Any]
+Own: TypeAlias = Rows | Frame | Path | str | np.ndarray | Array | Mapping[str, Any]
 """What a user may give in place of a data set; see `as_data_set`."""
 
 
@@ -110,17 +110,15 @@ class OwnRows:
         rows, names, split = self._parts
         caps = (len(rows.x), self.valid_rows, self.test_rows)
         parts = []
+        u = None if rows.u is None else np.asarray(rows.u)
         for number, cap in enumerate(caps):
-            u = None if rows.u is None else np.asarray(rows.u)
             places = ordered(split, number, u, self.seed)
             if len(places) > cap:
                 log.note(
                     f"{cap:,} of {len(places):,} {SPLITS[number]} rows are scored; "
                     f"data.{SPLITS[number]}_rows sets that number"
                 )
-            # Those to train on keep their order, and are not copied twice.
-            places = places[:cap] if number else np.flatnonzero(split == 0)
-            parts.append(jax.tree.map(itemgetter(places), rows))
+            parts.append(jax.tree.map(itemgetter(places[:cap]), rows))
         named = parts[0]._replace(names=names)
         prepared = preparation.measure(named, scale_x=self.standardise)
         train, valid, test = (preparation.apply(prepared, part) for part in parts)
@@ -302,12 +300,17 @@ def as_data_set(value: DataSet | Own, like: DataSet | None = None) -> DataSet:
     Args:
       value: a data set, which stays what it is; rows; the path of a file or folder; a
         frame of pandas or polars; an array of observations; or arrays by name.
-      like: the data set that it replaces, whose splits are taken over where it is one
-        of a user's own.
+      like: the data set that it replaces; where that is one of a user's own, too, its
+        settings are taken over.
     """
     common = _common(like) if isinstance(like, OwnFile | OwnRows) else {}
     if isinstance(value, str | os.PathLike):
-        return OwnFile(file=os.fspath(value), **common)
+        file = os.fspath(value)
+        if isinstance(like, OwnFile):
+            return dataclasses.replace(like, file=file)
+        return OwnFile(file=file, **common)
+    if isinstance(value, np.ndarray | jax.Array):
+        value = Rows(value)  # type: ignore[arg-type]
     if isinstance(value, Rows):
         return OwnRows(value, **common)
     if isinstance(value, DataSet):

@@ -18,23 +18,25 @@ from jaxdis.experiment.plan import Plan
 __all__ = ["check_resumed", "create"]
 
 
-def _plain(value: Any) -> Any:
-    """Fields by name, at any depth; of an array its shape, type and a digest."""
+def _digest(value: Any) -> Any:
+    """A value in which arrays are replaced by their shape, type and a digest."""
     if hasattr(value, "_asdict"):
-        return {name: _plain(field) for name, field in value._asdict().items()}
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {name: _digest(v) for name, v in value.items()}
     if dataclasses.is_dataclass(value):
         return _settings(value)
     if not hasattr(value, "shape"):
         return value
     array = np.ascontiguousarray(value)
-    digest = hashlib.sha256(array.reshape(-1).view(np.uint8).data).hexdigest()[:16]
-    return {"shape": array.shape, "dtype": str(array.dtype), "sha256": digest}
+    found = hashlib.sha256(array.tobytes()).hexdigest()[:16]
+    return {"shape": array.shape, "dtype": str(array.dtype), "sha256": found}
 
 
 def _settings(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass."""
+    """The fields of a dataclass, without the numbers of arrays."""
     fields = dataclasses.fields(value)
-    return {field.name: _plain(getattr(value, field.name)) for field in fields}
+    return {field.name: _digest(getattr(value, field.name)) for field in fields}
 
 
 def _identity(plan: Plan) -> dict[str, Any]:

@@ -80,19 +80,17 @@ def find_preset(name: str) -> tuple[Method, str]:
     return method, preset
 
 
-def _replaced(kind: str, value: Any, changes: Mapping[str, Any]) -> Any:
-    """A config or data set with some fields replaced."""
+def _changed(kind: str, value: Any, changes: Any) -> Any:
+    """A config or data set with some fields replaced, or another one altogether."""
+    if changes is None:
+        return value
+    if not isinstance(changes, Mapping):
+        return changes
     fields = [f.name for f in dataclasses.fields(value)]
     for name in changes:
         if name not in fields:
             raise check.unknown(f"field {kind}", name, fields)
     return dataclasses.replace(value, **changes)
-
-
-def _chosen_config(own: Any, given: Any) -> Any:
-    if isinstance(given, Mapping):
-        return _replaced("config", own, given)
-    return own if given is None else given
 
 
 def _chosen_data(own: DataSet, given: DataSet | Own | None) -> DataSet:
@@ -101,16 +99,14 @@ def _chosen_data(own: DataSet, given: DataSet | Own | None) -> DataSet:
     A mapping holds arrays if one of its values has a shape of at least one axis, and
     fields of the preset's data set otherwise.
     """
-    if given is None:
-        return own
-    if isinstance(given, Mapping) and not any(map(np.shape, _arrays(given))):
-        changed: DataSet = _replaced("data", own, given)
-        return changed
-    return as_data_set(given, own)
+    if isinstance(given, Mapping) and not _holds_arrays(given):
+        found: DataSet = _changed("data", own, given)
+        return found
+    return own if given is None else as_data_set(given, own)
 
 
-def _arrays(values: Mapping[str, Any]) -> list[Any]:
-    return [value for value in values.values() if hasattr(value, "shape")]
+def _holds_arrays(given: Mapping[str, Any]) -> bool:
+    return any(getattr(value, "shape", ()) for value in given.values())
 
 
 def default_steps(rows: int | None, batch: int) -> int:
@@ -203,19 +199,19 @@ def plan(
     seeds = preset.seeds if seeds is None else seeds
     check.at_least("first_seed", first_seed, 0)
     check.at_least("seeds", seeds, 1)
-    config = _chosen_config(preset.config, config)
+    config = _changed("config", preset.config, config)
     chosen = _chosen_data(preset.data, data)
     spec = chosen.spec()
     check.needs(method.name, method.needs, spec)
     if method.sized is not None:
         config = method.sized(config, spec)
-    batch: int = getattr(config, "batch", 1)
-    check.batch(batch, spec.rows)
     if steps is None:
+        batch: int = getattr(config, "batch", 64)
         steps = preset.steps or default_steps(spec.rows, batch)
     chunk = min(steps, preset.chunk) if chunk is None else chunk
     check.at_least("steps", steps, 1)
     check.at_least("chunk", chunk, 1)
+    check.batch(getattr(config, "batch", 1), spec.rows)
     defaults = method.default_hyper(config, spec, steps)._replace(**preset.hyper)
     points = preset.points
     planned = Plan(

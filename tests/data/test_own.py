@@ -188,8 +188,12 @@ def with_one(value, x=X):
         (Rows(X, a=with_one(np.nan)), "data.a holds nan in row 7"),
         (Rows(X, a=X[:, None]), r"data.a must be columns \[n, a\]; got shape"),
         (
-            Rows(X.reshape(50, 4, 3), a=np.ones((50, 3, 1))),
-            r"or \[n, 4, a\] for every step",
+            Rows(X.reshape(50, 4, 3), a=np.ones((50, 4, 1))),
+            r"data.a must be columns \[n, a\]; got shape \(50, 4, 1\)",
+        ),
+        (
+            Rows(X.reshape(50, 4, 3), z=np.ones((50, 3, 1))),
+            r"data.z must be columns \[n, z\], or \[n, 4, z\]; got",
         ),
         (Rows(X, u=np.zeros(N, int)), "at least 2 domains, got only 0"),
         (Rows(X, u=np.zeros(N, int), names=Names(u=("A",))), "2 domains, got only A"),
@@ -257,14 +261,14 @@ class TestMemory:
         assert isinstance(splits.test.x, jax.Array)
         assert splits.train.group is splits.train.names is None
         said = " ".join(capsys.readouterr().out.split())
-        assert "160 training rows take 1.92 kB, of 640 bytes on each device" in said
-        assert "53 at a time" not in said
+        assert "1.92 kB, of 640 bytes for them on each device; they stay" in said
+        assert "and 26 go there at a time" in said
 
     def test_rows_that_fit_are_on_the_device(self, capsys):
         splits = OwnRows(Rows(X)).load()
         assert splits.block is None
         assert isinstance(splits.train.x, jax.Array)
-        assert "they are kept there" in " ".join(capsys.readouterr().out.split())
+        assert "note: training rows: 1.92 kB, of" in capsys.readouterr().out
 
     def test_a_block_that_is_asked_for(self):
         splits = OwnRows(Rows(X), block=32).load()
@@ -369,12 +373,18 @@ class TestAsDataSet:
 
     @pytest.mark.parametrize("kind", [str, Path])
     def test_paths(self, kind):
-        found = as_data_set(kind("rows.csv"), OwnFile(seed=7))
-        assert found == OwnFile("rows.csv", seed=7)
+        found = as_data_set(kind("rows.csv"), OwnFile(seed=7, x=("p", "q")))
+        assert found == OwnFile("rows.csv", seed=7, x=("p", "q"))
+        other = as_data_set(kind("rows.csv"), OwnRows(Rows(X), seed=7))
+        assert other == OwnFile("rows.csv", seed=7)
 
-    def test_arrays_and_frames_are_read(self, reader):
+    def test_arrays_alone_are_observations(self):
+        for array in (X, jnp.asarray(X)):
+            assert as_data_set(array).rows.x is array
+
+    def test_arrays_by_name_and_frames_are_read(self, reader):
         pandas = pytest.importorskip("pandas")
-        for value in ({"x": X}, pandas.DataFrame({"x": X[:, 0]}), X):
+        for value in ({"x": X}, pandas.DataFrame({"x": X[:, 0]})):
             assert isinstance(as_data_set(value), OwnRows)
             assert reader[-1][0] is value
 
