@@ -161,8 +161,8 @@ class OwnFile:
       k: the transformation.
       z: the true latents.
       episode: the column that tells episodes of a long series apart.
-      window: the number of rows in each sequence that a series is cut into.
-      stride: the number of rows between the starts of two windows.
+      window: the number of observations in each window that a series is cut into.
+      stride: the number of observations from one window to the next.
       split: the column that names the split of each row.
       labels: what columns of y are where that is not plain: words COLUMN:KIND, of the
         kinds classes, ordered and numbers.
@@ -213,7 +213,7 @@ class OwnFile:
     def _own(self) -> OwnRows:
         if self.file is None:
             raise ValueError(NO_FILE)
-        path = Path(self.file)
+        path = Path(self.file).expanduser()
         columns: dict[str, Any] = {
             name: _words(name, getattr(self, name)) for name in COLUMNS
         }
@@ -258,7 +258,9 @@ def _read_once(data: OwnFile, stamp: tuple[Any, ...]) -> OwnRows:
         split=data.split,
         size=data.size,
     )
-    return OwnRows(rows, **_common(data), truth=_truth(Path(data.file), rows))
+    return OwnRows(
+        rows, **_common(data), truth=_truth(Path(data.file).expanduser(), rows)
+    )
 
 
 def _common(data: OwnFile | OwnRows) -> dict[str, Any]:
