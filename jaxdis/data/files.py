@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -91,7 +91,7 @@ _HEADERS = {
 }
 
 
-def _read_header(stream: IO[bytes]) -> _Header:
+def _read_header(stream: Any) -> _Header:
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
         raise ValueError(f"its arrays are of an unknown version, {version}")
@@ -139,9 +139,17 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def npz_names(path: Path) -> tuple[str, ...]:
-    """The names of the arrays of an npz file; ValueError as `read_npz`."""
-    with explained(path, "a readable npz"), _opened(path) as archive:
+def npz_names(path: Path, wanted: str = "a readable npz") -> tuple[str, ...]:
+    """The names of the arrays of an npz file.
+
+    Args:
+      path: the file.
+      wanted: what messages say it should be.
+
+    Raises:
+      ValueError: no such file, or no npz.
+    """
+    with explained(path, wanted), _opened(path) as archive:
         return tuple(_members(path, archive))
 
 
@@ -181,7 +189,7 @@ def read_npz(path: Path, wanted: Sequence[str]) -> dict[str, np.ndarray]:
       ValueError: no such file, no npz, Python objects in it, damage, more bytes than
         there is memory, or an array that is missing.
     """
-    names = npz_names(path)
+    names = npz_names(path, f"a readable npz of {', '.join(wanted)}")
     missing = [name for name in wanted if name not in names]
     if missing:
         raise ValueError(

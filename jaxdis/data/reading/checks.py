@@ -9,7 +9,13 @@ from jaxdis.data.reading.columns import shown
 from jaxdis.data.reading.values import check_finite
 from jaxdis.types import Rows
 
-__all__ = ["check_given", "check_images", "check_varied", "observations"]
+__all__ = [
+    "check_channels",
+    "check_given",
+    "check_images",
+    "check_varied",
+    "observations",
+]
 
 CHANNELS = (1, 2, 3, 4)  # of images as they are most often
 FEW_CHANNELS = (1, 3, 4)  # of images whose first axis they are
