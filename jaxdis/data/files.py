@@ -125,6 +125,9 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
         name = info.filename.removesuffix(".npy")
         if name in found:
             raise ValueError(f"it holds two arrays that are called {name}")
+        # A damaged name would pass for an array that nobody asked for; to open a member
+        # compares its name with the one in front of it.
+        archive.open(info).close()
         found[name] = info
     return found
 

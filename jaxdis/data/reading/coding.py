@@ -199,7 +199,8 @@ def code_labels(arrays: dict[str, np.ndarray], kinds: Kinds) -> Labels:
     said = kinds_of(kinds)
     unknown = [name for name in said if name not in columns]
     if unknown:
-        raise check.unknown("label", unknown[0], columns)
+        error = check.unknown("column of y", unknown[0], columns)
+        raise ValueError(f"data.labels: {error}")
     coded = [
         _code_label(name, values, said.get(name)) for name, values in columns.items()
     ]

@@ -111,9 +111,8 @@ def resolve(columns: Columns, fields: Fields) -> dict[str, tuple[str, ...]]:
                 matched = [n for n in matched if n not in others]
             elif name not in columns.names:
                 there = f"{columns.where} has {shown(columns.names)}"
-                raise check.unknown(
-                    f"column for data.{field},", name, columns.names, there
-                )
+                error = check.unknown("column", name, columns.names, there)
+                raise ValueError(f"data.{field}: {error}")
             found[field] += [n for n in matched if n not in found[field]]
         if wanted[field] and not found[field]:
             raise ValueError(

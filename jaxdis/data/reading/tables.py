@@ -110,8 +110,7 @@ def _blocks(rows: Iterator[list[str]], width: int) -> Iterator[list[tuple[str, .
         if {len(row) for row in block} != {width}:
             bad = next(i for i, row in enumerate(block) if len(row) != width)
             raise ValueError(
-                f"row {start + bad} has {len(block[bad])} cells, and the first row "
-                f"{width} names"
+                f"row {start + bad} has {len(block[bad])} cells in place of {width}"
             )
         start += len(block)
         yield list(zip(*block, strict=True))
