@@ -14,10 +14,11 @@ import numpy as np
 
 from jaxdis.data.files import check_memory, explained
 from jaxdis.data.reading.columns import Columns
-from jaxdis.data.reading.values import MISSING_WORDS, tidy
+from jaxdis.data.reading.values import tidy
 
 __all__ = ["csv_columns", "frame_columns", "is_frame", "parquet_columns"]
 
+MISSING = frozenset(("", "nan", "NaN", "NA", "N/A", "null", "NULL", "None"))
 BLOCK = 20_000  # rows of a csv that are held as words at a time
 
 
@@ -127,7 +128,7 @@ def _numbers(words: tuple[str, ...]) -> np.ndarray | None:
         return np.fromiter(map(float, words), float, len(words))
     except ValueError:
         pass
-    values = (math.nan if w.strip() in MISSING_WORDS else float(w) for w in words)
+    values = (math.nan if w.strip() in MISSING else float(w) for w in words)
     try:
         return np.fromiter(values, float, len(words))
     except ValueError:
@@ -135,7 +136,8 @@ def _numbers(words: tuple[str, ...]) -> np.ndarray | None:
 
 
 def _as_words(parts: list[tuple[str, ...]]) -> np.ndarray:
-    return tidy(np.array([w.strip() for part in parts for w in part], object))
+    words = (word.strip() for part in parts for word in part)
+    return tidy(np.array([None if w in MISSING else w for w in words], object))
 
 
 # Frames and parquet.

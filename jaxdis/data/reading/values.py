@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "MISSING_WORDS",
     "check_finite",
     "is_whole",
     "missing",
@@ -15,9 +14,6 @@ __all__ = [
     "tidy",
 ]
 
-MISSING_WORDS = frozenset(
-    ("", "nan", "NaN", "NAN", "NA", "N/A", "null", "NULL", "None", "none")
-)
 TRUTHS = {"True": True, "False": False, "true": True, "false": False}
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 BLOCK = 1 << 22  # numbers that are looked at, at a time
@@ -56,7 +52,7 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bytes):
         value = value.decode()
     if isinstance(value, str):
-        return None if value.strip() in MISSING_WORDS else value
+        return value if value.strip() else None
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
