@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         parallel,
         statistics,
     )
+    from jaxdis.data.reading import read
     from jaxdis.devices import use_all_cores
     from jaxdis.experiment import Run, train
     from jaxdis.optimise import cosine, minimise, ramp
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "data.reading": ("read",),
     "experiment": ("Run", "train"),
     "optimise": ("cosine", "minimise", "ramp"),
     "report": ("compare",),
@@ -117,6 +119,7 @@ __all__ = [
     "nets",
     "parallel",
     "ramp",
+    "read",
     "run",
     "seed_keys",
     "statistics",

@@ -22,13 +22,13 @@ from jaxtyping import Array, Int, UInt8
 
 from jaxdis import check
 from jaxdis.data import colours, images, tfds
+from jaxdis.data.reading.pictures import SUFFIXES, is_image, read_images
 from jaxdis.data.rows import bind, split_rows
 from jaxdis.types import Label, PRNGKey, Rows, Source, Spec, Splits, Truth
 
 __all__ = ["DomainFolder", "TwoColourDigits", "TwoColourMNIST"]
 
 DIGIT_SIZES, FOLDER_SIZES = (28, 32, 64), (32, 64)
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 MOST_DOMAINS = 10  # whose hues can be told apart
 UNNAMED = ("0", "1")  # the domains of a folder that is yet to be named
 
@@ -115,12 +115,12 @@ class TwoColourMNIST:
 class DomainFolder:
     """A folder of yours with a sub-folder of images for each domain.
 
-    Its rows have x and u. All images are of one size and are resized to a square.
+    Its rows have x and u. Images are cropped to their central squares and resized.
 
     Attributes:
       directory: the folder; its sub-folders are the domains in the order of their
         names.
-      size: the height and width to which images are resized: 32 or 64.
+      size: the height and width to which squares are resized: 32 or 64.
       held_out: the share of the images of each domain for each of valid and test.
       valid_rows: the number of images that are scored between chunks, at most, of all
         domains in turn.
@@ -157,7 +157,7 @@ class DomainFolder:
 
         Raises:
           ValueError: as `spec`; no folder is named, a domain has fewer than 3 images,
-            one cannot be read, or they are of mixed sizes.
+            or one cannot be read.
         """
         self.spec()
         if self.directory is None:
@@ -269,11 +269,7 @@ def _list_folder(directory: Path) -> dict[str, list[Path]]:
             f"{directory} has {[p.name for p in folders]}"
         )
     found = {
-        folder.name: sorted(
-            p
-            for p in folder.iterdir()
-            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-        )
+        folder.name: sorted(p for p in folder.iterdir() if is_image(p))
         for folder in folders
     }
     empty = [name for name, paths in found.items() if not paths]
@@ -315,32 +311,13 @@ def _load_folder(data: DomainFolder, found: dict[str, list[Path]]) -> Splits:
 def _read_images(
     paths: Sequence[Path], times: Sequence[int], size: int
 ) -> UInt8[np.ndarray, "n h w 3"]:
-    """Images of one size, in RGB, resized to a square.
+    """Images in RGB, cropped to their central squares and resized.
 
     They are kept, so that a command that asks twice reads once; times of their last
     change are arguments so that a file that has changed is read again.
     """
-    from PIL import Image
-
-    out = np.empty((len(paths), size, size, 3), np.uint8)
-    first, bomb = None, Image.DecompressionBombError
-    for i, path in enumerate(paths):
-        try:
-            with Image.open(path) as file:
-                image = file.convert("RGB")
-        except (OSError, SyntaxError, ValueError, bomb) as error:
-            raise ValueError(
-                f"data.directory must hold images that can be read; {path}: {error}"
-            ) from error
-        first = first or image.size
-        if image.size != first:
-            raise ValueError(
-                "data.directory must not hold images of mixed sizes: "
-                f"{paths[0]} has {first[0]} x {first[1]} pixels and {path} has "
-                f"{image.size[0]} x {image.size[1]}; crop or resize them to one size"
-            )
-        out[i] = np.asarray(image.resize((size, size)))
-    return out
+    pixels = read_images(paths, size, "data.directory")
+    return np.broadcast_to(pixels, (*pixels.shape[:3], 3))
 
 
 def _in_turn(groups: Sequence[np.ndarray]) -> Int[np.ndarray, "n"]:

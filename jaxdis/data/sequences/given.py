@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from jaxdis import check
+from jaxdis.data.reading.checks import check_channels
 from jaxdis.data.rows import split_rows
 from jaxdis.types import Rows, Spec, Splits
 
@@ -48,8 +49,9 @@ class GivenSequences:
         """The sequences as rows.
 
         Raises:
-          ValueError: sequences of mixed lengths or sizes, values out of range, an index
-            without a name, or too few sequences to split.
+          ValueError: sequences of mixed lengths or sizes, channels in front of height
+            and width, values out of range, an index without a name, or too few to
+            split.
         """
         frames = self._stacked()
         k = self._index(len(frames))
@@ -84,6 +86,7 @@ class GivenSequences:
                 f"least 2, got shapes {sorted(shapes)}"
             )
         stacked = np.stack([np.asarray(f) for f in frames])
+        check_channels(stacked.shape, "data.frames")
         _check_frames(stacked)
         if stacked.dtype != np.uint8:
             stacked = stacked.astype(np.float32)

@@ -96,6 +96,10 @@ def test_seed_makes_the_split():
         (with_one(np.inf), r"frames must lie in .* inf"),
         ((9 * OWN).astype(int), "frames must be uint8 or floating point, got int64"),
         (OWN > 0.5, "frames must be uint8 or floating point, got bool"),
+        (
+            np.zeros((20, 4, 3, 32, 32), np.uint8),
+            r"32\), with 3 channels in front of height .* np.moveaxis\(x, -3, -1\)",
+        ),
     ],
 )
 def test_frames_that_do_not_fit(frames, message):
