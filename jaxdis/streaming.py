@@ -88,7 +88,8 @@ def feeding(
       mesh: the devices.
 
     Raises:
-      ValueError: a block that does not hold what one step draws.
+      ValueError: a block that does not hold what one step draws; keys of another kind
+        than threefry.
     """
     if not isinstance(sample, Stream):
         data = sample if isinstance(sample, Partial) else Partial(sample)
@@ -196,7 +197,16 @@ def sample_block(draw: Callable[..., Array], block: Block, key: PRNGKey) -> Batc
 
 
 def _check_block(stream: Stream, keys: Key[Array, "n"]) -> None:
-    """Raises ValueError unless the block holds what any step may draw."""
+    """Raises ValueError unless the block holds what any step may draw.
+
+    Only draws of threefry are known beforehand: they are the same on every platform,
+    under every vmap.
+    """
+    if (impl := str(jax.random.key_impl(keys))) != "threefry2x32":
+        raise ValueError(
+            "keys must be of threefry2x32 where training rows stay on the host, as "
+            f"jax.random.key(0, impl='threefry2x32') is; got {impl}"
+        )
     batch = jax.eval_shape(stream.draw, keys[0]).size
     sets = len(_distinct(keys))
     n = len(jax.tree.leaves(stream.rows)[0])
@@ -215,18 +225,13 @@ def _distinct(keys: Key[Array, "n"]) -> Key[Array, "d"]:
     return jax.random.wrap_key_data(jnp.asarray(data), impl=impl)
 
 
-def _host(keys: Key[Array, "n"], mesh: Mesh) -> jax.Device:
-    """Where a thread can draw without waiting for what the devices compute.
-
-    Only threefry draws the same numbers on every platform, and there may be no CPU.
-    """
-    if str(jax.random.key_impl(keys)) == "threefry2x32":
-        try:
-            return jax.local_devices(backend="cpu")[0]
-        except RuntimeError:
-            pass
-    device: jax.Device = mesh.local_devices[0]
-    return device
+def _host(mesh: Mesh) -> jax.Device:
+    """Where a thread can draw without waiting for what the devices compute."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS names others alone
+        device: jax.Device = mesh.local_devices[0]
+        return device
 
 
 def _loader(
@@ -246,7 +251,7 @@ def _loader(
 
         return jax.vmap(step)(start + jnp.arange(window, dtype=jnp.int32))
 
-    keys = jax.device_put(keys, _host(keys, mesh))
+    keys = jax.device_put(keys, _host(mesh))
     # Compiled here: a thread does not know the settings of the one that started it.
     drawn = jax.jit(draws).lower(keys, np.int32(0)).compile()
 

@@ -121,23 +121,17 @@ def test_means_are_over_the_updates_that_were_applied():
 
 def test_no_more_than_two_blocks_are_on_the_devices(monkeypatch):
     """Of a set of ten times the block, counted whenever a block has arrived."""
-    put, seen = jax.device_put, []
+    put, seen, block = jax.device_put, [], 36
 
     def counting(x, *rest, **named):
         y = put(x, *rest, **named)
-        arrays = [a for a in jax.live_arrays() if a.shape[1:] == (5,)]
-        # States of the run have that shape too, one row per seed.
-        seen.append(sum(len(a) for a in arrays if len(a) != SEEDS))
+        seen.append(sum(a.shape == (block, 5) for a in jax.live_arrays()))
         return y
 
-    before = sum(len(a) for a in jax.live_arrays() if a.shape == (BLOCK, 5))
-    assert before == 0
     monkeypatch.setattr(jax, "device_put", counting)
-    there = sum(len(a) for a in jax.live_arrays() if a.shape[1:] == (5,))
-    made = stream()
-    go(made, steps=60, chunk=20)
-    assert len(made.rows.x) == 10 * made.block
-    assert max(seen) - there == 2 * BLOCK
+    go(stream(block, jax.tree.map(lambda a: a[: 10 * block], HOST)), steps=60, chunk=20)
+    assert len(seen) > 60
+    assert max(seen) == 2
 
 
 def test_one_trace_and_no_compilation_after_the_first_chunk():
@@ -175,17 +169,29 @@ def test_a_run_goes_on_where_it_was():
     jax.tree.map(np.testing.assert_array_equal, done, whole.rows)
 
 
+class Counted(np.ndarray):
+    """An array that counts how often rows are taken from it."""
+
+    taken = 0
+
+    def take(self, *args, **kwargs):
+        Counted.taken += 1
+        return super().take(*args, **kwargs)
+
+
 def test_the_next_block_comes_while_the_present_one_is_used():
-    """The thread has made it before anybody asks."""
-    mesh, made, keys = devices.seed_mesh(1), stream(), sweep.seed_keys(SEEDS)
+    """The thread makes it before anybody asks, and no more than that."""
+    mesh, made = devices.seed_mesh(1), stream(rows=HOST._replace(x=NOISE.view(Counted)))
+    keys = sweep.seed_keys(SEEDS)
     with streaming.feeding(made, keys, (0, 1_000), mesh) as feed:
-        blocks = feed.advance.__self__
+        block = feed.sample.args[1]
         deadline = time.monotonic() + 30
-        while not blocks.coming.done() and time.monotonic() < deadline:
+        while Counted.taken < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert blocks.coming.done()
-        ids, x = (np.asarray(a) for a in (blocks.present.block.ids, NOISE))
-        np.testing.assert_array_equal(blocks.present.block.rows.x, x[ids])
+        time.sleep(0.1)
+        assert Counted.taken == 2
+        ids = np.asarray(block.ids)
+        np.testing.assert_array_equal(block.rows.x, NOISE[ids])
         assert (np.diff(ids) >= 0).all()
         assert ids.shape == (BLOCK,)
     assert threads() == []
@@ -219,6 +225,12 @@ def test_a_block_that_is_too_small_is_refused():
     with pytest.raises(ValueError, match=re.escape(message)):
         go(stream(31))
     assert threads() == []
+
+
+def test_keys_whose_draws_are_not_known_beforehand_are_refused():
+    keys = jax.random.split(jax.random.key(0, impl="rbg"), 2)
+    with pytest.raises(ValueError, match="keys must be of threefry2x32"):
+        runner.run(follow(), stream(), keys, Hyper(), steps=1, chunk=1)
 
 
 def test_worlds_are_refused():
