@@ -263,7 +263,9 @@ def _loader(
         fitting = int(np.searchsorted(np.cumsum(new), stream.block, side="right"))
         ids = ids[first < fitting * width]
         ids = np.pad(ids, (0, stream.block - len(ids)), mode="edge")
-        rows = jax.tree.map(lambda a: np.asarray(np.take(a, ids, axis=0)), stream.rows)
+        rows = jax.tree.map(
+            lambda a: np.asarray(np.take(a, ids, 0, mode="clip")), stream.rows
+        )
         block = Block(*jax.device_put((ids, rows), shardings(mesh)[1]))
         return _Stretch(jax.block_until_ready(block), start + fitting)
 

@@ -120,8 +120,8 @@ def resident(splits: Splits, method: str) -> None:
     """
     if _of_the_host(splits):
         raise ValueError(
-            f"data.block must be None, since {method} needs all training rows on the "
-            f"device; got {splits.block}"
+            f"data.block: {method} needs all training rows on the device, where "
+            f"{splits.block} are to be at a time; give fewer rows, or a block of all"
         )
 
 

@@ -63,9 +63,7 @@ def test_what_cannot_be_streamed_is_refused(block, batch, worlds, message):
 
 
 def test_a_method_may_need_all_rows():
-    with pytest.raises(
-        ValueError, match=r"data\.block must be None, since m needs all"
-    ):
+    with pytest.raises(ValueError, match=r"data\.block: m needs all training rows"):
         rows.resident(splits(Rows(X), 5), "m")
 
 
