@@ -229,8 +229,8 @@ class Splits(NamedTuple):
       controls: further rows by name, a pair for valid and test, that some methods know
         to use, as "superposed" sequences.
       preparation: what was done to the rows of all splits.
-      block: the number of training rows that are on the device at a time, where they
-        are kept on the host; None where all of them are on the device.
+      block: the number of training rows on the device at a time, where rows are arrays
+        of the host; None for all of them or a default.
     """
 
     train: Rows | Source
