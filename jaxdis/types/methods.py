@@ -15,7 +15,7 @@ from jaxdis.types.aliases import (
     PRNGKey,
     Sampler,
 )
-from jaxdis.types.data import DataSet, Rows
+from jaxdis.types.data import DataSet, Rows, Stream
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -81,12 +81,13 @@ class Batches(NamedTuple):
     """What a method makes of splits.
 
     Attributes:
-      sample: `key -> batch` of training rows; see `Sampler`.
+      sample: `key -> batch` of training rows; see `Sampler`. Or rows that stay on the
+        host, and what draws from them.
       valid: the batch that is reported on between chunks.
       test: the batch that is reported on at the end.
     """
 
-    sample: Sampler
+    sample: Sampler | Stream
     valid: Batch
     test: Batch
 

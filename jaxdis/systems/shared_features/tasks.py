@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdis import check
-from jaxdis.data.rows import VALID_ROWS
+from jaxdis.data.rows import VALID_ROWS, resident
 from jaxdis.systems.shared_features.config import Config
 from jaxdis.systems.shared_features.drawn import (
     classes_of_factors,
@@ -317,6 +317,7 @@ def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
       ValueError: settings that do not fit the data, or too few rows.
     """
     check_tasks(config, spec)
+    resident(splits, "shared_features")
     sample, *new = KINDS[config.tasks].draw(config, spec, splits)
     x, z = jax.tree.map(lambda a: a[:VALID_ROWS], (splits.valid.x, splits.valid.z))
     valid = HeldOut(x, z, new[0], None)

@@ -110,7 +110,7 @@ def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
     return rows.batches(config, spec, splits)
 
 
-def _check_domains(u: Array | None, domains: int) -> None:
+def _check_domains(u: Array | np.ndarray | None, domains: int) -> None:
     """Raises ValueError unless u holds each of 0 .. D - 1 and no others."""
     if u is None or not jnp.issubdtype(u.dtype, jnp.integer):
         raise ValueError(f"data.u must be integers, got {getattr(u, 'dtype', None)}")

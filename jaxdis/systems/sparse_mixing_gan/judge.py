@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, Shaped, UInt8
 
 from jaxdis.data import colours
-from jaxdis.data.rows import Batched, sampler
+from jaxdis.data.rows import Batched, resident, sampler
 from jaxdis.metrics import feature_moments
 from jaxdis.types import Batches, PRNGKey, Rows, Source, Spec, Splits
 
@@ -95,6 +95,7 @@ def batches(config: Batched, spec: Spec, splits: Splits) -> Batches:
       spec: what is known of the data.
       splits: their rows.
     """
+    resident(splits, "sparse_mixing_gan")
     sample = sampler(splits.train, config.batch)
     column, classes = judged_classes(spec)
     rows, show = _lessons(splits)
