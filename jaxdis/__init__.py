@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         statistics,
     )
     from jaxdis.devices import use_all_cores
-    from jaxdis.experiment import Run, train
+    from jaxdis.experiment import Run, load, train
     from jaxdis.optimise import cosine, minimise, ramp
     from jaxdis.report import compare
     from jaxdis.runner import evaluator, run
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "experiment": ("Run", "train"),
+    "experiment": ("Run", "load", "train"),
     "optimise": ("cosine", "minimise", "ramp"),
     "report": ("compare",),
     "runner": ("evaluator", "run"),
@@ -110,6 +110,7 @@ __all__ = [
     "heads",
     "identifiability",
     "lay_out",
+    "load",
     "losses",
     "masks",
     "metrics",
