@@ -54,6 +54,11 @@ class Run:
     parts: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What it was trained with: config.json."""
+        return _settings(self.directory)
+
+    @cached_property
     def record(self) -> read.Record:
         """What the directory holds of scores, curves and arrays."""
         return read.load(self.directory)
@@ -61,9 +66,8 @@ class Run:
     @cached_property
     def model(self) -> Model:
         """The trained model, on one device."""
-        settings = _settings(self.directory)
         return restore(
-            self.directory, self.method, settings, self.checkpoint, self.parts
+            self.directory, self.method, self.settings, self.checkpoint, self.parts
         )
 
     @property
@@ -139,7 +143,8 @@ class Run:
 
         Args:
           x: observations `[n, ...]`: numbers in the units of the training's data;
-            images as bytes or as numbers in [0, 1]; or a frame with its columns.
+            images as bytes or as numbers in [0, 1]; `Rows`; or a frame with columns of
+            the same names.
           seed: the number of a seed, "best" for that of `choose`; by default all.
           point: the grid point.
 

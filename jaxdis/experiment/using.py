@@ -30,11 +30,14 @@ def observations(model: Model, x: Any) -> Numbers:
     Args:
       model: the model.
       x: observations `[n, ...]`: numbers in the units of the training's data; images as
-        bytes, or as numbers in [0, 1]; or a frame with the columns of the training.
+        bytes, or as numbers in [0, 1]; `Rows`; or a frame with columns of the same
+        names.
 
     Raises:
       ValueError: they are not what the model was trained on.
     """
+    if isinstance(x, Rows):
+        return np.asarray(_seen(model, Rows(x.x, names=x.names)).x)
     names = model.preparation.names.x
     if names and hasattr(x, "columns"):
         if lacking := [name for name in names if name not in x.columns]:
@@ -51,6 +54,8 @@ def _check(model: Model, x: Numbers) -> None:
     shape = model.spec.shape
     if x.ndim <= len(shape) or x.shape[x.ndim - len(shape) :] != shape or not len(x):
         raise ValueError(_other_shape(x.shape, shape))
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"x must hold numbers, got {x.dtype}")
     if len(shape) != 3 or x.dtype == np.uint8:
         return
     if x.dtype.kind != "f":
