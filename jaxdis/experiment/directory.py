@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 import jaxdis
-from jaxdis import log
+from jaxdis import log, systems
 from jaxdis.experiment.plan import Plan
 
 __all__ = ["check_resumed", "create"]
@@ -39,6 +39,13 @@ def _settings(value: Any) -> dict[str, Any]:
     return {field.name: _digest(getattr(value, field.name)) for field in fields}
 
 
+def _part(part: Any) -> str:
+    """What a part that replaces one of a method's own is called."""
+    if isinstance(part, list | tuple) and not hasattr(part, "_fields"):
+        return f"({', '.join(map(_part, part))})"
+    return str(getattr(part, "__qualname__", type(part).__qualname__))
+
+
 def _identity(plan: Plan) -> dict[str, Any]:
     """What a resumed run must have in common with the one it goes on with."""
     settings = {
@@ -50,6 +57,7 @@ def _identity(plan: Plan) -> dict[str, Any]:
         "config": _settings(plan.config),
         "data": {"set": type(plan.data).__name__, **_settings(plan.data)},
         "hyper": {n: [p[n] for p in plan.points] for n in plan.points[0]},
+        "parts": {name: _part(part) for name, part in plan.parts.items()},
     }
     found: dict[str, Any] = log.jsonable(settings)
     return found
@@ -86,7 +94,12 @@ def create(plan: Plan, out: Path | None, command: str) -> Path:
         out.mkdir(parents=True, exist_ok=True)
     out = out or _new_directory(plan)
     versions = {"jaxdis": jaxdis.__version__, "jax": jax.__version__}
-    record = {"command": command, **_identity(plan), "versions": versions}
+    record = {
+        "command": command,
+        **_identity(plan),
+        "reference": systems.reference(plan.method),
+        "versions": versions,
+    }
     log.write_json(out / "config.json", record)
     return out
 
@@ -104,6 +117,7 @@ def check_resumed(plan: Plan, out: Path | None) -> Path:
             "one without resume"
         ) from error
     wanted = _identity(plan)
+    found = {"parts": {}} | found  # of an earlier version
     differing = [k for k, v in wanted.items() if found.get(k) != v]
     if differing:
         details = "; ".join(_difference(k, found.get(k), wanted[k]) for k in differing)
@@ -116,8 +130,8 @@ def check_resumed(plan: Plan, out: Path | None) -> Path:
 
 def _difference(name: str, there: Any, here: Any) -> str:
     if isinstance(there, dict) and isinstance(here, dict):
-        parts = [k for k in here if there.get(k) != here[k]]
+        parts = [k for k in {**here, **there} if there.get(k) != here.get(k)]
         return ", ".join(
-            _difference(f"{name}.{k}", there.get(k), here[k]) for k in parts
+            _difference(f"{name}.{k}", there.get(k), here.get(k)) for k in parts
         )
     return f"{name} is {there} there and {here} here"

@@ -10,9 +10,17 @@ import numpy as np
 
 from jaxdis import check, systems
 from jaxdis.data.own import Own, as_data_set
-from jaxdis.types import DataSet, Method, Preset, Spec, System
+from jaxdis.types import DataSet, Method, Preset, Score, Spec, System
 
-__all__ = ["Plan", "Values", "default_steps", "find_preset", "plan"]
+__all__ = [
+    "Plan",
+    "Values",
+    "declared",
+    "default_steps",
+    "find_preset",
+    "plan",
+    "replaced",
+]
 
 Points: TypeAlias = tuple[dict[str, float], ...]
 Values: TypeAlias = float | Sequence[float]
@@ -33,6 +41,7 @@ class Plan(NamedTuple):
       chunk: the number of steps between two visits of the host.
       parts: those parts of the method that the user replaced, by name; see
         `Method.make`.
+      rule: what was chosen by the size of the data, in words; "" where nothing was.
     """
 
     method: Method
@@ -45,6 +54,7 @@ class Plan(NamedTuple):
     steps: int
     chunk: int
     parts: Mapping[str, Any] = {}
+    rule: str = ""
 
     @property
     def name(self) -> str:
@@ -57,27 +67,45 @@ class Plan(NamedTuple):
         return system
 
 
-def find_preset(name: str) -> tuple[Method, str]:
+def find_preset(name: str | Method) -> tuple[Method, str]:
     """The method and the preset that METHOD/PRESET names.
+
+    Args:
+      name: METHOD/PRESET, where METHOD is what `systems.find` finds; or a method. Of
+        one's own methods the first preset is taken where none is named.
 
     Raises:
       ValueError: there is no such method or preset, with the nearest name; or no
         preset is named, with those of the method.
     """
-    method_name, _, preset = name.partition("/")
-    if method_name not in systems.names():
+    if isinstance(name, Method):
+        return name, _first(name)
+    reference, preset = systems.split(name)
+    own = systems.is_file(reference)
+    if not own and reference not in systems.names():
         known = [f"{m}/{p}" for m in systems.names() for p in systems.find(m).presets]
         raise check.unknown("preset", name, known, "`jaxdis list` names all of them.")
-    method = systems.find(method_name)
+    method = systems.find(reference)
+    if not preset and own:
+        return method, _first(method)
     if not preset:
         raise ValueError(
-            f"name a preset, as {method_name}/{next(iter(method.presets))}; "
-            f"{method_name} has {', '.join(method.presets)}"
+            f"name a preset, as {reference}/{next(iter(method.presets))}; "
+            f"{reference} has {', '.join(method.presets)}"
         )
     if preset not in method.presets:
-        known = [f"{method_name}/{p}" for p in method.presets]
+        known = [f"{reference}/{p}" for p in method.presets]
         raise check.unknown("preset", name, known, "`jaxdis list` names all of them.")
     return method, preset
+
+
+def _first(method: Method) -> str:
+    if not method.presets:
+        raise ValueError(
+            f"the method {method.name} has no preset; give it one, as presets="
+            '{"own": jaxdis.Preset(config, data, steps, source, cost)}'
+        )
+    return next(iter(method.presets))
 
 
 def _changed(kind: str, value: Any, changes: Any) -> Any:
@@ -122,8 +150,30 @@ def default_steps(rows: int | None, batch: int) -> int:
     return int(1_000 * np.clip(round(passes / 1_000), 5, 40))
 
 
-def _parts(method: Method, parts: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts that are given, if the method takes them."""
+def declared(method: Method, preset: str, config: Any, spec: Spec) -> dict[str, Score]:
+    """The scores of a method, by name, those that a preset names in front.
+
+    Args:
+      method: the method.
+      preset: the name of the preset.
+      config: the method's config.
+      spec: what is known of the data.
+    """
+    found = {score.name: score for score in method.scores(config, spec)}
+    first = {n: found[n] for n in method.presets[preset].scores if n in found}
+    return first | found
+
+
+def replaced(method: Method, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts that are given, if the method takes them.
+
+    Args:
+      method: the method.
+      parts: parts by name; None for those that are not given.
+
+    Raises:
+      ValueError: a part that the method does not take, with those that it does.
+    """
     given = {name: part for name, part in parts.items() if part is not None}
     takes = [
         name
@@ -165,8 +215,23 @@ def _points(
     )
 
 
+def _sizes(given: Any, config: Any) -> str:
+    """The fields that a config left to the data, as "z_dim 10"."""
+    if given is config:
+        return ""
+    values = [(f.name, getattr(config, f.name)) for f in dataclasses.fields(config)]
+    return ", ".join(f"{n} {v}" for n, v in values if v != getattr(given, n))
+
+
+def _rule(preset: str, spec: Spec, batch: int, steps: str, sizes: str) -> str:
+    """What the data decided: "own: 8,000 training rows, batch 64 -> 12,000 steps"."""
+    rows = "" if spec.rows is None else f"{spec.rows:,} training rows, "
+    decided = "; ".join(filter(None, (steps, sizes)))
+    return f"{preset}: {rows}batch {batch:,} -> {decided}" if decided else ""
+
+
 def plan(
-    name: str,
+    name: str | Method,
     *,
     seeds: int | None = None,
     first_seed: int = 0,
@@ -180,7 +245,7 @@ def plan(
     """A preset and what differs from it, checked as far as possible without data.
 
     Args:
-      name: METHOD/PRESET.
+      name: METHOD/PRESET; or a method, of which the first preset is taken.
       seeds: the number of seeds.
       first_seed: the first seed's number; the others follow.
       steps: the number of optimisation steps.
@@ -203,10 +268,12 @@ def plan(
     chosen = _chosen_data(preset.data, data)
     spec = chosen.spec()
     check.needs(method.name, method.needs, spec)
+    given = config
     if method.sized is not None:
-        config = method.sized(config, spec)
+        config = method.sized(given, spec)
+    batch: int = getattr(config, "batch", 64)
+    by_rule = steps is None and not preset.steps
     if steps is None:
-        batch: int = getattr(config, "batch", 64)
         steps = preset.steps or default_steps(spec.rows, batch)
     chunk = min(steps, preset.chunk) if chunk is None else chunk
     check.at_least("steps", steps, 1)
@@ -228,7 +295,14 @@ def plan(
         seeds=tuple(range(first_seed, first_seed + seeds)),
         steps=steps,
         chunk=chunk,
-        parts=_parts(method, parts or {}),
+        parts=replaced(method, parts or {}),
+        rule=_rule(
+            preset_name,
+            spec,
+            batch,
+            f"{steps:,} steps in chunks of {chunk:,}" if by_rule else "",
+            _sizes(given, config),
+        ),
     )
     planned.make(spec)  # raises where config, data and parts do not fit
     return planned

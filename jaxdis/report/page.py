@@ -262,7 +262,7 @@ def build(directory: Path, method: Method | None = None) -> Path:
     """
     directory = Path(directory)
     record = read.load(directory)
-    method = method or systems.find(record.name.split("/")[0])
+    method = method or systems.find(_reference(record))
     settings, scores = record.settings, list(record.scores.values())
     try:
         pictures = _drawn((*CURVES, *method.figures), record)
@@ -345,13 +345,22 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
     return _save(out, name, html.escape(_headline(groups, scores)), sections)
 
 
+def _reference(run: Record) -> str:
+    """What the method of a run is found by."""
+    return str(run.settings.get("reference") or run.name.split("/")[0])
+
+
 def _compared(runs: Mapping[str, Record]) -> list[_Picture]:
     """Pictures of several runs of one method, if it declares any."""
-    methods = {run.name.split("/")[0] for run in runs.values()}
-    if len(methods) != 1 or not methods & set(systems.names()):
+    methods = set(map(_reference, runs.values()))
+    if len(methods) != 1:
+        return []
+    try:
+        method = systems.find(methods.pop())
+    except ValueError:  # it is gone; what it has in common with others can be shown
         return []
     made = []
-    for comparison in systems.find(methods.pop()).comparisons:
+    for comparison in method.comparisons:
         if (drawn := kit.render_comparison(comparison, runs)) is not None:
             made.append(_Picture(*drawn, comparison.caption))
     return made

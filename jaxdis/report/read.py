@@ -202,6 +202,8 @@ def _scores(path: Path, declared: Mapping[str, Any]) -> dict[str, Score]:
                 entry.get("better"),
                 (-math.inf if low is None else low, math.inf if high is None else high),
                 str(entry.get("source", "")),
+                bool(entry.get("truth", False)),
+                bool(entry.get("floor", False)),
             )
     return scores
 

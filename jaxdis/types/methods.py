@@ -67,6 +67,7 @@ class System(NamedTuple):
         needs are kept in `TrainState.extra`.
       predict: `(state, rows) -> predictions` of rows that lack what is predicted: the
         next frames of a sequence, or labels; None where the method predicts nothing.
+      predicts: the field of `Rows` that predictions are of, and in whose units.
     """
 
     init: Callable[[PRNGKey, Hyper], TrainState]
@@ -75,6 +76,7 @@ class System(NamedTuple):
     decode: Callable[[Params, Array], Array] | None
     report: Callable[[TrainState, Batch, PRNGKey], Metrics]
     predict: Callable[[TrainState, Rows], Array] | None = None
+    predicts: Literal["x", "y"] = "x"
 
 
 class Batches(NamedTuple):
@@ -101,6 +103,10 @@ class Score(NamedTuple):
       better: which side is the better one; None if neither is.
       range: the least and the largest value.
       source: the paper and equation.
+      truth: whether it compares with what is known of how the data were made, so that
+        one's own data lack it.
+      floor: whether an encoder that has learned nothing reaches much of it, so that it
+        says something only beside that: scores of codes against true latents.
     """
 
     name: str
@@ -108,6 +114,8 @@ class Score(NamedTuple):
     better: Literal["higher", "lower"] | None = None
     range: tuple[float, float] = (-math.inf, math.inf)
     source: str = ""
+    truth: bool = False
+    floor: bool = False
 
 
 class Figure(NamedTuple):

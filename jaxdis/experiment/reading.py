@@ -1,0 +1,49 @@
+"""Files of one's own, read as the one that a run was trained on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxdis.types import Names, Rows
+
+__all__ = ["OBSERVATIONS", "read_again"]
+
+OBSERVATIONS = ("x", "episode", "window", "stride", "size")
+"""What tells which observations a file holds, and nothing of labels or actions."""
+
+TABLES = (".csv", ".parquet")
+
+
+def read_again(
+    file: Path,
+    settings: Mapping[str, Any],
+    names: Names,
+    asked: Mapping[str, Any],
+    *,
+    only: tuple[str, ...] | None = None,
+) -> Rows:
+    """Reads a file with the columns, windows and sizes of a run's own file.
+
+    Args:
+      file: the file.
+      settings: the config.json of the run.
+      names: what the columns that it was trained on were called.
+      asked: arguments of `jaxdis.read` that replace those of the run; () and None where
+        they do not.
+      only: the arguments that matter; by default all of them.
+
+    Raises:
+      ValueError: the file cannot be read, or lacks what is asked for.
+    """
+    from jaxdis.data.reading import read
+
+    data = settings.get("data", {})
+    same = data if {"file", "x", "episode", "window"} <= set(data) else {}
+    called = {"x": names.x, "a": names.a} if file.suffix in TABLES else {}
+    chosen: dict[str, Any] = {
+        name: asked[name] or called.get(name) or same.get(name) or None
+        for name in asked
+        if only is None or name in only
+    }
+    words = {n: list(v) if isinstance(v, tuple) else v for n, v in chosen.items()}
+    return read(file, **words)
