@@ -16,7 +16,15 @@ from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 from jaxdis.devices import shardings
 from jaxdis.types import Batch, PRNGKey, Sampler, Stream
 
-__all__ = ["Block", "Feed", "Program", "feeding", "sample_block", "step_keys"]
+__all__ = [
+    "Block",
+    "Feed",
+    "Program",
+    "check_block",
+    "feeding",
+    "sample_block",
+    "step_keys",
+]
 
 Means: TypeAlias = dict[str, Float[np.ndarray, "n"]]
 Program: TypeAlias = Callable[[Any, Sampler, int, int], tuple[Any, Any, Array]]
@@ -96,7 +104,7 @@ def feeding(
         there: Sampler = jax.device_put(data, shardings(mesh)[1])
         yield Feed(there, partial(_advance, there))
         return
-    _check_block(sample, keys)
+    check_block(sample, keys)
     with ThreadPoolExecutor(1, "jaxdis-blocks") as thread:
         blocks = _Blocks(sample, keys, steps, mesh, thread)
         yield Feed(blocks.sample(), blocks.advance)
@@ -196,25 +204,31 @@ def sample_block(draw: Callable[..., Array], block: Block, key: PRNGKey) -> Batc
     return jax.tree.map(lambda a: a[at], block.rows)
 
 
-def _check_block(stream: Stream, keys: Key[Array, "n"]) -> None:
-    """Raises ValueError unless the block holds what any step may draw.
+def check_block(sample: Sampler | Stream, keys: Key[Array, "n"]) -> None:
+    """Raises ValueError unless the block of a stream holds what any step may draw.
 
     Only draws of threefry are known beforehand: they are the same on every platform,
     under every vmap.
+
+    Args:
+      sample: what makes batches.
+      keys: one key per row of the run.
     """
+    if not isinstance(sample, Stream):
+        return
     if (impl := str(jax.random.key_impl(keys))) != "threefry2x32":
         raise ValueError(
             "keys must be of threefry2x32 where training rows stay on the host, as "
             f"jax.random.key(0, impl='threefry2x32') is; got {impl}"
         )
-    batch = jax.eval_shape(stream.draw, keys[0]).size
+    batch = jax.eval_shape(sample.draw, keys[0]).size
     sets = len(_distinct(keys))
-    n = len(jax.tree.leaves(stream.rows)[0])
+    n = len(jax.tree.leaves(sample.rows)[0])
     least = min(n, sets * batch)
-    if stream.block < least:
+    if sample.block < least:
         raise ValueError(
             f"data.block must be at least {least}, since a step draws {batch} of the "
-            f"{n} training rows for each of {sets} seeds; got {stream.block}"
+            f"{n} training rows for each of {sets} seeds; got {sample.block}"
         )
 
 

@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -11,9 +12,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdis import devices, optimise, runner, streaming, sweep
+from jaxdis import devices, experiment, optimise, runner, streaming, sweep
 from jaxdis.data.rows import train_sampler
-from jaxdis.types import Rows, Splits, Stream, System, TrainState
+from jaxdis.types import Rows, Spec, Splits, Stream, System, TrainState
 
 ROWS, BATCH, BLOCK, SEEDS = 400, 4, 40, 8  # a step draws at most 32 rows
 NOISE = np.random.default_rng(0).standard_normal((ROWS, 5)).astype(np.float32)
@@ -225,6 +226,28 @@ def test_a_block_that_is_too_small_is_refused():
     with pytest.raises(ValueError, match=re.escape(message)):
         go(stream(31))
     assert threads() == []
+
+
+@dataclass(frozen=True)
+class OnHost:
+    """Rows of the host as a data set."""
+
+    block: int
+
+    def spec(self):
+        return Spec((5,))
+
+    def load(self):
+        return Splits(Rows(NOISE), HELD_OUT, HELD_OUT, block=self.block)
+
+
+def test_a_block_that_is_too_small_leaves_no_directory(tmp_path):
+    plan = experiment.plan(
+        "beta_vae/quickstart", seeds=2, config={"batch": 9}, data=OnHost(17)
+    )
+    with pytest.raises(ValueError, match="must be at least 18, since a step draws 9"):
+        experiment.carry_out(plan, out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
 
 
 def test_keys_whose_draws_are_not_known_beforehand_are_refused():

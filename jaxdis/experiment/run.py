@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdis import checkpoint, log, runner, sweep
+from jaxdis import checkpoint, log, runner, streaming, sweep
 from jaxdis.data.rows import world_of
 from jaxdis.experiment.plan import Plan, declared
 from jaxdis.experiment.prepared import Experiment
@@ -24,7 +24,8 @@ def prepare(plan: Plan) -> Experiment:
     """Draws or reads the data and lays out the rows.
 
     Raises:
-      ValueError: the data are not where the plan says, or damaged.
+      ValueError: the data are not where the plan says, or damaged, or go to the
+        devices in blocks that are too small.
     """
     spec, splits = plan.data.spec(), plan.data.load()
     seeds = sweep.seed_keys(len(plan.seeds), plan.seeds[0])
@@ -33,12 +34,14 @@ def prepare(plan: Plan) -> Experiment:
     if spec.worlds is not None:
         worlds = world_of(np.array(plan.seeds), spec.worlds)
         world = jnp.tile(worlds, len(plan.points))
+    batches = plan.method.batches(plan.config, spec, splits)
+    streaming.check_block(batches.sample, keys)
     return Experiment(
         plan=plan,
         system=plan.make(spec),
         spec=spec,
         splits=splits,
-        batches=plan.method.batches(plan.config, spec, splits),
+        batches=batches,
         keys=keys,
         hyper=hyper,
         world=world,
