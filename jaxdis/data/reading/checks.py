@@ -139,13 +139,15 @@ def check_varied(rows: Rows) -> None:
         called = () if names is None else getattr(names, field)
         columns = values.reshape(-1, values.shape[-1])
         called = called or tuple(f"{field}_{i}" for i in range(values.shape[-1]))
-        _check_spread(field, columns, called, constant=field == "z")
+        _check_spread(field, columns, called, constant=field == "z", each=len(values))
     if rows.y is not None and len(rows.y) > 1 and names is not None:
         y = np.asarray(rows.y)
         for i, label in enumerate(names.y):
             there = y[:, i][~np.isnan(y[:, i])]
             if label.classes is None:
-                _check_spread("y", there[:, None], (label.name,), constant=False)
+                _check_spread(
+                    "y", there[:, None], (label.name,), constant=False, each=len(there)
+                )
             elif label.classes < 2:
                 raise ValueError(
                     f"data.y must have 2 classes or more in every column; "
@@ -154,8 +156,17 @@ def check_varied(rows: Rows) -> None:
 
 
 def _check_spread(
-    field: str, columns: np.ndarray, names: Sequence[str], *, constant: bool
+    field: str, columns: np.ndarray, names: Sequence[str], *, constant: bool, each: int
 ) -> None:
+    """Raises ValueError for a column that standardisation would turn to zeros.
+
+    Args:
+      field: the field.
+      columns: numbers, the rows of all steps behind one another.
+      names: the names of the columns.
+      constant: whether columns may be constant.
+      each: the number of rows, of one step or more.
+    """
     low, high = columns.min(0), columns.max(0)
     same = np.flatnonzero(low == high)
     if len(same) and not constant:
@@ -171,10 +182,11 @@ def _check_spread(
     bad = np.flatnonzero((spread > 0) & (far > OUTLIER * spread))
     if len(bad):
         column = columns[:, bad[0]].astype(np.float64)
-        row = int(np.argmax(np.abs(column - quantiles[2, bad[0]])))
+        worst = int(np.argmax(np.abs(column - quantiles[2, bad[0]])))
+        row = worst // (len(columns) // each)
         raise ValueError(
             f"data.{field} must have no value beside which all others are the same; "
-            f"column {names[bad[0]]!r} holds {column[row]:.3g} in row {row}, and half "
+            f"column {names[bad[0]]!r} holds {column[worst]:.3g} in row {row}, and half "
             f"of its values are within {spread[bad[0]]:.3g}"
         )
 

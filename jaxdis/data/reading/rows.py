@@ -336,7 +336,10 @@ def _array(name: str, value: object) -> np.ndarray:
     if isinstance(value, np.ma.MaskedArray):
         return value
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+        # Of a list of words and NaN numpy makes the word "nan".
+        listed = array.dtype.kind == "U" and not hasattr(value, "dtype")
+        return np.asarray(value, object) if listed else array
     except (ValueError, TypeError) as error:
         raise ValueError(
             f"data.file must hold arrays; {name!r} is of mixed lengths or no array"
