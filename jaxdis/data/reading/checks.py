@@ -143,11 +143,10 @@ def check_varied(rows: Rows) -> None:
     if rows.y is not None and len(rows.y) > 1 and names is not None:
         y = np.asarray(rows.y)
         for i, label in enumerate(names.y):
-            there = y[:, i][~np.isnan(y[:, i])]
             if label.classes is None:
-                _check_spread(
-                    "y", there[:, None], (label.name,), constant=False, each=len(there)
-                )
+                gaps = np.isnan(y[:, i])
+                column = np.where(gaps, np.median(y[~gaps, i]), y[:, i])[:, None]
+                _check_spread("y", column, (label.name,), constant=False, each=len(y))
             elif label.classes < 2:
                 raise ValueError(
                     f"data.y must have 2 classes or more in every column; "
@@ -171,8 +170,8 @@ def _check_spread(
     same = np.flatnonzero(low == high)
     if len(same) and not constant:
         raise ValueError(
-            f"data.{field} must vary in every column; these are constant: "
-            f"{shown([names[int(i)] for i in same])}"
+            f"data.{field} must vary in every column; leave out those that are "
+            f"constant: {shown([names[int(i)] for i in same])}"
         )
     some = columns[:: max(1, len(columns) // SAMPLE)].astype(np.float64)
     quantiles = np.quantile(some, [0.01, 0.25, 0.5, 0.75, 0.99], axis=0)
@@ -185,8 +184,8 @@ def _check_spread(
         worst = int(np.argmax(np.abs(column - quantiles[2, bad[0]])))
         row = worst // (len(columns) // each)
         raise ValueError(
-            f"data.{field} must have no value beside which all others are the same; "
-            f"column {names[bad[0]]!r} holds {column[worst]:.3g} in row {row}, and half "
+            f"data.{field} must have no value beside which all others are alike; "
+            f"column {names[bad[0]]!r} holds {column[worst]:.3g} in row {row} and half "
             f"of its values are within {spread[bad[0]]:.3g}"
         )
 

@@ -342,5 +342,6 @@ def _array(name: str, value: object) -> np.ndarray:
         return np.asarray(value, object) if listed else array
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"data.file must hold arrays; {name!r} is of mixed lengths or no array"
+            f"data.file must hold arrays; {name!r} is of mixed lengths: put its parts "
+            "behind one another, and the episode of each row into a column `episode`"
         ) from error

@@ -186,14 +186,14 @@ def parquet_columns(path: Path) -> Columns:
         ) from error
     with explained(path, "a readable parquet"):
         described = pyarrow.parquet.read_metadata(path)
-        names = described.schema.to_arrow_schema().names
+        names, rows = described.schema.to_arrow_schema().names, described.num_rows
         check_unique(names)
-        if not described.num_rows:
+        if not rows:
             raise ValueError("it has no rows")
-        check_memory("it", described.num_rows * len(names))
 
     def get(wanted: Sequence[str]) -> dict[str, np.ndarray]:
         with explained(path, "a readable parquet"):
+            check_memory("it", 8 * rows * len(wanted))
             frame = pandas.read_parquet(path, columns=list(wanted))
             return {name: frame[name].to_numpy() for name in wanted}
 
