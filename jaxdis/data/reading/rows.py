@@ -52,7 +52,7 @@ def read(
     """Data of one's own as rows, arrays of numpy on the host.
 
     A field is a name of an array or column of the source, a pattern ("torque_*"), or a
-    list of them; several columns are stacked. Left out, it is the array or column that
+    list of them, `()` for none; several columns are stacked. Left out, it is the array or column that
     is called as the field is, or columns `x_0, x_1, ...`. The pattern "*" takes what no
     other field takes.
 

@@ -159,7 +159,7 @@ WORDS = np.array([f"name {i}" for i in range(N)])
         ({"y": np.arange(N) + 5.0}, "data.y must be measured; 'y' counts the rows"),
         ({"y": [1.5] * N}, "data.y must vary .* leave out .* constant: y"),
         ({"y": [None, 2e9] + [0.5, -0.3] * 29}, "column 'y' holds 2e.09 in row 1 and"),
-        ({"y": RNG.permutation(N), "labels": "y:classes"}, "y must be classes, and almo"),
+        ({"y": RNG.permutation(N), "labels": "y:classes"}, "classes, and almost"),
         ({"y": [None] * N}, "data.y must have labels; 'y' is missing in every row"),
         ({"y": np.zeros(N)}, "2 classes or more in every column; 'y' has one"),
         ({"y": ["a"] * N}, "2 classes or more in every column; 'y' has one"),
