@@ -139,13 +139,14 @@ def check_varied(rows: Rows) -> None:
         called = () if names is None else getattr(names, field)
         columns = values.reshape(-1, values.shape[-1])
         called = called or tuple(f"{field}_{i}" for i in range(values.shape[-1]))
-        _check_spread(field, columns, called, constant=field == "z")
+        _check_spread(field, columns, called, constant=field == "z", each=len(values))
     if rows.y is not None and len(rows.y) > 1 and names is not None:
         y = np.asarray(rows.y)
         for i, label in enumerate(names.y):
-            there = y[:, i][~np.isnan(y[:, i])]
             if label.classes is None:
-                _check_spread("y", there[:, None], (label.name,), constant=False)
+                gaps = np.isnan(y[:, i])
+                column = np.where(gaps, np.median(y[~gaps, i]), y[:, i])[:, None]
+                _check_spread("y", column, (label.name,), constant=False, each=len(y))
             elif label.classes < 2:
                 raise ValueError(
                     f"data.y must have 2 classes or more in every column; "
@@ -154,14 +155,23 @@ def check_varied(rows: Rows) -> None:
 
 
 def _check_spread(
-    field: str, columns: np.ndarray, names: Sequence[str], *, constant: bool
+    field: str, columns: np.ndarray, names: Sequence[str], *, constant: bool, each: int
 ) -> None:
+    """Raises ValueError for a column that standardisation would turn to zeros.
+
+    Args:
+      field: the field.
+      columns: numbers, the rows of all steps behind one another.
+      names: the names of the columns.
+      constant: whether columns may be constant.
+      each: the number of rows, of one step or more.
+    """
     low, high = columns.min(0), columns.max(0)
     same = np.flatnonzero(low == high)
     if len(same) and not constant:
         raise ValueError(
-            f"data.{field} must vary in every column; these are constant: "
-            f"{shown([names[int(i)] for i in same])}"
+            f"data.{field} must vary in every column; leave out those that are "
+            f"constant: {shown([names[int(i)] for i in same])}"
         )
     some = columns[:: max(1, len(columns) // SAMPLE)].astype(np.float64)
     quantiles = np.quantile(some, [0.01, 0.25, 0.5, 0.75, 0.99], axis=0)
@@ -171,10 +181,11 @@ def _check_spread(
     bad = np.flatnonzero((spread > 0) & (far > OUTLIER * spread))
     if len(bad):
         column = columns[:, bad[0]].astype(np.float64)
-        row = int(np.argmax(np.abs(column - quantiles[2, bad[0]])))
+        worst = int(np.argmax(np.abs(column - quantiles[2, bad[0]])))
+        row = worst // (len(columns) // each)
         raise ValueError(
-            f"data.{field} must have no value beside which all others are the same; "
-            f"column {names[bad[0]]!r} holds {column[row]:.3g} in row {row}, and half "
+            f"data.{field} must have no value beside which all others are alike; "
+            f"column {names[bad[0]]!r} holds {column[worst]:.3g} in row {row} and half "
             f"of its values are within {spread[bad[0]]:.3g}"
         )
 

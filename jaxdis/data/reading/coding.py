@@ -244,7 +244,7 @@ def _code_label(
         check_count("y", name, values)
         return values.astype(np.float32), Label(name)
     codes, words = _code(values)
-    if values.dtype.kind == "O":
+    if values.dtype.kind != "b":
         _check_repeated("y", name, len(words), int((~gaps).sum()))
     counted = words == tuple(map(str, range(len(words))))
     label = Label(name, len(words), kind == "ordered", () if counted else words)

@@ -12,7 +12,8 @@ from jaxdis import check
 __all__ = ["FIELDS", "Columns", "Field", "Fields", "resolve", "shown"]
 
 Field: TypeAlias = str | Sequence[str] | None
-"""A name, a pattern as "torque_*", or several of them; None for the default."""
+"""A name, a pattern as "torque_*", or several of them; () for none, None for the
+default."""
 
 FIELDS = ("x", "a", "u", "y", "k", "z", "episode", "split")
 NUMBERED = ("x", "a", "u", "y", "k", "z")  # that may be x_0, x_1, ...
@@ -97,7 +98,7 @@ def resolve(columns: Columns, fields: Fields) -> dict[str, tuple[str, ...]]:
     }
     named = {n for names in taken.values() for n in names}
     for field in FIELDS:
-        if not wanted[field]:
+        if getattr(fields, field) is None:
             taken[field] = [n for n in _default(field, columns) if n not in named]
     found: dict[str, list[str]] = {field: [] for field in FIELDS}
     # "*" comes last, as it takes what is left.

@@ -54,7 +54,7 @@ def read_images(
         if len(images) == 1:
             check_memory(
                 f"{argument}, of {len(paths)} images,",
-                len(paths) * image_size(images[0]),
+                len(paths) * _image_size(images[0]),
             )
         if size is None and images[-1].size != images[0].size:
             raise ValueError(_mixed(argument, paths[0], images[0], path, images[-1]))
@@ -73,7 +73,7 @@ def read_images(
     return out
 
 
-def image_size(image: Any) -> int:
+def _image_size(image: Any) -> int:
     """Bytes of an image that is read."""
     return int(image.width * image.height * len(image.getbands()))
 

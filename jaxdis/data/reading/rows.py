@@ -53,8 +53,8 @@ def read(
 
     A field is a name of an array or column of the source, a pattern ("torque_*"), or a
     list of them; several columns are stacked. Left out, it is the array or column that
-    is called as the field is, or columns `x_0, x_1, ...`. The pattern "*" takes what no
-    other field takes.
+    is called as the field is, or columns `x_0, x_1, ...`; `()` is for none. The pattern
+    "*" takes what no other field takes.
 
     Values of u, k and y may be words, bools or whole numbers. They are numbered from 0
     in sorted order, and `names` keeps what each number stands for. A column of y is of
@@ -136,7 +136,9 @@ def gather(
             f"data.window cuts them; {columns.where} has {shown(columns.names)}"
         )
     arrays = _read_columns(columns, taken)
-    return _rows(arrays, (window, stride), labels)
+    # A missing label may be a NaN that numpy warns of; whatever matters is checked.
+    with np.errstate(invalid="ignore"):
+        return _rows(arrays, (window, stride), labels)
 
 
 def _given(rows: Rows) -> Rows:
@@ -336,8 +338,12 @@ def _array(name: str, value: object) -> np.ndarray:
     if isinstance(value, np.ma.MaskedArray):
         return value
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
+        # Of a list of words and NaN numpy makes the word "nan".
+        listed = array.dtype.kind == "U" and not hasattr(value, "dtype")
+        return np.asarray(value, object) if listed else array
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"data.file must hold arrays; {name!r} is of mixed lengths or no array"
+            f"data.file must hold arrays; {name!r} is of mixed lengths: put its parts "
+            "behind one another, and the episode of each row into a column `episode`"
         ) from error

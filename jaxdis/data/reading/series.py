@@ -6,7 +6,7 @@ from jaxtyping import Int
 from jaxdis import check, log
 from jaxdis.data.files import check_memory
 
-__all__ = ["WINDOW", "windows"]
+__all__ = ["WINDOW", "cut", "windows"]
 
 WINDOW = 2  # observations of a window: one transition
 
@@ -62,6 +62,14 @@ def windows(
 
 
 def cut(array: np.ndarray, rows: Int[np.ndarray, "m t"]) -> np.ndarray:
-    """The observations of each window `[m, t, ...]`; of windows of one, `[m, ...]`."""
+    """The observations of each window `[m, t, ...]`; of windows of one, `[m, ...]`.
+
+    Args:
+      array: the series `[n, ...]`.
+      rows: the rows of each window.
+
+    Raises:
+      ValueError: windows that do not fit into memory.
+    """
     check_memory("data.x in windows", rows.size * array[0].nbytes)
     return array[rows] if rows.shape[1] > 1 else array[rows[:, 0]]

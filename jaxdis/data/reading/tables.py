@@ -64,11 +64,11 @@ def _header(row: Sequence[str]) -> tuple[str, ...]:
         raise ValueError(
             f"its first row must name the columns and is {', '.join(names[:5])}"
         )
-    check_unique(names)
+    _check_unique(names)
     return names
 
 
-def check_unique(names: Sequence[str]) -> None:
+def _check_unique(names: Sequence[str]) -> None:
     """Raises ValueError that says which columns have the same name."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -162,7 +162,7 @@ def frame_columns(frame: Any, where: str = "the frame") -> Columns:
     labels = {str(label): label for label in frame.columns}
     names = [str(label) for label in frame.columns]
     try:
-        check_unique(names)
+        _check_unique(names)
     except ValueError as error:
         raise ValueError(f"data.file must have one column of a name; {error}") from None
 
@@ -186,14 +186,14 @@ def parquet_columns(path: Path) -> Columns:
         ) from error
     with explained(path, "a readable parquet"):
         described = pyarrow.parquet.read_metadata(path)
-        names = described.schema.to_arrow_schema().names
-        check_unique(names)
-        if not described.num_rows:
+        names, rows = described.schema.to_arrow_schema().names, described.num_rows
+        _check_unique(names)
+        if not rows:
             raise ValueError("it has no rows")
-        check_memory("it", described.num_rows * len(names))
 
     def get(wanted: Sequence[str]) -> dict[str, np.ndarray]:
         with explained(path, "a readable parquet"):
+            check_memory("it", 8 * rows * len(wanted))
             frame = pandas.read_parquet(path, columns=list(wanted))
             return {name: frame[name].to_numpy() for name in wanted}
 

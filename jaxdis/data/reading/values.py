@@ -1,6 +1,7 @@
 """What arrays hold: numbers of float32, words, or nothing."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,8 @@ def _cell(value: Any) -> Any:
         return None
     if isinstance(value, bool | int | float | complex):
         return None if value != value else value
+    if isinstance(value, Decimal):
+        return float(value)
     raise ValueError(f"values such as {_short(value)}, not numbers or words")
 
 

@@ -22,6 +22,7 @@ ARM = source("time", "x_10", "x_2", "torque_b", "torque_a", "u", "episode", "a[0
         ({"a": "a[0]"}, {"a": "a[0]"}),
         ({"y": "u"}, {"y": "u", "u": None}),
         ({"y": "u", "u": "u"}, {"y": "u", "u": "u"}),
+        ({"u": (), "episode": []}, {"x": "x_2 x_10", "u": None, "episode": None}),
         # A pattern leaves others what is theirs, and a star what is anybody's.
         ({"x": "t*", "a": "torque_a"}, {"x": "time torque_b", "a": "torque_a"}),
         ({"x": "*", "a": "t*_*"}, {"x": "time x_10 x_2 a[0]"}),

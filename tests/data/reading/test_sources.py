@@ -2,6 +2,8 @@
 
 import gzip
 import re
+import sys
+from decimal import Decimal
 from pathlib import Path
 
 import h5py
@@ -300,3 +302,53 @@ def test_damaged_files_are_one_sentence(tmp_path, source, cuts, flips):
         assert "\n" not in message
         assert "pickle" not in message
         assert "Type-check" not in message
+
+
+@pytest.mark.parametrize(
+    ("suffix", "package", "extra"),
+    [(".parquet", "pandas", "tables"), (".h5", "h5py", "hdf5")],
+)
+def test_packages_that_are_not_installed(tmp_path, monkeypatch, suffix, package, extra):
+    (tmp_path / f"a{suffix}").write_bytes(b"data")
+    table(tmp_path, ".csv")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match=rf"pip install 'jaxdis\[{extra}\]'"):
+        jaxdis.read(tmp_path / f"a{suffix}")
+    # A csv needs none of them.
+    assert len(jaxdis.read(tmp_path / "a.csv").x) == N
+
+
+def test_objects_that_are_numbers(tmp_path):
+    values = [Decimal("1.5"), Decimal("-2"), None, Decimal("7")] * 5
+    frame = pandas.DataFrame({"x": RNG.normal(size=20), "y": values})
+    frame.to_parquet(tmp_path / "a.parquet")
+    for source in (frame, tmp_path / "a.parquet", polars.from_pandas(frame)):
+        rows = jaxdis.read(source)
+        assert rows.names.y == (Label("y"),)
+        np.testing.assert_array_equal(rows.y[:, 0], [1.5, -2, np.nan, 7] * 5)
+    text = {"x": RNG.normal(size=3), "y": ["b", True, 2]}
+    assert jaxdis.read(text).names.y[0].values == ("2", "True", "b")
+
+
+def test_columns_of_other_things(tmp_path):
+    frame = pandas.DataFrame({"x": [[1, 2], [3, 4]], "day": ["2020-01-01"] * 2})
+    frame["day"] = pandas.to_datetime(frame["day"])
+    frame.to_parquet(tmp_path / "a.parquet")
+    for source in (frame, tmp_path / "a.parquet", polars.from_pandas(frame)):
+        with pytest.raises(ValueError, match=r"data.x must be numbers or words; 'x'"):
+            jaxdis.read(source)
+        with pytest.raises(ValueError, match=r"'day' holds values of type datetime64"):
+            jaxdis.read(source, x="day")
+
+
+def test_parquet_that_does_not_fit_into_memory(tmp_path, monkeypatch):
+    from jaxdis.data import files
+
+    path = parquet(tmp_path)
+    monkeypatch.setattr(files, "free_memory", lambda: 8 * N * 12 - 1)
+    with pytest.raises(ValueError, match=r"readable parquet; .* it takes .* GB"):
+        jaxdis.read(path)
+    monkeypatch.setattr(files, "free_memory", lambda: 100)
+    path = hdf5(tmp_path)
+    with pytest.raises(ValueError, match=r"readable HDF5 file; .* 'x' in it takes"):
+        jaxdis.read(path)
