@@ -441,3 +441,39 @@ class TestPlan:
 def test_from_the_shell_only_files_are_there():
     assert data.find("own_file") is OwnFile
     assert "own_rows" not in data.names()
+
+
+def test_the_same_rows_of_every_kind_of_file(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    table = {"p": X[:, 1], "q": X[:, 2], "push_l": X[:, 1] ** 2, "push_r": 2 * X[:, 0]}
+    np.savez(tmp_path / "rows.npz", x=X[:, 1:], a=np.c_[X[:, 1] ** 2, 2 * X[:, 0]])
+    frame = pandas.DataFrame(table)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    columns = {"x": ("p", "q"), "a": ("push_*",)}
+    npz = OwnFile(str(tmp_path / "rows.npz")).load()
+    csv = OwnFile(str(tmp_path / "rows.csv"), **columns).load()
+    assert csv.preparation.names.a == ("push_l", "push_r")
+    for one, other in zip(npz[:3], csv[:3], strict=True):
+        np.testing.assert_array_equal(one.x, other.x)
+        np.testing.assert_array_equal(one.a, other.a)
+
+
+def test_windows_of_a_file_leak_into_no_other_split(tmp_path):
+    # Ten episodes of 20 rows; the first column is twice the number of the row.
+    table = np.c_[2 * X[:, 0], X[:, 1], np.arange(N) // 20]
+    np.savetxt(
+        tmp_path / "series.csv", table, delimiter=",", header="row,v,run", comments=""
+    )
+    data_set = OwnFile(
+        str(tmp_path / "series.csv"), x=("row", "v"), episode="run", window=5, stride=1,
+        held_out=0.2, standardise=False,
+    )  # fmt: skip
+    spec = data_set.spec()
+    assert (spec.shape, spec.steps, spec.rows) == ((2,), 5, 6 * 16)
+    seen = [np.asarray(part.x[..., 0]).astype(int) // 2 for part in data_set.load()[:3]]
+    for windows in seen:
+        np.testing.assert_array_equal(np.diff(windows, axis=1), 1)
+        np.testing.assert_array_equal(windows[:, 0] // 20, windows[:, -1] // 20)
+    episodes = [set((windows // 20).ravel().tolist()) for windows in seen]
+    assert [len(e) for e in episodes] == [6, 2, 2]
+    assert len(set.union(*episodes)) == 10
