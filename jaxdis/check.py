@@ -7,9 +7,6 @@ be right, and returns nothing.
 import difflib
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-from jaxtyping import Shaped
-
 from jaxdis.types import Spec
 
 __all__ = [
@@ -18,7 +15,6 @@ __all__ = [
     "finite",
     "fraction",
     "needs",
-    "numbers",
     "one_of",
     "positive",
     "shares",
@@ -118,43 +114,6 @@ def unknown(kind: str, name: str, names: Iterable[str], more: str = "") -> Value
     near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)
     hint = f"; the nearest name is {near[0]!r}" if near else ""
     return ValueError(f"there is no {kind} {name!r}{hint}{'. ' * bool(more)}{more}")
-
-
-def numbers(
-    name: str,
-    values: Shaped[np.ndarray, "..."],
-    columns: Sequence[str] = (),
-    *,
-    missing: bool = False,
-) -> None:
-    """Whether all values are numbers, finite in float32.
-
-    Args:
-      name: the array, as messages call it.
-      values: its values; the first axis counts rows, the last one columns.
-      columns: what the columns are called; () where they have no names.
-      missing: whether NaN is allowed, for what is missing.
-    """
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold numbers, got values of type {values.dtype}")
-    if values.dtype.kind != "f":
-        return
-    rows = max(1, 2**20 // max(1, values[:1].size))
-    for start in range(0, len(values), rows):
-        some = values[start : start + rows]
-        fine = np.abs(some) <= FLOAT32_MAX
-        if missing:
-            fine |= np.isnan(some)
-        if not fine.all():
-            at = tuple(np.argwhere(~fine)[0].tolist())
-            place = f"row {start + at[0]}"
-            if len(at) > 1:
-                place += f", column {repr(columns[at[-1]]) if columns else at[-1]}"
-            value = float(some[at])
-            why = ", which overflows float32" if np.isfinite(value) else ""
-            raise ValueError(
-                f"{name} holds {value:g} in {place}{why}; mend that row or leave it out"
-            )
 
 
 FLOAT32_MAX = 3.4028234e38

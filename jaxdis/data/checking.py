@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from jaxdis import check
-from jaxdis.data.preparation import labels
+from jaxdis.data.fields import check_labels, check_names, check_numbers, whole
+from jaxdis.data.reading import check_images
 from jaxdis.types import Names, Rows
 
 __all__ = ["check_x", "checked"]
@@ -40,10 +40,10 @@ def checked(rows: Rows) -> Rows:
         if name in there:
             _check_columns(name, there[name], columns, between)
     if "y" in there:
-        _check_labels(there["y"], names)
+        check_labels(there["y"], names.y)
     for name, words in (("u", names.u), ("k", names.k), ("split", ())):
         if name in there:
-            there[name] = _whole(f"data.{name}", there[name], words)
+            there[name] = whole(name, there[name], words)
     if "u" in there:
         _check_domains(there["u"], names.u)
     for name in {"u", "group", "split"} & set(there):
@@ -69,27 +69,9 @@ def check_x(x: Shaped[np.ndarray, "..."], columns: Sequence[str] = ()) -> None:
             "data.x must be vectors [n, x], images [n, h, w, c], or sequences of them "
             f"[n, t, ...], got shape {x.shape}"
         )
-    if x.ndim == 3 and x.dtype == np.uint8:
-        raise ValueError(
-            f"data.x of bytes and shape {x.shape} looks like grey images without an "
-            "axis of channels; add it: x[..., None]"
-        )
-    if x.ndim < 4:
-        check.numbers("data.x", x, columns)
-        return
-    if x.shape[-3] in (1, 3, 4) and x.shape[-1] > 4:
-        raise ValueError(
-            f"data.x of shape {x.shape} looks like images with channels first; put "
-            "them last: np.moveaxis(x, -3, -1)"
-        )
-    check.numbers("data.x", x)
-    low, high = float(x.min()), float(x.max())
-    floats = x.dtype.kind == "f" and 0.0 <= low <= high <= 1.0
-    if x.dtype != np.uint8 and not floats:
-        raise ValueError(
-            "data.x must hold images of uint8, or of floats in [0, 1], got "
-            f"{x.dtype} from {low:g} to {high:g}; divide by the largest possible value"
-        )
+    check_numbers("x", x, columns if x.ndim < 4 else ())
+    if x.ndim > 2:
+        check_images(x, "data.x")
 
 
 def _check_columns(
@@ -112,48 +94,8 @@ def _check_columns(
             f"data.{name} must be columns [n, {name}]{of_steps}; got shape "
             f"{values.shape}"
         )
-    _check_names(name, values, columns)
-    check.numbers(f"data.{name}", values, columns)
-
-
-def _check_names(name: str, values: np.ndarray, columns: Sequence[object]) -> None:
-    if len(columns) not in (0, values.shape[-1]):
-        raise ValueError(
-            f"data.{name} of shape {values.shape} must have a name for each column in "
-            f"data.names, got {len(columns)}"
-        )
-
-
-def _check_labels(y: np.ndarray, names: Names) -> None:
-    """Raises ValueError unless classes are whole numbers from 0, or missing."""
-    if y.ndim != 2 or not y.size:
-        raise ValueError(f"data.y must be columns [n, l], got shape {y.shape}")
-    _check_names("y", y, names.y)
-    check.numbers("data.y", y, tuple(label.name for label in names.y), missing=True)
-    for i, label in enumerate(names.y or labels(y)):
-        if label.classes is not None:
-            some = y[:, i][~np.isnan(y[:, i])]
-            classes = tuple(map(str, range(label.classes)))
-            _whole(f"data.y, column {label.name!r},", some, classes)
-
-
-def _whole(name: str, values: np.ndarray, words: Sequence[str]) -> np.ndarray:
-    """The values as whole numbers from 0, of what the words name."""
-    whole = values.dtype.kind in "biu" or (
-        values.dtype.kind == "f" and bool((values == np.rint(values)).all())
-    )
-    if not whole or (values < 0).any():
-        raise ValueError(
-            f"{name} must hold whole numbers from 0, got {values.dtype}"
-            + (f" from {values.min():g}" if whole else "")
-            + "; jaxdis.read makes them of words"
-        )
-    if words and values.size and values.max() >= len(words):
-        raise ValueError(
-            f"{name} holds {int(values.max())}; it must be below {len(words)}, the "
-            "number of those that are named"
-        )
-    return values.astype(np.int32)
+    check_names(name, values, columns)
+    check_numbers(name, values, columns)
 
 
 def _check_domains(u: np.ndarray, words: Sequence[str]) -> None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import jax
-import numpy as np
 
 from jaxdis import check, log
+from jaxdis.data.files import free_memory
 from jaxdis.types import Rows
 
 __all__ = ["block_size", "room"]
@@ -56,14 +56,9 @@ def _words(size: float) -> str:
 
 def _left_on_host() -> int:
     """Bytes that this process may still take: of the machine, or of its container."""
-    left = [2**34]  # where nothing is known
+    group = Path("/sys/fs/cgroup")
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        found = dict(line.split(":") for line in lines)
-        left = [1024 * int(found["MemAvailable"].split()[0])]
-        group = Path("/sys/fs/cgroup")
         limit, used = ((group / f"memory.{n}").read_text() for n in ("max", "current"))
-        left.append(max(0, int(limit) - int(used)))  # "max" where there is no limit
-    except (OSError, ValueError, KeyError):
-        pass
-    return int(np.min(left))
+        return min(free_memory(), max(0, int(limit) - int(used)))
+    except (OSError, ValueError):  # there is no container, or "max": no limit
+        return free_memory()

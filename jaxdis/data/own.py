@@ -16,7 +16,10 @@ from jaxtyping import Array, Int
 from jaxdis import check, log
 from jaxdis.data import preparation
 from jaxdis.data.checking import checked
+from jaxdis.data.fields import labels
+from jaxdis.data.files import npz_names, read_npz_arrays
 from jaxdis.data.memory import block_size
+from jaxdis.data.reading import read
 from jaxdis.data.splitting import SPLITS, assign, ordered
 from jaxdis.types import DataSet, Names, Rows, Spec, Splits, Truth
 
@@ -246,8 +249,6 @@ def _stamp(path: Path) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=1)
 def _read_once(data: OwnFile, stamp: tuple[Any, ...]) -> OwnRows:
-    from jaxdis.data.reading import read
-
     assert data.file is not None
     rows = read(
         data.file,
@@ -273,10 +274,8 @@ def _truth(path: Path, rows: Rows) -> Truth:
     """Graphs and masks of 0 and 1 that lie beside the rows in an npz."""
     if path.suffix != ".npz":
         return Truth()
-    found: dict[str, Any] = {}
-    with np.load(path, allow_pickle=False) as file:
-        for name in {"mask", "gz", "ga"} & set(file.files):
-            found[name] = file[name]
+    names = [name for name in npz_names(path) if name in ("mask", "gz", "ga")]
+    found: dict[str, Any] = read_npz_arrays(path, names)
     for name, array in found.items():
         if array.ndim != 2 or not np.isin(array, (0, 1)).all():
             raise ValueError(
@@ -317,8 +316,6 @@ def as_data_set(value: DataSet | Own, like: DataSet | None = None) -> DataSet:
         return OwnRows(value, **common)
     if isinstance(value, DataSet):
         return value
-    from jaxdis.data.reading import read
-
     return OwnRows(read(value), **common)
 
 
@@ -344,6 +341,6 @@ def _named(rows: Rows) -> Names:
     return dataclasses.replace(
         names,
         u=() if u is None else names.u or _names_of(u),
-        y=() if y is None else names.y or preparation.labels(y),
+        y=() if y is None else names.y or labels(y),
         k=() if k is None else names.k or _names_of(k),
     )

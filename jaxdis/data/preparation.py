@@ -4,20 +4,21 @@ It is measured on the training rows alone and kept with the run: `Preparation`. 
 of float64; what comes out is float32.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Array, Float, Num, Shaped
+from jaxtyping import Array, Float, Num
 
-from jaxdis import check
+from jaxdis.data.fields import check_labels, check_numbers, labels, whole
+from jaxdis.data.reading import recode
 from jaxdis.types import Label, Names, Preparation, Rows, Scale
 
 __all__ = [
     "apply",
     "apply_x",
     "from_json",
-    "labels",
     "measure",
     "to_json",
     "undo_x",
@@ -54,37 +55,28 @@ def measure(rows: Rows, *, scale_x: bool = True) -> Preparation:
     x = a = y = None
     if rows.x.ndim < 4:
         every = np.full(rows.x.shape[-1], scale_x)
-        x = _measured("data.x", rows.x, names.x, every)
+        x = _measured("x", rows.x, names.x, every)
     if rows.a is not None:
         continuous = ~_of_0_and_1(rows.a)
-        a = _measured("data.a", rows.a, names.a, continuous)
+        a = _measured("a", rows.a, names.a, continuous)
         for i in np.flatnonzero(~continuous):
             if np.ptp(np.asarray(rows.a[..., i])) == 0:
-                raise _constant("data.a", names.a, int(i))
+                raise _constant("a", names.a, int(i))
         a = a if continuous.any() else None
     if rows.y is not None:
         columns = names.y or labels(rows.y)
         of_numbers = np.array([label.classes is None for label in columns])
         words = tuple(label.name for label in columns)
-        y = _measured("data.y", rows.y, words, of_numbers)
+        y = _measured("y", rows.y, words, of_numbers)
         y = y if of_numbers.any() else None
     return Preparation(x, a, y, names)
-
-
-def labels(y: Shaped[Array, "n l"] | Shaped[np.ndarray, "n l"]) -> tuple[Label, ...]:
-    """What is known of labels without names: whole numbers are classes from 0."""
-    return tuple(
-        Label(str(i), None if y.dtype.kind == "f" else int(y[:, i].max()) + 1)
-        for i in range(y.shape[1])
-    )
 
 
 def apply(preparation: Preparation, rows: Rows) -> Rows:
     """Rows as they are trained on: float32, standardised, coded as in training.
 
     Columns are found by their names where both have names, and classes, domains and
-    transformations by what they are called. True latents stay as they are. Labels that
-    the rows lack are missing.
+    transformations by what they are called. True latents stay as they are.
 
     Args:
       preparation: what was measured on the training rows.
@@ -97,29 +89,22 @@ def apply(preparation: Preparation, rows: Rows) -> Rows:
       ValueError: NaN or infinite numbers, columns that are not there, or a domain, a
         transformation or a class that the training rows did not have.
     """
-    there, here = rows.names or Names(), preparation.names
-    x: _Values = _columns("data.x", rows.x, there.x, here.x)
+    here = preparation.names
+    there = _filled(rows.names or Names(), here)
+    x: _Values = _columns("x", rows.x, there.x, here.x)
     a: _Values = rows.a
-    u: _Values = rows.u
+    rows = _numbered(rows._replace(names=there))
+    rows = rows if there == here else recode(rows, here)
+    u, k = rows.u, rows.k
     y: _Values = rows.y
-    k: _Values = rows.k
     z: _Values = rows.z
     if a is not None:
-        a = _columns("data.a", a, there.a, here.a)
-        a = _scaled("data.a", a, preparation.a, here.a)
-    if y is not None:
-        y = _label_columns(y, there.y, here.y)
-        names = tuple(label.name for label in here.y)
-        as_floats = y.dtype.kind == "f" or preparation.y is not None
-        y = y.astype(np.int32) if not as_floats else _scaled(
-            "data.y", y, preparation.y, names, missing=True
-        )  # fmt: skip
-    if u is not None:
-        u = _coded("data.u", u, there.u, here.u).astype(np.int32)
-    if k is not None:
-        k = _coded("data.k", k, there.k, here.k).astype(np.int32)
+        a = _scaled("a", _columns("a", a, there.a, here.a), preparation.a, here.a)
+    if y is not None and (y.dtype.kind == "f" or preparation.y is not None):
+        words = tuple(label.name for label in here.y)
+        y = _scaled("y", y, preparation.y, words, missing=True)
     if z is not None:
-        z = _scaled("data.z", z, None, here.z)
+        z = _scaled("z", z, None, here.z)
     x = apply_x(preparation, x)
     return rows._replace(x=x, a=a, u=u, y=y, k=k, z=z, names=here)
 
@@ -220,8 +205,8 @@ def _measured(
     empty = np.flatnonzero(count == 0)
     if empty.size:
         raise ValueError(
-            f"{name}: {_column(columns, int(empty[0]))} is missing in all training "
-            "rows; leave it out"
+            f"data.{name}: {_column(columns, int(empty[0]))} is missing in all "
+            "training rows; leave it out"
         )
     mean = total / count
     for block in _blocks(values):
@@ -245,8 +230,8 @@ def _measured(
 
 def _constant(name: str, columns: Sequence[str], at: int) -> ValueError:
     return ValueError(
-        f"{name}: {_column(columns, at)} never varies over the training rows, so that "
-        "nothing can be learned from it; leave it out"
+        f"data.{name}: {_column(columns, at)} never varies over the training rows, so "
+        "that nothing can be learned from it; leave it out"
     )
 
 
@@ -277,9 +262,10 @@ def _check_distinct(
     if lost.size:
         i = int(lost[0])
         raise ValueError(
-            f"{name}: {_column(columns, i)} holds a value that is {largest[i]:g} away "
-            f"from its mean, {scale.mean[i]:g}, so far that its other values are all "
-            "but equal once it is standardised; mend that row or leave it out"
+            f"data.{name}: {_column(columns, i)} holds a value that is "
+            f"{largest[i]:g} away from its mean, {scale.mean[i]:g}, so far that its "
+            "other values are all but equal once it is standardised; mend that row or "
+            "leave it out"
         )
 
 
@@ -299,10 +285,10 @@ def _scaled(
     values = np.asarray(values)
     if scale is not None and values.shape[-1:] != scale.mean.shape:
         raise ValueError(
-            f"{name} must have the {len(scale.mean)} columns that were trained on, got "
-            f"shape {values.shape}"
+            f"data.{name} must have the {len(scale.mean)} columns that were trained "
+            f"on, got shape {values.shape}"
         )
-    check.numbers(name, values, columns, missing=missing)
+    check_numbers(name, values, columns, missing=missing)
     if scale is None:
         return values.astype(np.float32)
     done = np.empty((values.size // len(scale.mean), len(scale.mean)), np.float32)
@@ -324,65 +310,32 @@ def _columns(
     name: str, values: _Values, there: Sequence[str], here: Sequence[str]
 ) -> _Values:
     """The columns that were trained on, in their order."""
-    if not there or not here or tuple(there) == tuple(here):
-        return np.asarray(values)
+    values = np.asarray(values)
+    if tuple(there) == tuple(here) or len(there) != values.shape[-1]:
+        return values
     missing = [column for column in here if column not in there]
     if missing:
         raise ValueError(
-            f"{name} lacks the columns {', '.join(missing)}, which were trained on; it "
-            f"has {', '.join(there)}"
+            f"data.{name} lacks the columns {', '.join(missing)}, which were trained "
+            f"on; it has {', '.join(there)}"
         )
-    return np.asarray(values)[..., [there.index(column) for column in here]]
+    return values[..., [there.index(column) for column in here]]
 
 
-def _coded(
-    name: str, values: _Values, there: Sequence[str], here: Sequence[str]
-) -> _Values:
-    """Numbers of what is called so in training."""
-    values = np.asarray(values)
-    known = len(here) or np.inf
-    if there and here and tuple(there) != tuple(here):
-        numbers = [here.index(word) if word in here else -1 for word in there]
-        unknown = [i for i in np.unique(values).tolist() if numbers[i] < 0]
-        values = np.array(numbers)[values]
-        words = [there[i] for i in unknown]
-    else:
-        words = [str(i) for i in np.unique(values).tolist() if not 0 <= i < known]
-    if words:
-        raise ValueError(
-            f"{name} holds {', '.join(words)}, which was not trained on; that was "
-            f"{', '.join(here) or 'numbers from 0'}"
-        )
-    return values
+def _filled(there: Names, here: Names) -> Names:
+    """The names of rows; what has none is called as in training."""
+    fields = [field.name for field in dataclasses.fields(Names)]
+    return Names(**{n: getattr(there, n) or getattr(here, n) for n in fields})
 
 
-def _label_columns(
-    y: _Values, there: Sequence[Label], here: Sequence[Label]
-) -> _Values:
-    """The columns that were trained on, coded as they were; NaN for those not there."""
-    y = np.asarray(y)
-    if not there or not here or tuple(there) == tuple(here):
-        return y
-    places = {label.name: i for i, label in enumerate(there)}
-    found = np.full((len(y), len(here)), np.nan)
-    for i, label in enumerate(here):
-        if label.name not in places:
-            continue
-        column, other = y[:, places[label.name]], there[places[label.name]]
-        known = ~np.isnan(column)
-        if known.any() and (other.classes is None) != (label.classes is None):
-            kinds = {True: "numbers", False: "classes"}
-            raise ValueError(
-                f"data.y: column {label.name!r} holds {kinds[other.classes is None]}, "
-                f"and {kinds[label.classes is None]} were trained on"
-            )
-        some = column[known]
-        if label.classes is not None:
-            name = f"data.y, column {label.name!r},"
-            some = _coded(name, some.astype(int), _classes(other), _classes(label))
-        found[known, i] = some
-    return found
-
-
-def _classes(label: Label) -> tuple[str, ...]:
-    return label.values or tuple(map(str, range(label.classes or 0)))
+def _numbered(rows: Rows) -> Rows:
+    """The same rows, whose classes, domains and transformations are whole numbers."""
+    changed: dict[str, Any] = {}
+    names = rows.names or Names()
+    for name, words in (("u", names.u), ("k", names.k)):
+        if getattr(rows, name) is not None:
+            changed[name] = whole(name, getattr(rows, name), words)
+    if rows.y is not None:
+        changed["y"] = np.asarray(rows.y)
+        check_labels(changed["y"], names.y)
+    return rows._replace(**changed)

@@ -45,5 +45,7 @@ def read_again(
         for name in asked
         if only is None or name in only
     }
-    words = {n: list(v) if isinstance(v, tuple) else v for n, v in chosen.items()}
+    words: dict[str, Any] = {
+        n: list(v) if isinstance(v, tuple) else v for n, v in chosen.items()
+    }
     return read(file, **words)

@@ -1,8 +1,6 @@
 """Data of one's own: splits without leaks, scales of the training rows, memory."""
 
 import json
-import sys
-import types
 from pathlib import Path
 
 import jax
@@ -168,24 +166,30 @@ def with_one(value, x=X):
         (Rows(X[:0]), "data.x must be vectors"),
         (
             Rows(np.full((9, 2), "a")),
-            "data.x must hold numbers, got values of type <U1",
+            "data.x must be numbers, got values of <U1",
         ),
-        (Rows(with_one(np.nan)), "data.x holds nan in row 7, column 1;"),
+        (
+            Rows(with_one(np.nan)),
+            r"data.x must be finite; row 7 at \(1,\) is missing \(NaN\)",
+        ),
         (
             Rows(with_one(np.inf), names=Names(x=("a", "b", "c"))),
-            "inf in row 7, column 'b'",
+            "must be finite; row 7 of column 'b' is infinite",
         ),
-        (Rows(with_one(1e300)), r"1e\+300 in row 7, column 1, which overflows float32"),
-        (Rows(IMAGES[..., 0]), r"grey images without an axis .*x\[..., None\]"),
+        (
+            Rows(with_one(1e300)),
+            r"must fit into float32, .* row 7 at \(1,\) is 1e\+300",
+        ),
+        (Rows(IMAGES[..., 0]), r"grey images have a channel, x\[..., None\]"),
         (
             Rows(np.moveaxis(IMAGES, 3, 1).repeat(2, -1)),
-            r"channels first; .*moveaxis\(x, -3, -1\)",
+            r"3 channels in front .*moveaxis\(x, -3, -1\)",
         ),
-        (Rows(IMAGES / 200), "data.x must hold images of uint8, or of floats"),
-        (Rows(IMAGES.astype(int)), "images of uint8, .* got int64 from"),
+        (Rows(IMAGES / 200), r"data.x are images and must be uint8 or in \[0, 1\]"),
+        (Rows(IMAGES.astype(int)), "must be uint8 .* got int64 from"),
         (Rows(X, a=X[1:]), r"data.a must have the 200 rows of data.x, got shape \(199"),
         (Rows(X, z=X[1:]), r"data.z must have the 200 rows"),
-        (Rows(X, a=with_one(np.nan)), "data.a holds nan in row 7"),
+        (Rows(X, a=with_one(np.nan)), "data.a must be finite; row 7"),
         (Rows(X, a=X[:, None]), r"data.a must be columns \[n, a\]; got shape"),
         (
             Rows(X.reshape(50, 4, 3), a=np.ones((50, 4, 1))),
@@ -201,18 +205,27 @@ def with_one(value, x=X):
         (Rows(X, u=U * 0.5), "data.u must hold whole numbers from 0, got float64"),
         (Rows(X, u=U - 1), "data.u must hold whole numbers from 0"),
         (Rows(X, u=np.array(["A", "B"])[U % 2]), "whole numbers .*read makes them"),
-        (Rows(X, u=U, names=Names(u=("A", "B"))), "data.u holds 2; it must be below 2"),
+        (
+            Rows(X, u=U, names=Names(u=("A", "B"))),
+            "data.u must be below 2, .* names, A, B; got 2",
+        ),
         (
             Rows(X, u=np.r_[np.zeros(N - 2, int), 1, 1]),
             "domain '1' of data.u has 2 rows",
         ),
-        (Rows(X, y=with_one(np.inf)), "data.y holds inf in row 7, column 1"),
+        (
+            Rows(X, y=with_one(np.inf)),
+            r"data.y must be finite; row 7 at \(1,\) is infinite",
+        ),
         (Rows(X, y=X[:, 1:2], names=Names(y=(Label("b", 3),))), "column 'b', .* whole"),
         (
             Rows(X, y=U[:, None], names=Names(y=(Label("b", 2),))),
-            "'b', holds 2; .* below 2",
+            "'b', must be below 2",
         ),
-        (Rows(X, y=X, names=Names(y=(Label("b"),))), "a name for each column .* got 1"),
+        (
+            Rows(X, y=X, names=Names(y=(Label("b"),))),
+            "as many columns as names, 1; got",
+        ),
         (Rows(X[:2]), "the data set has 2 rows, too few"),
         (Rows(X, group=U // 2), "the data set has 2 groups of rows that stay together"),
         (Rows(X, split=U % 2), "none is 2, test"),
@@ -295,9 +308,7 @@ def reader(monkeypatch):
         asked.append((source, columns))
         return Rows(X)
 
-    monkeypatch.setitem(
-        sys.modules, "jaxdis.data.reading", types.SimpleNamespace(read=read)
-    )
+    monkeypatch.setattr(own, "read", read)
     own._read_once.cache_clear()
     yield asked
     own._read_once.cache_clear()
@@ -430,3 +441,39 @@ class TestPlan:
 def test_from_the_shell_only_files_are_there():
     assert data.find("own_file") is OwnFile
     assert "own_rows" not in data.names()
+
+
+def test_the_same_rows_of_every_kind_of_file(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    table = {"p": X[:, 1], "q": X[:, 2], "push_l": X[:, 1] ** 2, "push_r": 2 * X[:, 0]}
+    np.savez(tmp_path / "rows.npz", x=X[:, 1:], a=np.c_[X[:, 1] ** 2, 2 * X[:, 0]])
+    frame = pandas.DataFrame(table)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    columns = {"x": ("p", "q"), "a": ("push_*",)}
+    npz = OwnFile(str(tmp_path / "rows.npz")).load()
+    csv = OwnFile(str(tmp_path / "rows.csv"), **columns).load()
+    assert csv.preparation.names.a == ("push_l", "push_r")
+    for one, other in zip(npz[:3], csv[:3], strict=True):
+        np.testing.assert_array_equal(one.x, other.x)
+        np.testing.assert_array_equal(one.a, other.a)
+
+
+def test_windows_of_a_file_leak_into_no_other_split(tmp_path):
+    # Ten episodes of 20 rows; the first column is twice the number of the row.
+    table = np.c_[2 * X[:, 0], X[:, 1], np.arange(N) // 20]
+    np.savetxt(
+        tmp_path / "series.csv", table, delimiter=",", header="row,v,run", comments=""
+    )
+    data_set = OwnFile(
+        str(tmp_path / "series.csv"), x=("row", "v"), episode="run", window=5, stride=1,
+        held_out=0.2, standardise=False,
+    )  # fmt: skip
+    spec = data_set.spec()
+    assert (spec.shape, spec.steps, spec.rows) == ((2,), 5, 6 * 16)
+    seen = [np.asarray(part.x[..., 0]).astype(int) // 2 for part in data_set.load()[:3]]
+    for windows in seen:
+        np.testing.assert_array_equal(np.diff(windows, axis=1), 1)
+        np.testing.assert_array_equal(windows[:, 0] // 20, windows[:, -1] // 20)
+    episodes = [set((windows // 20).ravel().tolist()) for windows in seen]
+    assert [len(e) for e in episodes] == [6, 2, 2]
+    assert len(set.union(*episodes)) == 10

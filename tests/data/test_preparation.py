@@ -37,6 +37,15 @@ def test_offsets_far_larger_than_the_deviation_are_kept():
     )
 
 
+def test_labels_far_from_zero_are_kept_too():
+    y = 1e9 + RNG.normal(size=(50, 1))
+    rows = Rows(X[:50], y=y)
+    found = preparation.measure(rows)
+    np.testing.assert_allclose(
+        preparation.apply(found, rows).y, StandardScaler().fit_transform(y), atol=1e-6
+    )
+
+
 def test_sequences_share_the_scale_of_their_columns():
     x = X[:198].reshape(33, 6, 3)
     found = preparation.measure(Rows(x))
@@ -149,17 +158,22 @@ def test_columns_are_found_by_their_names():
 
 def test_domains_and_classes_are_coded_as_in_training():
     found = preparation.measure(ROWS)
-    labels = (Label("kind", 2, values=("dog", "owl")), Label("age"))
+    labels = (
+        Label("kind", 2, values=("dog", "owl")),
+        Label("age"),
+        Label("weight"),
+    )
     other = Rows(
         X[:3],
         u=np.array([0, 0, 0]),
-        y=np.array([[0, 4], [1, 4], [np.nan, 4]]),
+        y=np.array([[0, 4, -2], [1, 4, 5], [np.nan, 4, 5]]),
         names=Names(u=("B",), y=labels),
     )
     rows = preparation.apply(found, other)
     np.testing.assert_array_equal(rows.u, [1, 1, 1])
-    # Nobody weighed them; what was not trained on is left out.
-    np.testing.assert_array_equal(rows.y[:, 0], [np.nan] * 3)
+    # What was not trained on is left out.
+    weights = preparation.undo_y(found, rows.y)[:, 0]
+    np.testing.assert_allclose(weights, [-2, 5, 5], rtol=1e-6)
     np.testing.assert_array_equal(rows.y[:, 1], [1, 2, np.nan])
     assert rows.names == NAMES
 
@@ -205,23 +219,43 @@ def test_large_and_small_numbers_are_no_outliers():
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (Rows(X * [1, np.nan, 1]), "x holds nan in row 0, column 'q'"),
-        (Rows(X * [1, 1, np.inf]), "x holds inf in row 0, column 'r'"),
-        (Rows(X[:, :2]), r"x must have the 3 columns .* got shape \(200, 2\)"),
+        (
+            Rows(X * [1, np.nan, 1]),
+            "data.x must be finite; row 0 of column 'q' is missing",
+        ),
+        (
+            Rows(X * [1, 1, np.inf]),
+            "data.x must be finite; row 0 of column 'r' is infinite",
+        ),
+        (Rows(X[:, :2]), r"data.x must have the 3 columns .* got shape \(200, 2\)"),
         (Rows(X, names=Names(x=("p", "q", "s"))), "data.x lacks the columns r"),
-        (Rows(X, u=np.full(200, 2)), "data.u holds 2, which was not .* A, B"),
-        (Rows(X, u=np.ones(200, int), names=Names(u=("A", "C"))), "data.u holds C,"),
+        (
+            Rows(X, u=np.full(200, 2)),
+            "data.u must be below 2, .* names, A, B; got 2",
+        ),
+        (
+            Rows(X, u=np.ones(200, int), names=Names(u=("A", "C"))),
+            "data.u must be among .* A, B; got C",
+        ),
         (
             Rows(
                 X,
-                y=Y[:, 1:],
-                names=Names(y=(Label("kind", 3, values=("cat", "cow", "dog")),)),
+                y=Y,
+                names=Names(
+                    y=(LABELS[0], Label("kind", 3, values=("cat", "cow", "dog")))
+                ),
             ),
-            "data.y, column 'kind', holds cow",
+            "data.y, 'kind', must be among .* cat, dog, owl; got cow",
+        ),
+        (Rows(X, y=Y[:, 1:]), r"data.y must have as many columns as names, 2; got"),
+        (Rows(X, y=Y * [1, 2]), "data.y, column 'kind', must be below 3, .* got 4"),
+        (
+            Rows(X, y=Y[:, :1], names=Names(y=LABELS[:1])),
+            "data.y must have the label 'kind'; it has weight",
         ),
         (
-            Rows(X, y=Y[:, :1], names=Names(y=(Label("kind"),))),
-            "column 'kind' holds numbers, and classes were",
+            Rows(X, y=Y, names=Names(y=(Label("weight"), Label("kind")))),
+            "data.y must be read with labels=kind:classes",
         ),
     ],
 )
