@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxdis import devices, log, runner
+from jaxdis.data.own import Own
 from jaxdis.experiment import stored
 from jaxdis.experiment.directory import check_resumed, create
 from jaxdis.experiment.plan import Plan, Values, plan
@@ -28,7 +29,7 @@ def train(
     steps: int | None = None,
     chunk: int | None = None,
     config: Any | Mapping[str, Any] | None = None,
-    data: DataSet | Mapping[str, Any] | None = None,
+    data: DataSet | Own | None = None,
     hyper: Mapping[str, Values] | None = None,
     out: Path | str | None = None,
     resume: bool = False,
