@@ -1,6 +1,7 @@
 """Files of one's own, read as the one that a run was trained on."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ __all__ = ["OBSERVATIONS", "read_again"]
 OBSERVATIONS = ("x", "episode", "window", "stride", "size")
 """What tells which observations a file holds, and nothing of labels or actions."""
 
-TABLES = (".csv", ".parquet")
+SIZES = ("window", "stride", "size")
+TABLES = (".csv", ".tsv", ".csv.gz", ".parquet")
 
 
 def read_again(
@@ -38,14 +40,23 @@ def read_again(
     from jaxdis.data.reading import read
 
     data = settings.get("data", {})
-    same = data if {"file", "x", "episode", "window"} <= set(data) else {}
-    called = {"x": names.x, "a": names.a} if file.suffix in TABLES else {}
+    own = data if {"file", *SIZES, "episode"} <= set(data) else {}
+    table = file.name.endswith(TABLES)
+    # The arrays of one file and the columns of a table are called otherwise.
+    alike = str(own.get("file", "")).endswith(TABLES) == table
+    same = own if alike else {name: own[name] for name in SIZES if name in own}
+    called = {"x": names.x, "a": names.a} if table else {}
     chosen: dict[str, Any] = {
         name: asked[name] or called.get(name) or same.get(name) or None
         for name in asked
         if only is None or name in only
     }
     words: dict[str, Any] = {
-        n: list(v) if isinstance(v, tuple) else v for n, v in chosen.items()
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in chosen.items()
     }
-    return read(file, **words)
+    rows = read(file, **words)
+    if table or rows.names is None:
+        return rows
+    # Columns of an array have no names of their own: they are meant in their order.
+    return rows._replace(names=replace(rows.names, x=(), a=()))
