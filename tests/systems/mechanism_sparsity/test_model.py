@@ -13,11 +13,10 @@ import pytest
 from jaxdis import check
 from jaxdis.data.processes import CausalProcess
 from jaxdis.systems.mechanism_sparsity import METHOD, PRESETS, default_hyper, make
+from jaxdis.systems.mechanism_sparsity.build import build, init_params
 from jaxdis.systems.mechanism_sparsity.edges import Graphs
 from jaxdis.systems.mechanism_sparsity.elbo import (
-    build,
     draw_noise,
-    init_params,
     posterior,
     transition_prior,
     with_time,
