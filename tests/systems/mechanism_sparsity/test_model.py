@@ -248,9 +248,8 @@ ACTIONS = Spec(shape=(6,), a_dim=3)
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (Spec(shape=(8, 8, 3), a_dim=2), "takes vectors x; this data set has images"),
-        (ACTIONS._replace(steps=3), "has sequences of 3 steps"),
-        (Spec(shape=(6,), steps=1), "needs actions `a` or sequences of 2 steps"),
+        (ACTIONS._replace(steps=3), "has sequences of 3 steps: cut them into windows"),
+        (Spec(shape=(6,), steps=1), "needs actions `a` or sequences of at least 2"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(spec, message):
@@ -310,7 +309,8 @@ def test_true_latents_and_graphs_are_not_needed_to_train():
 
 
 def test_presets_ask_for_no_more_edges_than_there_are():
-    for preset in PRESETS.values():
+    known = {name: preset for name, preset in PRESETS.items() if name != "own"}
+    for preset in known.values():
         truth = preset.data.spec().truth
         hyper = default_hyper(preset.config, preset.data.spec(), preset.steps)
         hyper = hyper._replace(**preset.hyper)
