@@ -39,7 +39,7 @@ def dearer(*arguments):
     """The loss, and a price of every bias of the decoder that is not 1."""
     loss, (extra, metrics) = objective(*arguments)
     price = jnp.sum((arguments[0].decoder["b"] - 1.0) ** 2)
-    return loss + 2.0 * price, (extra, metrics | {"price": price})
+    return loss + 1e4 * price, (extra, metrics | {"price": price})
 
 
 def test_parts_of_ones_own_are_used():
@@ -70,8 +70,8 @@ def test_parts_of_ones_own_are_used():
     assert set(start.params.decoder) == {"w", "b"}
     assert not jax.tree.leaves(end.opt_state)  # no moments, as Adam has them
     assert logged["loss"][-20:].mean() < logged["loss"][:20].mean() - 0.1
-    paid = logged["loss"] - 2.0 * logged["price"]
-    np.testing.assert_allclose(paid, logged["nll"], rtol=1e-3, atol=1e-3)
+    paid = logged["loss"] - 1e4 * logged["price"]
+    np.testing.assert_allclose(paid, logged["nll"], rtol=1e-3, atol=0.05)
     assert logged["price"][0] == 6.0
     assert logged["price"][-1] < 3.0
 
@@ -101,8 +101,8 @@ def test_either_kind_of_network_is_either_part():
     [
         (
             {"encoder": Linear(4)},
-            r"encoder must turn inputs \('b', 6\) into outputs \('b', 8\), mean and raw "
-            r"variance .*; it gives \('b', 4\)",
+            r"encoder must turn inputs \('b', 6\) into outputs \('b', 8\), mean and "
+            r"raw variance .*; it gives \('b', 4\)",
         ),
         ({"decoder": pair(5)}, r"decoder must turn .* \('b', 6\), the mean of x"),
         ({"encoder": 3}, "encoder must be a flax module or a pair of functions"),

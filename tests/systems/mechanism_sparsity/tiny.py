@@ -24,18 +24,18 @@ def _data(process: str) -> CausalProcess:
     return CausalProcess(process, z_dim=4, x_dim=6, samples=200)
 
 
-def vectors() -> Rows:
+def vectors(rows=400):
     """Six observed variables, and two actions of which one is one of two kinds."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(60, 6)).astype(np.float32)
-    a = np.stack([rng.normal(size=60), np.arange(60) % 2], 1).astype(np.float32)
+    x = rng.normal(size=(rows, 6)).astype(np.float32)
+    a = np.stack([rng.normal(size=rows), np.arange(rows) % 2], 1).astype(np.float32)
     return Rows(x, a=a)
 
 
-def frames() -> Rows:
+def frames(rows=400):
     """Three images in a row, in bytes."""
     rng = np.random.default_rng(0)
-    return Rows(rng.integers(0, 256, (40, 3, 8, 8, 1)).astype(np.uint8))
+    return Rows(rng.integers(0, 256, (rows, 3, 8, 8, 1)).astype(np.uint8))
 
 
 TINY = {
