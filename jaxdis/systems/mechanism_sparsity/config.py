@@ -203,7 +203,8 @@ def check_data(spec: Spec) -> None:
         raise ValueError(
             "mechanism_sparsity knows one action per row, of its last step, and takes "
             "sequences with actions of 2 steps; this data set has sequences of "
-            f"{spec.steps} steps: cut them into windows of 2 (data.window=2)"
+            f"{spec.steps} steps: give one row per step and the column data.episode, "
+            "and they are cut into windows of 2"
         )
     if not has_past(spec) and not spec.a_dim:
         raise ValueError(

@@ -248,7 +248,7 @@ ACTIONS = Spec(shape=(6,), a_dim=3)
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (ACTIONS._replace(steps=3), "has sequences of 3 steps: cut them into windows"),
+        (ACTIONS._replace(steps=3), "has sequences of 3 steps: give one row per step"),
         (Spec(shape=(6,), steps=1), "needs actions `a` or sequences of at least 2"),
     ],
 )
