@@ -189,26 +189,30 @@ def replaced(method: Method, parts: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _own_points(
+    preset: Preset, config: Any, spec: Spec, hyper: Mapping[str, Values]
+) -> Sequence[Mapping[str, float]]:
+    """The preset's points; none as soon as one of what they change is asked for."""
+    own = preset.points(config, spec) if callable(preset.points) else preset.points
+    changed = {name for point in own for name in point}
+    return () if changed & set(hyper) else own
+
+
 def _points(
     own: Sequence[Mapping[str, float]],
     defaults: dict[str, float],
     hyper: Mapping[str, Values],
 ) -> Points:
-    """The grid: the product of what was asked for, or the preset's own points.
-
-    A preset's points give way as soon as one of what they change is asked for.
-    """
+    """The grid: the product of what was asked for at each of the preset's points."""
     asked: dict[str, list[float]] = {}
     for name, values in hyper.items():
         if name not in defaults:
             raise check.unknown("hyper-parameter", name, defaults)
         asked[name] = np.atleast_1d(np.asarray(values, float)).tolist()
         check.finite(f"hyper.{name}", asked[name])
-    changed = {name for point in own for name in point}
-    given = own if not changed & set(asked) else ()
     return tuple(
         dict(zip(defaults, map(float, values), strict=True))
-        for point in given or ({},)
+        for point in own or ({},)
         for values in itertools.product(
             *(asked.get(n) or [point.get(n, v)] for n, v in defaults.items())
         )
@@ -280,18 +284,18 @@ def plan(
     check.at_least("chunk", chunk, 1)
     check.batch(getattr(config, "batch", 1), spec.rows)
     defaults = method.default_hyper(config, spec, steps)._replace(**preset.hyper)
-    points = preset.points
+    hyper = hyper or {}
+    own = _own_points(preset, config, spec, hyper)
+    grid = _points(own, defaults._asdict(), hyper)
+    if method.chosen is not None:
+        method.chosen(config, spec, {*preset.hyper, *hyper, *itertools.chain(*own)})
     planned = Plan(
         method=method,
         preset_name=preset_name,
         preset=preset,
         config=config,
         data=chosen,
-        points=_points(
-            points(config, spec) if callable(points) else points,
-            defaults._asdict(),
-            hyper or {},
-        ),
+        points=grid,
         seeds=tuple(range(first_seed, first_seed + seeds)),
         steps=steps,
         chunk=chunk,

@@ -225,6 +225,9 @@ class Method(NamedTuple):
       comparisons: its pictures of several runs.
       sized: `(config, spec) -> config` with sizes for what the config leaves to the
         data (0 or None); None where it leaves nothing.
+      chosen: `(config, spec, names) -> None`; ValueError if a hyper-parameter that the
+        data do not tell is not among the names of those that were set. None where the
+        defaults do for all data.
       graphs: which of its arrays are learned graphs.
       heads: which of its arrays are learned heads of tasks.
     """
@@ -242,5 +245,6 @@ class Method(NamedTuple):
     figures: tuple[Figure, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     sized: Callable[..., Config] | None = None
+    chosen: Callable[..., None] | None = None
     graphs: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
