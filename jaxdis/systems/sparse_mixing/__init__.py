@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from jaxdis.identifiability import SUPPORT_THRESHOLD
 from jaxdis.report import later
 from jaxdis.systems.sparse_mixing import scores
-from jaxdis.systems.sparse_mixing.config import Config, Hyper, default_hyper
+from jaxdis.systems.sparse_mixing.config import Config, Hyper, default_hyper, sized
 from jaxdis.systems.sparse_mixing.model import cgvae_loss
 from jaxdis.systems.sparse_mixing.presets import PRESETS
 from jaxdis.systems.sparse_mixing.system import batches, make
@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
     from jaxdis.report.read import Record
 
-__all__ = ["METHOD", "Config", "Hyper", "cgvae_loss", "default_hyper", "make"]
+__all__ = [
+    "METHOD",
+    "Config",
+    "Hyper",
+    "cgvae_loss",
+    "default_hyper",
+    "make",
+    "sized",
+]
 
 _FIGURES = f"{__name__}.figures"
 
@@ -62,6 +70,8 @@ METHOD = Method(
     presets=PRESETS,
     scores=scores.scores,
     arrays=scores.ARRAYS,
+    sized=sized,
+    graphs=("jacobian",),
     figures=(
         Figure(
             "correlation",
