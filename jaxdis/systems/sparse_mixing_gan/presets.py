@@ -1,7 +1,7 @@
 """Settings of CG-GAN: a small one that is known to work, and the released ones."""
 
 from jaxdis.data.domain_images import DomainFolder, TwoColourDigits, TwoColourMNIST
-from jaxdis.systems.sparse_mixing_gan.model import Config
+from jaxdis.systems.sparse_mixing_gan.config import Config
 from jaxdis.types import DataSet, Expectation, Preset
 
 __all__ = ["PRESETS"]

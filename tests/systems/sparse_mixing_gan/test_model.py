@@ -12,13 +12,8 @@ import pytest
 
 from jaxdis import check
 from jaxdis.systems.sparse_mixing_gan import METHOD
-from jaxdis.systems.sparse_mixing_gan.model import (
-    Config,
-    default_hyper,
-    init,
-    make,
-    step,
-)
+from jaxdis.systems.sparse_mixing_gan.config import Config, default_hyper
+from jaxdis.systems.sparse_mixing_gan.model import init, make, step
 from tests.systems.sparse_mixing_gan.tiny import (
     PATHS,
     PaintedHalves,
