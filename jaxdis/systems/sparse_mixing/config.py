@@ -143,14 +143,15 @@ def check_config(config: Config, spec: Spec) -> None:
     """Raises ValueError, naming the field, unless the config fits the data.
 
     Args:
-      config: settings that are `sized`.
+      config: the settings, sized or not.
       spec: what is known of the data.
     """
     for name in ("channels", "bins", "embedding", "batch"):
         check.at_least(f"config.{name}", getattr(config, name), 1)
     check.widths("config.encoder", config.encoder)
     check.widths("config.decoder", config.decoder)
-    check.one_of("config.jac", config.jac, get_args(losses.JacobianMode))
+    if config.jac is not None:
+        check.one_of("config.jac", config.jac, get_args(losses.JacobianMode))
     check.one_of("config.jac_scale", config.jac_scale, get_args(ColumnScale))
     check.one_of("config.prior", config.prior, get_args(priors.Family))
     if len(spec.shape) not in (1, 3) or spec.steps is not None:
@@ -159,7 +160,7 @@ def check_config(config: Config, spec: Spec) -> None:
             f"this data set have shape {spec.shape}"
             + (" over time" if spec.steps else "")
         )
-    n = config.z_dim
+    n = sized(config, spec).z_dim
     if n < 1 or n < spec.z_dim:
         raise ValueError(
             "config.z_dim must be at least 1 and the number of the data's latents, "

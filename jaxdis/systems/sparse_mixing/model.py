@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Shaped
 from jaxdis import gaussian, losses, monotone, nets, priors
 from jaxdis.data import colours
 from jaxdis.gaussian import Posterior
+from jaxdis.systems.sparse_mixing import networks
 from jaxdis.systems.sparse_mixing.config import (
     ColumnScale,
     Config,
@@ -125,29 +126,6 @@ class Terms(NamedTuple):
     sparsity: Float[Array, ""]
 
 
-def _fitting(
-    given: Any, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...]
-) -> nets.Network:
-    """A user's network, of which one pass is traced."""
-    found = nets.network(given, name)
-
-    def one(x: Array) -> Array:
-        return found.apply(found.init(jax.random.key(0), x[0]), x)
-
-    try:
-        shape = jax.eval_shape(one, jax.ShapeDtypeStruct((2, *inputs), float)).shape
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name} fails on an input of shape {inputs}: {error}"
-        ) from error
-    if shape != (2, *outputs):
-        raise ValueError(
-            f"{name} must map an input of shape {inputs} to an output of shape "
-            f"{outputs}, got {shape[1:]}"
-        )
-    return found
-
-
 def build(
     config: Config, spec: Spec, *, encoder: Any = None, decoder: Any = None
 ) -> Model:
@@ -163,20 +141,15 @@ def build(
     Raises:
       ValueError: a config or a network that does not fit the data.
     """
-    config = sized(config, spec)
     check_config(config, spec)
-    n, shape = config.z_dim, spec.shape
+    config = sized(config, spec)
+    n = config.z_dim
     parameters = n * priors.parameter_count(config.prior, config.bins)
-    sizes = {"channels": config.channels, "precision": config.precision}
     return Model(
-        encoder=nets.encoder_for(shape, 2 * n, hidden=config.encoder, **sizes)
-        if encoder is None
-        else _fitting(encoder, "encoder", shape, (2 * n,)),
-        decoder=nets.decoder_for(shape, hidden=config.decoder, **sizes)
-        if decoder is None
-        else _fitting(decoder, "decoder", (n,), shape),
+        encoder=networks.encoder(config, spec, encoder),
+        decoder=networks.decoder(config, spec, decoder),
         prior=nets.MLP((PRIOR_WIDTH,), parameters, config.precision),
-        shape=shape,
+        shape=spec.shape,
         z_dim=n,
         domains=len(spec.domains),
         config=config,
@@ -386,6 +359,7 @@ def cgvae_loss(
     Source: Li et al. 2025 (arXiv 2503.00639), CG-VAE; the formula is our reading of it.
     """
     config = model.config
+    assert config.jac is not None  # a model's config is sized
     draw_key, column_key = jax.random.split(key)
     value, (error, kl, z) = evidence(model, params, x, u, hyper, draw_key)
     sparsity = losses.jacobian_l1(

@@ -28,7 +28,7 @@ from jaxdis.systems.sparse_mixing_gan.judge import (
 )
 from jaxdis.types import Config, Metrics, PRNGKey, Score, Spec, TrainState
 
-__all__ = ["ARRAYS", "pair_distance", "report", "scores"]
+__all__ = ["ARRAYS", "examples", "pair_distance", "report", "scores"]
 
 ROWS = 128  # latents of the report, each seen in every domain
 PICTURES, MOVED, VALUES = 6, 3, 7  # examples, style latents and values in the pictures
@@ -136,7 +136,7 @@ def report(model: Model, state: TrainState, batch: HeldOut, key: PRNGKey) -> Met
     )
     u = batch.rows.u
     assert u is not None
-    rank = jax.vmap(partial(_examples, u))(chosen)
+    rank = jax.vmap(partial(examples, u))(chosen)
     return {
         **_judge(model, translated, batch),
         "active": active(generator.importance).sum(),
@@ -148,8 +148,13 @@ def report(model: Model, state: TrainState, batch: HeldOut, key: PRNGKey) -> Met
     }
 
 
-def _examples(u: Int[Array, "n"], domain: Int[Array, ""]) -> Int[Array, "p"]:
-    """The first rows of a domain; of few rows some come twice."""
+def examples(u: Int[Array, "n"], domain: Int[Array, ""]) -> Int[Array, "p"]:
+    """The first six rows of a domain; of fewer some come again.
+
+    Args:
+      u: the domain of every row.
+      domain: the domain.
+    """
     there = jnp.maximum(jnp.sum(u == domain), 1)
     return jnp.argsort(u != domain)[jnp.arange(PICTURES) % there]
 
