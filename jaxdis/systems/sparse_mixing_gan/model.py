@@ -147,7 +147,7 @@ def build(config: Config, spec: Spec) -> Model:
 
 
 def make(
-    config: Config, spec: Spec, *, optimiser: Any = None, loss: Losses | None = None
+    config: Config, spec: Spec, *, optimiser: Any = None, loss: Any = None
 ) -> System:
     """The system for images of the given shape and number of domains.
 
