@@ -1,6 +1,7 @@
 """CG-VAE: its loss, its options, and mistakes."""
 
 import dataclasses
+import math
 import re
 
 import jax
@@ -148,9 +149,9 @@ def test_every_variant_learns(name):
     """The loss, without its warm-up and of the same noise, falls on a fixed batch."""
     config, data, changes = TINY[name]
     spec, rng = data.spec(), np.random.default_rng(0)
-    m, domains = spec.shape[0], len(spec.domains)
+    m, domains = math.prod(spec.shape), len(spec.domains)
     x = rng.normal(size=(16, 2)) @ rng.normal(size=(2, m))
-    rows = Rows(jnp.float32(x), u=jnp.arange(16) % domains)
+    rows = Rows(jnp.float32(x).reshape(16, *spec.shape), u=jnp.arange(16) % domains)
     changes = changes | {"learning_rate": 0.01, "decay_steps": 1e6, "warmup": 0.0}
     weights = default_hyper(config, spec, 10)._replace(**changes)
     weights, system = jax.tree.map(jnp.float32, weights), make(config, spec)
