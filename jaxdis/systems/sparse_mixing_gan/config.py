@@ -30,7 +30,8 @@ class Config:
         need. () is 64, 32, 16, 8, 8, ..., a small network for images of any size.
       style_from: the first layer of the synthesis, two per size, that active style
         latents reach; earlier ones see them as 0. 0, the released code's, is all: then
-        nothing but the penalties keeps a domain from changing the content.
+        nothing but the penalties keeps a domain from changing the content. None is the
+        second half.
       img_sparse: the penalty of a style latent's effect: "intended", a difference of
         two images that differ by one style latent; "jvp", its limit; "released", the
         released code's, which compares two images of the same latents.
@@ -51,7 +52,7 @@ class Config:
     layers: int = 2
     rate: float = 0.01
     widths: tuple[int, ...] = (512, 512, 512, 512)
-    style_from: int = 0
+    style_from: int | None = 0
     img_sparse: Literal["intended", "jvp", "released"] = "intended"
     batch: int = 64
     r1_part: int = 16
@@ -67,18 +68,23 @@ def _sizes(spec: Spec) -> int:
 
 
 def sized(config: Config, spec: Spec) -> Config:
-    """The config with channels for images of this size, where it leaves them out.
+    """The config with what it leaves to the size of the images.
 
-    64 at 4 x 4, and half as many at each size that follows, at least 8.
+    Channels are 64 at 4 x 4, and half as many at each size that follows, at least 8;
+    domains reach the second half of the layers.
 
     Args:
       config: the settings; what they name stays.
       spec: the shape of the images.
     """
-    if config.widths or len(spec.shape) != 3:
+    widths, style_from = config.widths, config.style_from
+    if not widths and len(spec.shape) == 3:
+        widths = tuple(max(NARROWEST, WIDEST >> i) for i in range(_sizes(spec)))
+    if style_from is None:
+        style_from = len(widths)
+    if (widths, style_from) == (config.widths, config.style_from):
         return config
-    widths = tuple(max(NARROWEST, WIDEST >> i) for i in range(_sizes(spec)))
-    return dataclasses.replace(config, widths=widths)
+    return dataclasses.replace(config, widths=widths, style_from=style_from)
 
 
 def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
@@ -127,6 +133,7 @@ def _check_settings(config: Config) -> None:
             f"config.style_dims must be at most config.z_dim = {config.z_dim}, got "
             f"{config.style_dims}"
         )
+    assert config.style_from is not None  # the config is sized
     if not 0 <= config.style_from < 2 * len(config.widths):
         raise ValueError(
             "config.style_from must be one of 0 to "

@@ -114,6 +114,7 @@ def build(config: Config, spec: Spec) -> Model:
     config = sized(config, spec)
     check_config(config, spec)
     column, classes = judged_classes(spec)
+    assert config.style_from is not None  # the config is sized
     height, width, channels = spec.shape
     form, precision = config.convolutions, config.precision
     maps = config.style_dims * monotone.PARAMETERS

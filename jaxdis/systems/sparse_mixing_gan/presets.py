@@ -19,6 +19,7 @@ SMALL = Config(
     style_dims=16,
     w_dim=64,
     widths=(),
+    style_from=None,
     batch=32,
     r1_part=4,
     path_part=0,
@@ -44,7 +45,7 @@ def _published(config: Config, data: DataSet) -> Preset:
 
 PRESETS: dict[str, Preset] = {
     "quickstart": Preset(
-        # Domains reach the last size alone.
+        # Domains reach the last size alone: they are colours.
         config=dataclasses.replace(SMALL, style_from=6),
         data=TwoColourDigits(),
         steps=6_000,

@@ -180,9 +180,12 @@ def test_an_optimiser_and_losses_of_ones_own_are_used(hyper):
         ((33, 30, 3), (64, 32, 16, 8, 8)),
     ],
 )
-def test_channels_by_the_size_of_images(shape, wanted):
-    config, spec = dataclasses.replace(PATHS, widths=()), SPEC._replace(shape=shape)
-    assert METHOD.sized(config, spec).widths == wanted
+def test_channels_and_layers_by_the_size_of_images(shape, wanted):
+    config = dataclasses.replace(PATHS, widths=(), style_from=None)
+    spec = SPEC._replace(shape=shape)
+    made = METHOD.sized(config, spec)
+    assert made.widths == wanted
+    assert made.style_from == len(wanted)  # of two layers for each
     assert build(config, spec).layers == 2 * len(wanted)
     assert METHOD.sized(PATHS, spec) is PATHS
 
