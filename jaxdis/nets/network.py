@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -17,7 +18,7 @@ from jaxdis.nets.encoders import (
 from jaxdis.nets.layers import MLP
 from jaxdis.types import Params, PRNGKey
 
-__all__ = ["Network", "decoder_for", "encoder_for", "network"]
+__all__ = ["Network", "checked", "decoder_for", "encoder_for", "network"]
 
 DEEP = 128  # pixels a side, from which images are halved four times instead of two
 
@@ -73,6 +74,42 @@ def network(given: Any, name: str = "network") -> Network:
         f"{name} must be a flax module or a pair of functions (init, apply), got "
         f"{type(given).__name__}"
     )
+
+
+def checked(
+    given: Any,
+    name: str,
+    shape: tuple[int, ...],
+    out: tuple[int, ...],
+    meaning: str,
+) -> Network:
+    """A network of a user's own, whose outputs have the shape that they must have.
+
+    Nothing is computed: the network is traced once.
+
+    Args:
+      given: the network, as `network` takes it.
+      name: what an error calls it.
+      shape: the shape of one input.
+      out: the shape of one output.
+      meaning: what the outputs are, in words.
+
+    Raises:
+      ValueError: it is no network, or its outputs have another shape.
+    """
+    own = network(given, name)
+    two = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+
+    def run(key: PRNGKey, x: Array) -> Array:
+        return own.apply(own.init(key, x[0]), x)
+
+    found = jax.eval_shape(run, jax.random.key(0), two).shape
+    if found != (2, *out):
+        raise ValueError(
+            f"{name} must turn inputs {('b', *shape)} into outputs {('b', *out)}, "
+            f"{meaning}; it gives {('b', *found[1:])}"
+        )
+    return own
 
 
 def _sides(shape: tuple[int, ...], factor: int) -> bool:
