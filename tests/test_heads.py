@@ -691,6 +691,7 @@ def mixed(seed=0):
     number = 2.0 + np.einsum("tnm,tm->tn", f, w) + 0.1 * rng.normal(size=y.shape)
     allowed = np.ones((5, 3), bool)
     allowed[4, 2] = False
+    allowed[NUMBERS] = False
     targets = np.where(NUMBERS[:, None], number, y).astype(np.float32)
     return f, targets, allowed
 

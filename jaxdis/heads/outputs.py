@@ -78,12 +78,13 @@ def scores(
     outputs = predict(w, b, features)
     if classes is None:
         return _explained(outputs, targets)
+    explained = _explained(outputs, targets)
     if class_mask is not None:
         outputs = jnp.where(class_mask[:, None], outputs, MASKED)
     right = (outputs.argmax(-1) == targets).mean(1)
     if numbers is None:
         return right
-    return jnp.where(numbers, _explained(outputs, targets), right)
+    return jnp.where(numbers, explained, right)
 
 
 def _explained(outputs: Float[Array, "t n c"], targets: Targets) -> Float[Array, "t"]:

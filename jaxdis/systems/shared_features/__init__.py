@@ -118,6 +118,7 @@ def make(
         decode=None,
         report=partial(report, model),
         predict=None if model.columns is None else partial(predict, model),
+        predicts="y",
     )
 
 
