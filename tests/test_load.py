@@ -298,7 +298,7 @@ def test_there_must_be_a_run(tmp_path):
         (X[0], "x[None]"),
         (X[:, :2], "must have shape [n, 3]"),
         (X[:0], "must have shape [n, 3]"),
-        (np.where(np.arange(3) == 1, np.nan, X), "row 0, column 'width'"),
+        (np.where(np.arange(3) == 1, np.nan, X), "row 0 of column 'width'"),
         (X.astype(str), "x must hold numbers, got <U32"),
     ],
 )

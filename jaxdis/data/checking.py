@@ -8,9 +8,9 @@ from jaxtyping import Shaped
 
 from jaxdis.data.fields import check_labels, check_names, check_numbers, whole
 from jaxdis.data.reading import check_images
-from jaxdis.types import Names, Rows
+from jaxdis.types import Names, Rows, Truth
 
-__all__ = ["check_x", "checked"]
+__all__ = ["check_x", "checked", "checked_truth"]
 
 
 def checked(rows: Rows) -> Rows:
@@ -112,3 +112,39 @@ def _check_domains(u: np.ndarray, words: Sequence[str]) -> None:
             f"data.u must number the domains without gaps, 0 .. {len(there) - 1} for "
             f"the {len(there)} of them; {there[-1]} is in it. jaxdis.read does that"
         )
+
+
+def checked_truth(truth: Truth, rows: Rows) -> Truth:
+    """Known graphs and masks as matrices of 0 and 1 that fit the rows.
+
+    Args:
+      truth: what is known.
+      rows: the rows, as `checked` returns them.
+
+    Raises:
+      ValueError: other numbers, or other shapes.
+    """
+    sizes = {
+        name: 0 if values is None else values.shape[-1]
+        for name, values in zip("xaz", (rows.x, rows.a, rows.z), strict=True)
+    }
+    found: dict[str, Any] = {}
+    for name, axes in (("gz", "zz"), ("ga", "za"), ("mask", "xz")):
+        if getattr(truth, name) is None:
+            continue
+        matrix = np.asarray(getattr(truth, name))
+        if matrix.ndim != 2 or not np.isin(matrix, (0, 1)).all():
+            raise ValueError(
+                f"data.truth: {name} must be a matrix of 0 and 1, got {matrix.dtype} "
+                f"of shape {matrix.shape}"
+            )
+        # How many latents there are may be known from nothing but these.
+        sizes["z"] = sizes["z"] or matrix.shape[axes.index("z")]
+        wanted = tuple(sizes[axis] for axis in axes)
+        if matrix.shape != wanted:
+            raise ValueError(
+                f"data.truth: {name} must have the shape [{axes[0]}, {axes[1]}] = "
+                f"{wanted} of the data, got {matrix.shape}"
+            )
+        found[name] = matrix.astype(np.int32)
+    return truth._replace(**found)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int
 
 from jaxdis import check, log
 from jaxdis.data import preparation
-from jaxdis.data.checking import checked
+from jaxdis.data.checking import checked, checked_truth
 from jaxdis.data.fields import labels
 from jaxdis.data.files import npz_names, read_npz_arrays
 from jaxdis.data.memory import block_size
@@ -55,6 +55,7 @@ class _Parts(NamedTuple):
     rows: Rows
     names: Names
     split: Int[np.ndarray, "n"]
+    truth: Truth
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ class OwnRows:
           ValueError: arrays that do not fit together, NaN, images out of range or with
             channels first, a single domain, or too few rows to split.
         """
-        rows, names, split = self._parts
+        rows, names, split, truth = self._parts
         axes = 2 if rows.x.ndim % 2 else 1  # of rows, and of time
         return Spec(
             shape=rows.x.shape[axes:],
@@ -100,7 +101,7 @@ class OwnRows:
             labels=names.y,
             transformations=names.k,
             z_dim=0 if rows.z is None else rows.z.shape[-1],
-            truth=self.truth,
+            truth=truth,
             rows=int((split == 0).sum()),
         )
 
@@ -110,7 +111,7 @@ class OwnRows:
         Raises:
           ValueError: as `spec`; a constant column.
         """
-        rows, names, split = self._parts
+        rows, names, split, _ = self._parts
         caps = (len(rows.x), self.valid_rows, self.test_rows)
         parts = []
         u = None if rows.u is None else np.asarray(rows.u)
@@ -144,7 +145,7 @@ class OwnRows:
         split = assign(rows, names.u, self.held_out, self.seed)
         for number, cap in ((1, self.valid_rows), (2, self.test_rows)):
             check.at_least(f"data.{SPLITS[number]}_rows", cap, max(1, len(names.u)))
-        return _Parts(rows, names, split)
+        return _Parts(rows, names, split, checked_truth(self.truth, rows))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,9 +260,7 @@ def _read_once(data: OwnFile, stamp: tuple[Any, ...]) -> OwnRows:
         split=data.split,
         size=data.size,
     )
-    return OwnRows(
-        rows, **_common(data), truth=_truth(Path(data.file).expanduser(), rows)
-    )
+    return OwnRows(rows, **_common(data), truth=_truth(Path(data.file).expanduser()))
 
 
 def _common(data: OwnFile | OwnRows) -> dict[str, Any]:
@@ -270,29 +269,12 @@ def _common(data: OwnFile | OwnRows) -> dict[str, Any]:
     return {name: getattr(data, name) for name in names}
 
 
-def _truth(path: Path, rows: Rows) -> Truth:
-    """Graphs and masks of 0 and 1 that lie beside the rows in an npz."""
+def _truth(path: Path) -> Truth:
+    """Graphs and masks that lie beside the rows in an npz."""
     if path.suffix != ".npz":
         return Truth()
     names = [name for name in npz_names(path) if name in ("mask", "gz", "ga")]
-    found: dict[str, Any] = read_npz_arrays(path, names)
-    for name, array in found.items():
-        if array.ndim != 2 or not np.isin(array, (0, 1)).all():
-            raise ValueError(
-                f"data.file: {name} must be a matrix of 0 and 1, got shape "
-                f"{array.shape}; call it otherwise if it is no known graph"
-            )
-        found[name] = array.astype(np.int32)
-    mask, z = found.get("mask"), rows.z
-    mask, z = found.get("mask"), rows.z
-    if mask is not None:
-        wanted = (rows.x.shape[-1], mask.shape[1] if z is None else z.shape[-1])
-        if mask.shape != wanted:
-            raise ValueError(
-                "data.file: mask must have a row for each column of x and a column for "
-                f"each of z, got shape {mask.shape}; x has {wanted[0]}, z {wanted[1]}"
-            )
-    return Truth(**found)
+    return Truth(**read_npz_arrays(path, names))
 
 
 def as_data_set(value: DataSet | Own, like: DataSet | None = None) -> DataSet:
