@@ -22,6 +22,7 @@ X = np.c_[np.arange(N), RNG.normal(size=(N, 2)) * [3, 1e4]]
 U = np.repeat([0, 1, 2], [120, 60, 20])
 NAME = "mechanism_sparsity/quickstart"
 TINY = {"z_dim": 2, "batch": 16}
+BOUND = {"bound_a": 2}
 IMAGES = RNG.integers(0, 256, (N, 6, 4, 3)).astype(np.uint8)
 
 
@@ -412,7 +413,7 @@ class TestAsDataSet:
 class TestPlan:
     def test_rows_replace_the_data_of_a_preset(self):
         rows = Rows(X, a=X[:, 1:])
-        found = plan(NAME, data=rows, config=TINY)
+        found = plan(NAME, data=rows, config=TINY, hyper=BOUND)
         assert isinstance(found.data, OwnRows)
 
     def test_arrays_by_name_do_so_too(self, reader):
@@ -435,7 +436,7 @@ class TestPlan:
     def test_what_a_run_records_of_rows(self):
         def recorded(x):
             rows = Rows(x, a=X[:, 1:], names=Names(x=("p", "q", "r")))
-            found = plan(NAME, data=rows, config=TINY)
+            found = plan(NAME, data=rows, config=TINY, hyper=BOUND)
             text = json.dumps(log.jsonable(directory._identity(found)))
             return json.loads(text)["data"]
 
