@@ -1,5 +1,7 @@
 """Settings that compile in seconds and together take every branch of the method."""
 
+from typing import Any
+
 import numpy as np
 
 from jaxdis.data.own import OwnRows
@@ -10,8 +12,8 @@ from jaxdis.types import DataSet, Rows
 
 def pictures(rows=100):
     """Images whose brightness and one pixel are the true latents."""
-    z = np.random.default_rng(0).uniform(size=(rows, 2)).astype(np.float32)
-    x = np.broadcast_to(z[:, 0, None, None, None], (rows, 8, 8, 1)).copy()
+    z: Any = np.random.default_rng(0).uniform(size=(rows, 2)).astype(np.float32)
+    x: Any = np.broadcast_to(z[:, 0, None, None, None], (rows, 8, 8, 1)).copy()
     x[:, 3, 3, 0] = z[:, 1]
     return Rows(x, z=z)
 

@@ -1,6 +1,7 @@
 """Settings that compile in seconds and together take every branch of the method."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -27,15 +28,16 @@ def _data(process: str) -> CausalProcess:
 def vectors(rows=400):
     """Six observed variables, and two actions of which one is one of two kinds."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(rows, 6)).astype(np.float32)
-    a = np.stack([rng.normal(size=rows), np.arange(rows) % 2], 1).astype(np.float32)
-    return Rows(x, a=a)
+    x: Any = rng.normal(size=(rows, 6)).astype(np.float32)
+    a: Any = np.stack([rng.normal(size=rows), np.arange(rows) % 2], 1)
+    return Rows(x, a=a.astype(np.float32))
 
 
 def frames(rows=400):
     """Three images in a row, in bytes."""
     rng = np.random.default_rng(0)
-    return Rows(rng.integers(0, 256, (rows, 3, 8, 8, 1)).astype(np.uint8))
+    x: Any = rng.integers(0, 256, (rows, 3, 8, 8, 1)).astype(np.uint8)
+    return Rows(x)
 
 
 TINY = {

@@ -1,6 +1,7 @@
 """Settings that compile in seconds and together take every branch of the method."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -47,9 +48,9 @@ def own_rows(count: int = 240, missing: float = 0.2) -> Rows:
     `x_2 + 3`, and column 3 `x_0 - x_3`.
     """
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(count, 4)).astype(np.float32)
+    x: Any = rng.normal(size=(count, 4)).astype(np.float32)
     thirds = np.digitize(x[:, 1], [-0.5, 0.5])
-    y = np.stack([x[:, 0] > 0, thirds, x[:, 2] + 3, x[:, 0] - x[:, 3]], 1)
+    y: Any = np.stack([x[:, 0] > 0, thirds, x[:, 2] + 3, x[:, 0] - x[:, 3]], 1)
     y = y.astype(np.float32)
     y[rng.random(y.shape) < missing] = np.nan
     labels = (Label("sign", 2), Label("third", 3), Label("level"), Label("gap"))

@@ -1,5 +1,7 @@
 """Settings that compile in seconds and together take every branch of the method."""
 
+from typing import Any
+
 import numpy as np
 
 from jaxdis.data.domains import DenseShift, ToyMixing
@@ -12,8 +14,10 @@ _SIZES = {"samples": 40, "valid_samples": 8, "test_samples": 20}
 _RNG = np.random.default_rng(0)
 
 # Of one's own: nothing is known but the domains.
-TABLE = Rows(_RNG.normal(size=(60, 5)).astype(np.float32), u=np.arange(60) % 3)
-IMAGES = Rows(_RNG.integers(0, 256, (60, 4, 4, 1), np.uint8), u=np.arange(60) % 3)
+_U: Any = np.arange(60) % 3
+_X: Any = _RNG.normal(size=(60, 5)).astype(np.float32)
+_PIXELS: Any = _RNG.integers(0, 256, (60, 4, 4, 1), np.uint8)
+TABLE, IMAGES = Rows(_X, u=_U), Rows(_PIXELS, u=_U)
 
 TINY = {
     # Two latents under a dense mask need five domains: theory leaves a block.
