@@ -1,7 +1,9 @@
 """From a preset to a finished run: the same from Python as from the shell."""
 
 from jaxdis.experiment.plan import Plan, default_steps, find_preset, plan
-from jaxdis.experiment.run import Experiment, Run, carry_out, prepare, train, write
+from jaxdis.experiment.prepared import Experiment
+from jaxdis.experiment.results import write
+from jaxdis.experiment.run import Run, carry_out, prepare, train
 from jaxdis.experiment.stopping import Stopped
 
 __all__ = [
