@@ -100,6 +100,10 @@ class Score(NamedTuple):
       better: which side is the better one; None if neither is.
       range: the least and the largest value.
       source: the paper and equation.
+      truth: whether it compares with what is known of how the data were made, so that
+        one's own data lack it.
+      floor: whether an encoder that has learned nothing reaches much of it, so that it
+        says something only beside that: scores of codes against true latents.
     """
 
     name: str
@@ -107,6 +111,8 @@ class Score(NamedTuple):
     better: Literal["higher", "lower"] | None = None
     range: tuple[float, float] = (-math.inf, math.inf)
     source: str = ""
+    truth: bool = False
+    floor: bool = False
 
 
 class Figure(NamedTuple):
@@ -218,6 +224,10 @@ class Method(NamedTuple):
         data (0 or None); None where it leaves nothing.
       graphs: which of its arrays are learned graphs.
       heads: which of its arrays are learned heads of tasks.
+      codes: which words of `arrays` number the codes as `System.encode` returns them,
+        where the true latents are not known.
+      sparser: the hyper-parameters that regularise, and the side of each on which they
+        do so more, for the choice among points of a grid.
     """
 
     name: str
@@ -235,3 +245,5 @@ class Method(NamedTuple):
     sized: Callable[..., Config] | None = None
     graphs: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    sparser: Mapping[str, Literal["higher", "lower"]] = {}

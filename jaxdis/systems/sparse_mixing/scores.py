@@ -34,10 +34,12 @@ SHOWN_ROWS = 450
 
 _JACOBIAN = "Li et al. 2025 (arXiv 2503.00639), the sparsity of the mixing"
 MCC_OBSERVED = metrics.MCC._replace(
-    name="mcc_observed", title="MCC of raw observations", better=None
+    name="mcc_observed", title="MCC of raw observations", better=None, floor=False
 )
 _LATENTS = (metrics.MCC, metrics.MCC_SPEARMAN, MCC_OBSERVED, metrics.R2)
-WRONG_ENTRIES = Score("wrong_entries", "Wrong entries", "lower", (0.0, np.inf))
+WRONG_ENTRIES = Score(
+    "wrong_entries", "Wrong entries", "lower", (0.0, np.inf), truth=True
+)
 _ALWAYS = (
     Score("jac_std_l1", "Scaled Jacobian L1", None, (0.0, np.inf), _JACOBIAN),
     Score("latent_std", "Deviation of latents", None, (0.0, np.inf)),
