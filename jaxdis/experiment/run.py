@@ -15,7 +15,7 @@ from jaxdis.data.rows import world_of
 from jaxdis.experiment.directory import check_resumed, create
 from jaxdis.experiment.plan import Plan, Values, plan
 from jaxdis.experiment.prepared import Experiment
-from jaxdis.experiment.results import check_declared, write
+from jaxdis.experiment.results import check_declared, headline, write
 from jaxdis.experiment.stopping import Stopped, stop_signals
 from jaxdis.report import build
 from jaxdis.report.read import Record, load
@@ -149,7 +149,7 @@ def _run(
                 description="training",
                 completed=chunk.step,
                 speed=chunk.length / chunk.seconds,
-                headline=f"{first.name} {score:.3f}" if np.isfinite(score) else "",
+                headline=headline(experiment, found, chunk.metrics),
             )
             last = stopping() or chunk.step == plan.steps
             if last or time.perf_counter() - saved >= checkpoint_seconds:

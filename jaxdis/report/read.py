@@ -25,6 +25,7 @@ __all__ = [
     "load",
     "mean_std",
     "moments",
+    "most_agreed",
     "swept",
 ]
 
@@ -90,6 +91,24 @@ def finite(arrays: Sequence[np.ndarray]) -> Float[np.ndarray, "n"]:
 def alive(group: Group, score: str) -> Float[np.ndarray, "a"]:
     """A score at the end, of the seeds that did not fail and have it."""
     return finite([group.final[score][~group.failed]] if score in group.final else [])
+
+
+def most_agreed(
+    agreement: Float[np.ndarray, "s"], failed: Bool[np.ndarray, "s"]
+) -> int | None:
+    """The seed that agrees most with the others; where none does, the first that lived.
+
+    Args:
+      agreement: of each seed; NaN where there is none.
+      failed: which seeds are left out.
+
+    Returns:
+      Its row; None if every seed failed.
+    """
+    if failed.all():
+        return None
+    worth = np.where(np.isfinite(agreement), agreement, -1.0)
+    return int(np.argmax(np.where(failed, -np.inf, worth)))
 
 
 def mean_std(values: Float[np.ndarray, "n"]) -> tuple[float, float]:
@@ -202,6 +221,8 @@ def _scores(path: Path, declared: Mapping[str, Any]) -> dict[str, Score]:
                 entry.get("better"),
                 (-math.inf if low is None else low, math.inf if high is None else high),
                 str(entry.get("source", "")),
+                bool(entry.get("truth", False)),
+                bool(entry.get("floor", False)),
             )
     return scores
 
