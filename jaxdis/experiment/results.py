@@ -192,6 +192,7 @@ def write(
         "skipped_updates": np.asarray(result.rows.skipped).reshape(shape),
         "failed_seeds": [np.array(plan.seeds)[row].tolist() for row in failed],
         "arrays": axes | {n: codes.ARRAYS[n] for n in ends.arrays},
+        "columns": experiment.splits.preparation.names.x,
         "graphs": plan.method.graphs,
         "heads": plan.method.heads,
         "codes": plan.method.codes,

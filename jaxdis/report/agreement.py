@@ -51,7 +51,7 @@ def _draw_point(
         word.set_color(FAINT)
     name_panel(ax, group.label or "agreement of pairs", f"UDR {fixed(udr)}")
     if group.label:
-        ax.title.set_color(colour)
+        ax.set_title(group.label, fontsize=11, pad=17, color=colour)
     if group.failed.any():
         lost = ", ".join(str(group.seeds[i]) for i in np.flatnonzero(group.failed))
         ax.set_xlabel(f"seed; without {lost}: failed", color=WRONG, fontsize=10)

@@ -15,7 +15,17 @@ from jaxdis.report.read import Group, Record, swept
 from jaxdis.report.text import fixed, phrase
 from jaxdis.types import Score
 
-__all__ = ["Choice", "choose", "judged_by", "objective", "recommendation", "side"]
+__all__ = [
+    "Choice",
+    "choose",
+    "judged_by",
+    "objective",
+    "points_shown",
+    "recommendation",
+    "side",
+]
+
+MANY = 4  # points, beyond which large pictures show only the one to take
 
 
 class Choice(NamedTuple):
@@ -130,6 +140,14 @@ def choose(record: Record) -> Choice | None:
         agreed=int(known[np.argmax(udr[known])]) if known.size else None,
         udr=udr,
     )
+
+
+def points_shown(record: Record) -> list[int]:
+    """The points that a large picture shows: all, or of many the one to take."""
+    choice, points = choose(record), list(range(len(record.groups)))
+    if len(points) <= MANY:
+        return points
+    return points[:MANY] if choice is None else [choice.point]
 
 
 def recommendation(record: Record) -> str | None:

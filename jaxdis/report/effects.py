@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxdis import metrics
+from jaxdis.report.choice import points_shown
 from jaxdis.report.frames import BLOCK_GAP, mosaic
 from jaxdis.report.kit import (
     FAINT,
@@ -16,7 +17,6 @@ from jaxdis.report.kit import (
     shade_bar,
 )
 from jaxdis.report.read import Group, Record, most_agreed
-from jaxdis.report.text import fixed
 
 __all__ = ["draw_traversals"]
 
@@ -33,19 +33,30 @@ def _seed(group: Group) -> str:
 def _draw_effects(record: Record, effects: np.ndarray) -> Figure:
     """Observed variables in rows, codes in columns."""
     codes, observed = effects.shape[1:]
-    wide = min(max(2.0, 0.3 * codes), 9.0)
-    high = min(max(1.8, 0.22 * observed), 6.0)
-    figure, parts = blocks(record.groups, wide + 2.2, high + 1.5)
-    largest = float(np.nanmax(effects, initial=0.0)) or 1.0
-    for part, group, matrix in zip(parts, record.groups, effects, strict=True):
+    cell = min(0.36, 6.0 / observed, 9.0 / codes)
+    points = points_shown(record)
+    groups = [record.groups[p] for p in points]
+    wide, high = max(cell * codes, 1.6) + 2.0, max(cell * observed, 1.2) + 1.4
+    figure, parts = blocks(groups, wide, high)
+    names = record.results.get("columns") or []
+    for part, group, matrix in zip(parts, groups, effects[points], strict=True):
         ax = part.subplots()
+        largest = float(np.nanmax(matrix, initial=0.0)) or 1.0
         heat(ax, matrix.T / largest)
         number_axes(ax, "observed variable", "code")
+        if len(names) == observed:
+            ax.set_yticks(ax.get_yticks(), labels=_at(names, ax.get_yticks()))
+            ax.set_ylabel("")
         if max(matrix.shape) > TALL * min(matrix.shape):
             ax.set_aspect("auto")
-        name_panel(ax, _seed(group), f"darkest: {fixed(largest)} deviations")
+        name_panel(ax, _seed(group), f"darkest: {largest:.2g} deviations")
         shade_bar(part, ax, "of the darkest")
     return figure
+
+
+def _at(names: list[str], ticks: np.ndarray) -> list[str]:
+    """The names of the numbered rows."""
+    return [names[int(tick)] for tick in ticks]
 
 
 def _draw_images(groups: list[Group], images: np.ndarray, walked: np.ndarray) -> Figure:
@@ -81,5 +92,7 @@ def draw_traversals(record: Record) -> Figure | None:
     if (effects := arrays.get("code_effects")) is not None:
         return _draw_effects(record, effects)
     if (images := arrays.get("code_images")) is not None:
-        return _draw_images(record.groups, images, arrays["code_walked"])
+        points = points_shown(record)
+        groups = [record.groups[p] for p in points]
+        return _draw_images(groups, images[points], arrays["code_walked"][points])
     return None

@@ -33,7 +33,8 @@ AFTER = (
     Figure(
         "structure",
         "Learned graphs and heads, absolute. Where codes are numbered, those of every "
-        "seed are in the order of the seed that agrees most with the others.",
+        "seed are in the order of the seed that agrees most with the others. Of many "
+        "points the one to take.",
         draw_structure,
     ),
     Figure(
@@ -42,7 +43,7 @@ AFTER = (
         "code that moves by two standard deviations to both sides while the others "
         "stay. Of vectors: the mean absolute change of each observed variable, in its "
         "standard deviations, on test rows. Of images: the first test image, the codes "
-        "that change it most in front.",
+        "that change it most in front. Of many points the one to take.",
         draw_traversals,
     ),
 )

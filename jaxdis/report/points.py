@@ -98,5 +98,7 @@ def draw_choice(record: Record) -> Figure | None:
         ax.set_xticks(shown, labels=[labels[i] for i in shown], fontsize=9, **turned)
         ax.set_xlabel(swept_name)
     label = record.groups[choice.point].label
-    figure.suptitle(f"dashed: {label}", x=0.995, ha="right", fontsize=10, color=CHOSEN)
+    figure.suptitle(
+        f"dashed: take {label}", x=0.995, ha="right", fontsize=10, color=CHOSEN
+    )
     return figure

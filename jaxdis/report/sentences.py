@@ -109,7 +109,8 @@ def _of_floors(record: Record, group: Group) -> Iterator[str]:
 
 def _of_points(record: Record) -> Iterator[str]:
     choice, groups = choose(record), record.groups
-    if choice is None or not np.isfinite(choice.udr).any():
+    # Where no other point is as good, the recommendation says where seeds agree.
+    if choice is None or len(choice.near) < 2 or not np.isfinite(choice.udr).any():
         return
     most = int(np.nanargmax(choice.udr))
     if most != choice.best:
@@ -130,11 +131,18 @@ def findings(record: Record) -> list[str]:
     """
     first = recommendation(record)
     found = [_whole(s) for s in ([first] if first else []) + [*_of_points(record)]]
-    for group in record.groups:
-        for of in (_of_floors, _of_agreement, _of_codes):
-            # A point is named as it is written, with a small letter in front.
-            named = group.label and f"{group.label}: "
-            found += [f"{named}{s}." if named else _whole(s) for s in of(record, group)]
+    for of in (_of_floors, _of_agreement, _of_codes):
+        where: dict[str, list[str]] = {}
+        for group in record.groups:
+            for sentence in of(record, group):
+                where.setdefault(sentence, []).append(group.label)
+        for sentence, labels in where.items():
+            if len(labels) == len(record.groups):
+                everywhere = " at every point" if len(labels) > 1 else ""
+                found.append(_whole(sentence + everywhere))
+            else:
+                # A point is named as it is written, with a small letter in front.
+                found.append(f"{' and '.join(labels)}: {sentence}.")
     return found
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
+from jaxdis.report.choice import points_shown
 from jaxdis.report.kit import (
     Seeds,
     blocks,
@@ -159,13 +160,11 @@ def draw_structure(record: Record) -> Figure | None:
     arrays = _arrays(record)
     if not arrays or record.spec.get("z_dim"):
         return None
-    groups = record.groups
-    columns = max(
-        len(_panels(record, p, a)) for p in range(len(groups)) for a in arrays
-    )
-    columns, rows = max(columns, 1), len(arrays)
-    figure, parts = blocks(groups, 3.1 * columns + 1.0, 3.3 * rows)
-    for point, part in enumerate(parts):
+    points = points_shown(record)
+    columns = max(1, *(len(_panels(record, p, a)) for p in points for a in arrays))
+    rows, groups = len(arrays), [record.groups[p] for p in points]
+    figure, parts = blocks(groups, 3.1 * columns + 1.0, 3.8 * rows)
+    for point, part in zip(points, parts, strict=True):
         axes = part.subplots(rows, columns, squeeze=False)
         for some, array in zip(axes, arrays, strict=True):
             _draw_array(part, some, record, point, array)
