@@ -94,7 +94,8 @@ def _of_codes(record: Record, group: Group) -> Iterator[str]:
     if low == high:
         verb = "is" if dead[0] == 1 else "are"
         every = " in every seed" if dead.size > 1 else ""
-        yield f"{low}{of} codes {verb} dead{every}"
+        word = "codes" if of or dead[0] != 1 else "code"
+        yield f"{low}{of} {word} {verb} dead{every}"
     else:
         yield f"between {low} and {high}{of} codes are dead, by seed"
 

@@ -386,7 +386,9 @@ def test_a_picture_that_cannot_be_drawn_is_named_and_the_others_are_there(tmp_pa
         arrays = dict(file) | {"true": np.array([["x"] * 3] * 3)}
     np.savez(path, **arrays)
     text = words(build(tmp_path / "run"))
-    assert re.search('class="failed">matrix could not be drawn: TypeError: .+</p>', text)
+    assert re.search(
+        'class="failed">matrix could not be drawn: TypeError: .+</p>', text
+    )
     assert "over 4 seeds" in text
     check_picture(tmp_path / "run" / "seeds.png")
     assert not (tmp_path / "run" / "matrix.png").exists()

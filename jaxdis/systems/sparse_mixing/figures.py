@@ -18,6 +18,7 @@ from jaxdis.report.kit import (
     INK,
     WRONG,
     blocks,
+    first_word,
     heat,
     name_panel,
     number_axes,
@@ -32,6 +33,7 @@ __all__ = ["density", "draw_jacobians", "draw_latents"]
 
 POINTS_DRAWN = 8  # grid points whose latents are drawn
 LATENTS_DRAWN = 8
+BEST_FIRST = (WRONG_ENTRIES, MCC)
 OVERLAP = 1.7  # height of a density, of the distance to the next
 
 
@@ -43,14 +45,18 @@ class Seed(NamedTuple):
 
 
 def _chosen(group: Group, values: np.ndarray) -> list[Seed]:
-    """The best seed and the one in the middle; of two both."""
-    rows = ranked(group, values, (WRONG_ENTRIES, MCC))
-    if len(rows) < 2:
-        return [Seed(i, f"seed {group.seeds[i]}") for i in rows]
+    """The best seed and the one in the middle; of two both.
+
+    Where nothing says which is the best, the one that agrees most with the others.
+    """
+    rows = ranked(group, values, BEST_FIRST)
+    first = first_word(group, BEST_FIRST)
+    if len(rows) < 2 or not first:
+        return [Seed(i, f"seed {group.seeds[i]}") for i in rows[:2]]
     middle, word = (
         (rows[1], "other") if len(rows) == 2 else (rows[_mid(rows)], "median")
     )
-    named = (("best", rows[0]), (word, middle))
+    named = ((first, rows[0]), (word, middle))
     return [Seed(i, f"{word}: seed {group.seeds[i]}") for word, i in named]
 
 
