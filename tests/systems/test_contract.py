@@ -218,6 +218,7 @@ def test_every_score_and_array_is_declared_and_in_range(trained, written):
 def test_every_figure_is_drawn(trained, written):
     page = report.build(written)
     assert page.stat().st_size > 1_000
+    assert "could not be drawn" not in page.read_text()
     drawn = {path.stem for path in written.iterdir() if path.suffix in (".png", ".gif")}
     DRAWN.setdefault(trained.experiment.plan.method.name, set()).update(drawn)
 
