@@ -17,6 +17,7 @@ ALL = (
     "jacobian",
     "densities",
     "precision",
+    "streaming",
 )
 
 for question in DEVICE if sys.argv[1:] == ["device"] else ALL:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
         parallel,
         statistics,
     )
+    from jaxdis.data.reading import read
     from jaxdis.devices import use_all_cores
-    from jaxdis.experiment import Run, train
+    from jaxdis.experiment import Run, load, train
     from jaxdis.optimise import cosine, minimise, ramp
     from jaxdis.report import compare
     from jaxdis.runner import evaluator, run
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         Source,
         Spec,
         Splits,
+        Stream,
         System,
         TrainState,
         Truth,
@@ -44,7 +46,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "experiment": ("Run", "train"),
+    "data.reading": ("read",),
+    "experiment": ("Run", "load", "train"),
     "optimise": ("cosine", "minimise", "ramp"),
     "report": ("compare",),
     "runner": ("evaluator", "run"),
@@ -62,6 +65,7 @@ _HOMES = {
         "Source",
         "Spec",
         "Splits",
+        "Stream",
         "System",
         "TrainState",
         "Truth",
@@ -96,6 +100,7 @@ __all__ = [
     "Source",
     "Spec",
     "Splits",
+    "Stream",
     "System",
     "TrainState",
     "Truth",
@@ -110,6 +115,7 @@ __all__ = [
     "heads",
     "identifiability",
     "lay_out",
+    "load",
     "losses",
     "masks",
     "metrics",
@@ -117,6 +123,7 @@ __all__ = [
     "nets",
     "parallel",
     "ramp",
+    "read",
     "run",
     "seed_keys",
     "statistics",

@@ -11,6 +11,7 @@ from jaxdis.types import Spec
 
 __all__ = [
     "at_least",
+    "batch",
     "finite",
     "fraction",
     "needs",
@@ -44,6 +45,20 @@ def finite(name: str, values: Sequence[float]) -> None:
     """Whether all values are finite in float32 and not negative."""
     if not all(0 <= v <= FLOAT32_MAX for v in values):
         raise ValueError(f"{name} must be finite and not negative, got {list(values)}")
+
+
+def batch(size: int, rows: int | None) -> None:
+    """Whether there are as many training rows as a batch has.
+
+    Args:
+      size: the number of rows in a batch.
+      rows: the number of training rows; None where it has no end.
+    """
+    if rows is not None and rows < size:
+        raise ValueError(
+            f"batch must be at most the number of training rows, {rows}; got {size}: "
+            f"set config.batch to {rows} or less, or bring more rows"
+        )
 
 
 def fraction(name: str, value: float, of: str) -> None:

@@ -44,7 +44,8 @@ console = Console()
 
 def note(message: str) -> None:
     """One line about something that a user may want to know."""
-    console.print(f"note: {message}")
+    # [n, t] is no style.
+    console.print(f"note: {message}", markup=False)
 
 
 def jsonable(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Steps that follow a gradient, and schedules that may be traced."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from jaxdis.types import (
     TrainState,
 )
 
-__all__ = ["Loss", "cosine", "in_one_pass", "minimise", "ramp"]
+__all__ = ["Loss", "cosine", "in_one_pass", "minimise", "optimiser", "ramp"]
 
 FEW = 2**20  # parameters that an optimiser takes as one vector
 
@@ -75,6 +75,31 @@ def minimise(
         return state, {"loss": value, **metrics}
 
     return step
+
+
+def optimiser(
+    given: Any, default: Callable[..., optax.GradientTransformation]
+) -> Callable[..., optax.GradientTransformation]:
+    """`hyper -> optimiser` of what a user gave in place of a method's own.
+
+    Args:
+      given: an optax transformation, the same for all hyper-parameters, or a function
+        of them that gives one; None is the method's own.
+      default: the method's own, a function of the hyper-parameters.
+
+    Raises:
+      ValueError: it is neither.
+    """
+    if given is None:
+        return default
+    if isinstance(given, optax.GradientTransformation):
+        return lambda hyper: given
+    if not callable(given):
+        raise ValueError(
+            "optimiser must be an optax transformation, or a function of the "
+            f"hyper-parameters that gives one; got {type(given).__name__}"
+        )
+    return cast(Callable[..., optax.GradientTransformation], given)
 
 
 def ramp(step: Array, steps: Scalar) -> Float[Array, ""]:

@@ -10,10 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
-from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from jaxdis import check
+from jaxdis import check, streaming
 from jaxdis.devices import place, seed_mesh, shardings, take
 from jaxdis.types import (
     Batch,
@@ -21,6 +20,7 @@ from jaxdis.types import (
     Metrics,
     PRNGKey,
     Sampler,
+    Stream,
     System,
     TrainState,
 )
@@ -165,15 +165,15 @@ def _steps(
     sample: Sampler,
     start: Array,
     end: Array,
-) -> tuple[StackedRows, Metrics]:
-    """Steps `start` to `end` of one row, and the means of its metrics."""
+) -> tuple[StackedRows, Metrics, Int[Array, ""]]:
+    """Steps of one row, the means of its metrics, and how many updates were applied."""
 
     def draw(key: PRNGKey) -> Batch:
         return sample(key) if world is None else sample(key, world)
 
     def body(i: Array, carry: Any) -> Any:
         row, sums, count = carry
-        batch_key, step_key = jax.random.split(jax.random.fold_in(key, i))
+        batch_key, step_key = streaming.step_keys(key, i)
         row, metrics, applied = guarded_step(row, draw(batch_key), hyper, step_key)
         sums = jax.tree.map(lambda s, m: s + jnp.where(applied, m, 0), sums, metrics)
         return row, sums, count + applied
@@ -183,16 +183,17 @@ def _steps(
     sums = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
     row, sums, count = jax.lax.fori_loop(start, end, body, (row, sums, 0))
     # 0 / 0 = NaN is the honest mean of a chunk in which no update was applied.
-    return row, jax.tree.map(lambda s: s / count, sums)
+    return row, jax.tree.map(lambda s: s / count, sums), count
 
 
 def make_chunk(system: System, mesh: Mesh) -> Any:
     """The compiled unit of training: `length` steps of all rows.
 
-    `chunk(rows, keys, hyper, world, sample, start, length) -> (rows, metrics)` loops
-    over steps inside a vmap over rows inside a shard_map over devices inside one jit.
-    Rows never meet, so there is nothing to communicate, and shard_map lets the compiler
-    add nothing. `start` and `length` are traced: chunks of any length are one program.
+    `chunk(rows, keys, hyper, world, sample, start, length) -> (rows, metrics, applied)`
+    loops over steps inside a vmap over rows inside a shard_map over devices inside one
+    jit; `applied` counts the updates that the metrics are means of. Rows never meet, so
+    there is nothing to communicate, and shard_map lets the compiler add nothing.
+    `start` and `length` are traced: chunks of any length are one program.
 
     A CPU core takes its rows a few at a time, through all steps of the chunk, so that
     what they write between steps stays in its cache.
@@ -210,13 +211,13 @@ def make_chunk(system: System, mesh: Mesh) -> Any:
         sample: Sampler,
         start: Array,
         length: Array,
-    ) -> tuple[StackedRows, Metrics]:
+    ) -> tuple[StackedRows, Metrics, Array]:
         axes = (0, 0, 0, 0, None, None, None)
         end = start + length
 
         def some(
             at: tuple[StackedRows, Array, Hyper, World],
-        ) -> tuple[StackedRows, Metrics]:
+        ) -> tuple[StackedRows, Metrics, Array]:
             return jax.vmap(steps, axes)(*at, sample, start, end)
 
         on_cpu = mesh.devices.flat[0].platform == "cpu"
@@ -263,7 +264,7 @@ def _check_run(keys: Array, hyper: Hyper, steps: int, chunk: int) -> None:
 
 def run(
     system: System,
-    sample: Sampler,
+    sample: Sampler | Stream,
     keys: Array,
     hyper: Hyper,
     *,
@@ -282,7 +283,8 @@ def run(
     Args:
       system: the method.
       sample: `key -> batch`. Give data as a `jax.tree_util.Partial(draw, data)`: its
-        arrays become arguments of the program instead of constants inside it.
+        arrays become arguments of the program instead of constants inside it. Of a
+        `Stream` a block at a time is on the devices.
       keys: one key per row.
       hyper: the system's hyper-parameters; each field a scalar or one value per row
         (`grid` makes both keys and hyper of a sweep).
@@ -300,52 +302,49 @@ def run(
 
     Raises:
       ValueError: untyped or no keys, steps or chunk below 1, a hyper field of another
-        length than keys.
+        length than keys, or a block smaller than what a step draws.
     """
     _check_run(keys, hyper, steps, chunk)
+    if world is not None and isinstance(sample, Stream):
+        raise ValueError("world: rows that stay on the host are the same for all seeds")
     n = keys.shape[0]
     hyper = jax.tree.map(lambda h: jnp.broadcast_to(jnp.asarray(h, float), (n,)), hyper)
-    sample = sample if isinstance(sample, Partial) else Partial(sample)
-
     mesh = seed_mesh(n) if mesh is None else mesh
-    replicated = shardings(mesh)[1]
     world = None if world is None else jnp.asarray(world, jnp.int32)
-    keys, hyper, world = place((keys, hyper, world), mesh)
-    sample = jax.device_put(sample, replicated)
-
-    began = time.perf_counter()
-    if start is None:
-        step, rows = 0, init_rows(system, keys, hyper, mesh)
-    else:
-        step, rows = start
-        rows = place(rows, mesh)
-    at = partial(jnp.asarray, dtype=jnp.int32)
-    program = make_chunk(system, mesh)
-    lowered = program.lower(rows, keys, hyper, world, sample, at(step), at(chunk))
-    program = lowered.compile()
-    compile_s = time.perf_counter() - began
-
-    step_s = []
-    while step < steps:
-        length = min(chunk, steps - step)
+    first = 0 if start is None else start[0]
+    with streaming.feeding(sample, keys, (first, steps), mesh) as feed:
+        keys, hyper, world = place((keys, hyper, world), mesh)
         began = time.perf_counter()
-        arguments = jax.device_put((at(step), at(length)), replicated)
-        rows, metrics = program(rows, keys, hyper, world, sample, *arguments)
-        metrics = {k: np.asarray(m)[:n] for k, m in metrics.items()}
-        seconds = time.perf_counter() - began
-        step_s.append(seconds / length)
-        step += length
-        seen = Chunk(step, take(rows, n), metrics, length, seconds)
-        wishes = [callback(seen) for callback in on_chunk]  # every one is called
-        if any(wishes):
-            break
-    return Result(
-        take(rows, n),
-        step,
-        compile_s,
-        float(np.median(step_s)) if step_s else 0.0,
-        mesh.size,
-    )
+        if start is None:
+            rows = init_rows(system, keys, hyper, mesh)
+        else:
+            rows = place(start[1], mesh)
+        at = partial(jnp.asarray, dtype=jnp.int32)
+        placed = keys, hyper, world
+        lowered = make_chunk(system, mesh).lower(
+            rows, *placed, feed.sample, at(first), at(chunk)
+        )
+        compiled = lowered.compile()
+        compile_s = time.perf_counter() - began
+
+        def program(rows: StackedRows, sample: Sampler, start: int, length: int) -> Any:
+            span = jax.device_put((at(start), at(length)), shardings(mesh)[1])
+            return compiled(rows, *placed, sample, *span)
+
+        step, step_s = first, []
+        while step < steps:
+            length = min(chunk, steps - step)
+            began = time.perf_counter()
+            rows, metrics = feed.advance(program, rows, step, length)
+            seconds = time.perf_counter() - began
+            step_s.append(seconds / length)
+            step += length
+            seen = Chunk(step, take(rows, n), take(metrics, n), length, seconds)
+            wishes = [callback(seen) for callback in on_chunk]  # every one is called
+            if any(wishes):
+                break
+    middle = float(np.median(step_s)) if step_s else 0.0
+    return Result(take(rows, n), step, compile_s, middle, mesh.size)
 
 
 def evaluator(

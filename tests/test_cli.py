@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxdis import __version__ as version
 from jaxdis import cli, log
+from tests import own_method
 
 TINY = [
     "--seeds", "2", "--steps", "6", "--chunk", "2", "--checkpoint-seconds", "0",
@@ -20,6 +22,7 @@ TINY = [
 ]  # fmt: skip
 NAME = "mechanism_sparsity/quickstart"
 FLOW = "flow_factorized/quickstart"
+OWN = own_method.__file__
 TASKS = "shared_features/quickstart"  # with three points of its own
 TINY_TASKS = [
     "--seeds", "2", "--steps", "4", "--chunk", "2", "--checkpoint-seconds", "0",
@@ -243,6 +246,73 @@ def test_list_names_every_preset(monkeypatch, capsys):
     assert "mechanism_sparsity/TimeNonDiag" in said
 
 
+def test_list_names_the_presets_of_a_method(monkeypatch, capsys):
+    monkeypatch.setattr(log.console, "width", 200)
+    assert jaxdis(monkeypatch, "list", "flow_factorized") == 0
+    said = capsys.readouterr().out
+    assert FLOW in said
+    assert "mechanism_sparsity" not in said
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], "usage: jaxdis list"),
+        (["--help"], "METHOD/own --data.file FILE"),
+        (["train", "--help"], "[--data NAME]"),
+        (["report"], "usage: jaxdis report"),
+        (["export"], "usage: jaxdis export"),
+        (["encode", "--help"], "usage: jaxdis encode"),
+        (["train", NAME, "--help"], "`--data NAME` takes another data set"),
+        (["--version"], f"jaxdis {version}"),
+    ],
+)
+def test_help_is_no_mistake(args, words, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert jaxdis(monkeypatch, *args) == 0
+    captured = capsys.readouterr()
+    assert words in " ".join(captured.out.split())
+    assert not captured.err
+
+
+def test_who_stops_reading_is_no_mistake(monkeypatch):
+    """As `jaxdis train NAME --help | head` does."""
+    command = [sys.executable, "-m", "jaxdis", "train", NAME, "--help"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
+def test_sizes_by_the_data_are_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(log.console, "width", 200)
+    plan = cli.parse_train([f"{OWN}:METHOD/own"])[0]
+    assert (plan.steps, plan.chunk, plan.config.z_dim) == (38_000, 1_000, 3)
+    out = tmp_path / "run"
+    command = ["train", f"{OWN}:METHOD/own", "--data.rows", "40", "--chunk", "2000"]
+    assert jaxdis(monkeypatch, *command, "--steps", "2", "--out", out) == 0
+    assert "own: 24 training rows, batch 8 -> z_dim 3" in capsys.readouterr().out
+    assert plan.rule == (
+        "own: 3,000 training rows, batch 8 -> 38,000 steps in chunks of 1,000; z_dim 3"
+    )
+
+
+def test_a_method_of_ones_own_is_resumed_and_reported(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "run"
+    command = ["train", f"{OWN}:METHOD", "--seeds", "1", "--out", out]
+    assert jaxdis(monkeypatch, *command) == 0
+    found = json.loads((out / "config.json").read_text())
+    assert found["reference"] == f"{OWN}:METHOD"
+    assert (found["method"], found["preset"]) == ("own_method", "table")
+    (out / "results.json").unlink()
+    (out / "report.html").unlink()
+    assert jaxdis(monkeypatch, *command, "--resume") == 0
+    assert jaxdis(monkeypatch, "report", out) == 0
+    assert (out / "report.html").exists()
+    assert jaxdis(monkeypatch, "list", OWN) == 0
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -287,7 +357,8 @@ def test_list_names_every_preset(monkeypatch, capsys):
         (["train", "flow_factorized/Isaac3D"], "data.directory must name the folder"),
         (["train", "shared_features/linear_probe"], "data.file must name an npz"),
         (["train", TASKS, "--config.z-dim", "4"], "config.z_dim must be at"),
-        (["list", "everything"], "list takes no arguments"),
+        (["list", "everything"], "there is no method 'everything'"),
+        (["train", "none.py:METHOD"], "there is no file none.py"),
     ],
 )
 def test_mistakes_are_one_message_and_exit_code_2(

@@ -42,7 +42,8 @@ def test_scores_are_by_point_and_seed(grid):
 
 
 def test_table_has_a_row_per_point_and_seed(grid):
-    table = grid.table()
+    table = grid.table().to_dict("records")
+    assert table == grid.rows()
     assert [(row["bound_a"], row["seed"]) for row in table] == [
         (10, 0), (10, 1), (25, 0), (25, 1),
     ]  # fmt: skip

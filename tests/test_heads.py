@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import special, stats
-from sklearn.linear_model import Lasso, LogisticRegression, Ridge
+from sklearn.linear_model import Lasso, LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import accuracy_score, r2_score
 
 from jaxdis import heads, losses
@@ -675,3 +675,128 @@ def test_sparse_heads_need_fewer_samples_on_the_true_latents():
     assert sparse.min() > 0.85
     assert entangled.mean() < ridge.mean()
     np.testing.assert_allclose(turned, ridge, rtol=1e-4)
+
+
+# Tasks of both kinds.
+
+NUMBERS = np.array([True, False, True, False, False])
+
+
+def mixed(seed=0):
+    """Two tasks of numbers, two of three classes, one of two; and what they have."""
+    f, y = classification(t=5, n=120, m=5, c=3, seed=seed)
+    y[4] = y[4] > 0
+    rng = np.random.default_rng(seed)
+    w = rng.normal(size=(5, 5)) * (rng.random((5, 5)) < 0.5)
+    number = 2.0 + np.einsum("tnm,tm->tn", f, w) + 0.1 * rng.normal(size=y.shape)
+    allowed = np.ones((5, 3), bool)
+    allowed[4, 2] = False
+    allowed[NUMBERS] = False
+    targets = np.where(NUMBERS[:, None], number, y).astype(np.float32)
+    return f, targets, allowed
+
+
+def of_both(f, targets, allowed, **changes):
+    return converged(
+        f, targets, classes=3, class_mask=allowed, numbers=NUMBERS, **changes
+    )
+
+
+def test_numbers_beside_classes_are_those_of_scikit_learn():
+    f, targets, allowed = mixed()
+    found = of_both(f, targets, allowed, alpha=0.1, ridge=0.0)
+    for task in np.flatnonzero(NUMBERS):
+        lasso = Lasso(alpha=0.1, tol=1e-8)
+        lasso.fit(f[task].astype(float), targets[task].astype(float))
+        np.testing.assert_allclose(found.w[task, :, 0], lasso.coef_, atol=2e-4)
+        np.testing.assert_allclose(found.b[task, 0], lasso.intercept_, atol=2e-4)
+        assert not found.w[task, :, 1:].any()
+    assert found.kkt.max() < 1e-4
+
+
+def test_classes_beside_numbers_are_what_they_are_alone():
+    f, targets, allowed = mixed()
+    together = of_both(f, targets, allowed, alpha=0.02, relative=True)
+    rest = ~NUMBERS
+    alone = converged(
+        f[rest], targets[rest].astype(np.int32), classes=3, class_mask=allowed[rest],
+        alpha=0.02, relative=True,
+    )  # fmt: skip
+    np.testing.assert_allclose(together.w[rest], alone.w, atol=1e-5)
+    np.testing.assert_allclose(together.b[rest], alone.b, atol=1e-5)
+    assert not together.w[4, :, 2].any()
+
+
+def test_scores_and_answers_of_both_kinds():
+    f, targets, allowed = mixed()
+    found = of_both(f, targets, allowed, alpha=0.02)
+    given = {"classes": 3, "class_mask": allowed, "numbers": NUMBERS}
+    outputs = np.asarray(predict(found.w, found.b, f))
+    scored = scores(found.w, found.b, f, targets, **given)
+    loss = head_loss(found.w, found.b, f, targets, **given)
+    answers = np.asarray(heads.answers(jnp.asarray(outputs), allowed, NUMBERS))
+    w, b = ridge_fit(f, targets, 0.1, **given)
+    ridge = scores(w, b, f, targets, **given)
+    for task, number in enumerate(NUMBERS):
+        y, out = targets[task], outputs[task]
+        if number:
+            np.testing.assert_allclose(scored[task], r2_score(y, out[:, 0]), atol=1e-5)
+            error = 0.5 * ((y - out[:, 0]) ** 2).mean()
+            np.testing.assert_allclose(loss[task], error, rtol=1e-4)
+            np.testing.assert_array_equal(answers[task][:, 0], out[:, 0])
+            assert not answers[task][:, 1:].any()
+            other = Ridge(alpha=0.1 * len(y)).fit(f[task], y)
+            want = other.score(f[task], y)
+        else:
+            c, y = allowed[task].sum(), y.astype(int)
+            p = special.softmax(out[:, :c], 1)
+            np.testing.assert_allclose(answers[task][:, :c], p, atol=1e-5)
+            np.testing.assert_allclose(scored[task], (p.argmax(1) == y).mean())
+            nats = -np.log(p[np.arange(len(y)), y]).mean()
+            np.testing.assert_allclose(loss[task], nats, rtol=1e-4)
+            want = RidgeClassifier(alpha=0.1 * len(y)).fit(f[task], y).score(f[task], y)
+        np.testing.assert_allclose(ridge[task], want, atol=0.01)
+
+
+def test_implicit_gradient_of_both_kinds_is_that_of_the_unrolled_solver():
+    f, targets, allowed = mixed()
+
+    def loss(gradient, f):
+        found = heads.fit_heads(
+            f, targets, alpha=0.05, ridge=0.1, classes=3, class_mask=allowed,
+            numbers=NUMBERS, rounds=1, iters=300, gradient=gradient,
+        )  # fmt: skip
+        return jnp.sum(jnp.sin(found.w)) + jnp.sum(jnp.cos(found.b))
+
+    found, want = (
+        jax.jit(jax.grad(partial(loss, heads.GRADIENTS[name])))(f)
+        for name in ("implicit", "unroll")
+    )
+    assert np.abs(want).max() > 1e-3
+    np.testing.assert_allclose(found, want, atol=2e-3 * np.abs(want).max())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"targets": np.zeros((5, 120), int)},
+            "tasks of both kinds take float targets",
+        ),
+        ({"numbers": NUMBERS[:3]}, "must say of each of the 5 tasks"),
+        ({"numbers": np.ones(5, bool)}, None),
+        ({"numbers": np.zeros(5, bool)}, "targets must lie in 0 .. 2"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_bad_input_of_both_kinds_is_named(changes, message):
+    f, targets, allowed = mixed()
+    given = {"targets": targets, "numbers": NUMBERS} | changes
+    call = partial(
+        heads.fit_heads, f, alpha=0.1, classes=3, class_mask=allowed, rounds=1, iters=1
+    )
+    if message is None:
+        assert np.isfinite(call(**given).w).all()
+        return
+    with pytest.raises(ValueError, match=message):
+        call(**given)

@@ -3,15 +3,12 @@
 - `TwoColourDigits`, `TwoColourMNIST`: real digits in two colours. The domain fixes the
   hues, up to a jitter that is drawn anew for every image; the content is the digit.
   Colours are drawn on the device, where the digits stay grey.
-- `DomainFolder`: a folder of yours with a sub-folder of images for each domain.
 
 Source: Li et al. 2025 (arXiv 2503.00639) train on digits in two colours. Their images
 were not available: hues, brightness and sizes are this library's.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import jax
@@ -25,12 +22,10 @@ from jaxdis.data import colours, images, tfds
 from jaxdis.data.rows import bind, split_rows
 from jaxdis.types import Label, PRNGKey, Rows, Source, Spec, Splits, Truth
 
-__all__ = ["DomainFolder", "TwoColourDigits", "TwoColourMNIST"]
+__all__ = ["TwoColourDigits", "TwoColourMNIST"]
 
-DIGIT_SIZES, FOLDER_SIZES = (28, 32, 64), (32, 64)
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+SIZES = (28, 32, 64)
 MOST_DOMAINS = 10  # whose hues can be told apart
-UNNAMED = ("0", "1")  # the domains of a folder that is yet to be named
 
 
 @dataclass(frozen=True)
@@ -111,80 +106,20 @@ class TwoColourMNIST:
         return _paint(self, spec, pixels, labels)
 
 
-@dataclass(frozen=True)
-class DomainFolder:
-    """A folder of yours with a sub-folder of images for each domain.
-
-    Its rows have x and u. All images are of one size and are resized to a square.
-
-    Attributes:
-      directory: the folder; its sub-folders are the domains in the order of their
-        names.
-      size: the height and width to which images are resized: 32 or 64.
-      held_out: the share of the images of each domain for each of valid and test.
-      valid_rows: the number of images that are scored between chunks, at most, of all
-        domains in turn.
-      test_rows: the number of images that are scored at the end, likewise.
-      seed: the seed of the splits.
-    """
-
-    directory: str | None = None
-    size: int = 64
-    held_out: float = 0.1
-    valid_rows: int = 600
-    test_rows: int = 1_500
-    seed: int = 0
-
-    def spec(self) -> Spec:
-        """Sizes and names, without reading images.
-
-        A folder that is not named has two domains, to be known later.
-
-        Raises:
-          ValueError: a field that is out of range; no such folder, fewer than two
-            sub-folders, or one without images.
-        """
-        check.one_of("data.size", self.size, FOLDER_SIZES)
-        check.shares("data.held_out", self.held_out)
-        names: tuple[str, ...] = UNNAMED
-        if self.directory is not None:
-            names = tuple(_list_folder(Path(self.directory)))
-        _check_rows(self, len(names))
-        return Spec((self.size, self.size, 3), domains=names)
-
-    def load(self) -> Splits:
-        """Reads the images and splits those of each domain.
-
-        Raises:
-          ValueError: as `spec`; no folder is named, a domain has fewer than 3 images,
-            one cannot be read, or they are of mixed sizes.
-        """
-        self.spec()
-        if self.directory is None:
-            raise ValueError(
-                "data.directory must name a folder with a sub-folder of images for "
-                "each domain, got none"
-            )
-        return _load_folder(self, _list_folder(Path(self.directory)))
-
-
-DataSet = TwoColourDigits | TwoColourMNIST | DomainFolder
-
-
-def _check_rows(data: DataSet, domains: int) -> None:
-    for field in ("valid_rows", "test_rows"):
-        if getattr(data, field) < domains:
-            raise ValueError(
-                f"data.{field} must hold an image of each of the {domains} domains, "
-                f"got {getattr(data, field)}"
-            )
-
-
 # Digits in two colours.
 
 
+def _check_rows(data: TwoColourDigits | TwoColourMNIST) -> None:
+    for field in ("valid_rows", "test_rows"):
+        if getattr(data, field) < data.domains:
+            raise ValueError(
+                f"data.{field} must hold an image of each of the {data.domains} "
+                f"domains, got {getattr(data, field)}"
+            )
+
+
 def _digits_spec(data: TwoColourDigits | TwoColourMNIST) -> Spec:
-    check.one_of("data.size", data.size, DIGIT_SIZES)
+    check.one_of("data.size", data.size, SIZES)
     check.at_least("data.domains", data.domains, 2)
     if data.domains > MOST_DOMAINS:
         raise ValueError(
@@ -192,7 +127,7 @@ def _digits_spec(data: TwoColourDigits | TwoColourMNIST) -> Spec:
             f"domains are hard to tell apart; got {data.domains}"
         )
     check.shares("data.held_out", data.held_out)
-    _check_rows(data, data.domains)
+    _check_rows(data)
     hues = np.arange(data.domains) / data.domains
     names = tuple(f"hue {360 * hue:.3g}" for hue in hues)
     return Spec(
@@ -247,103 +182,3 @@ def _draw_painted(
     row = jax.random.randint(row_key, (count,), 0, len(grey))
     u = jax.random.randint(domain_key, (count,), 0, domains)
     return Rows(colours.painted(colour_key, grey[row], u / domains), u=u, y=y[row])
-
-
-# A folder.
-
-
-def _list_folder(directory: Path) -> dict[str, list[Path]]:
-    """Paths of the images of each domain, in the order of their names."""
-    if not directory.is_dir():
-        raise ValueError(
-            "data.directory must be a folder with a sub-folder of images for each "
-            f"domain; there is no folder {directory}"
-        )
-    folders = sorted(
-        (p for p in directory.iterdir() if p.is_dir() and not p.name.startswith(".")),
-        key=lambda p: p.name,
-    )
-    if len(folders) < 2:
-        raise ValueError(
-            "data.directory must have at least 2 sub-folders, one for each domain; "
-            f"{directory} has {[p.name for p in folders]}"
-        )
-    found = {
-        folder.name: sorted(
-            p
-            for p in folder.iterdir()
-            if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-        )
-        for folder in folders
-    }
-    empty = [name for name, paths in found.items() if not paths]
-    if empty:
-        raise ValueError(
-            f"data.directory must have images ({', '.join(SUFFIXES)}) in every "
-            f"sub-folder; {directory / empty[0]} has none"
-        )
-    return found
-
-
-def _load_folder(data: DomainFolder, found: dict[str, list[Path]]) -> Splits:
-    few = {name: len(paths) for name, paths in found.items() if len(paths) < 3}
-    if few:
-        raise ValueError(
-            "data.directory must have at least 3 images of every domain, for training, "
-            f"validation and test; got {few}"
-        )
-    paths = tuple(path for group in found.values() for path in group)
-    times = tuple(path.stat().st_mtime_ns for path in paths)
-    pixels = _read_images(paths, times, data.size)
-    rng = np.random.default_rng(data.seed)
-    u = np.repeat(np.arange(len(found)), [len(group) for group in found.values()])
-    groups = [
-        split_rows(rng.permutation(np.flatnonzero(u == i)), data.held_out)
-        for i in range(len(found))
-    ]
-    seen = np.concatenate([group[0] for group in groups])
-    valid = _in_turn([group[1] for group in groups])[: data.valid_rows]
-    test = _in_turn([group[2] for group in groups])[: data.test_rows]
-
-    def rows(chosen: Int[np.ndarray, "m"]) -> Rows:
-        return Rows(jnp.asarray(pixels[chosen]), u=jnp.asarray(u[chosen], int))
-
-    return Splits(rows(seen), rows(valid), rows(test))
-
-
-@lru_cache(maxsize=1)
-def _read_images(
-    paths: Sequence[Path], times: Sequence[int], size: int
-) -> UInt8[np.ndarray, "n h w 3"]:
-    """Images of one size, in RGB, resized to a square.
-
-    They are kept, so that a command that asks twice reads once; times of their last
-    change are arguments so that a file that has changed is read again.
-    """
-    from PIL import Image
-
-    out = np.empty((len(paths), size, size, 3), np.uint8)
-    first, bomb = None, Image.DecompressionBombError
-    for i, path in enumerate(paths):
-        try:
-            with Image.open(path) as file:
-                image = file.convert("RGB")
-        except (OSError, SyntaxError, ValueError, bomb) as error:
-            raise ValueError(
-                f"data.directory must hold images that can be read; {path}: {error}"
-            ) from error
-        first = first or image.size
-        if image.size != first:
-            raise ValueError(
-                "data.directory must not hold images of mixed sizes: "
-                f"{paths[0]} has {first[0]} x {first[1]} pixels and {path} has "
-                f"{image.size[0]} x {image.size[1]}; crop or resize them to one size"
-            )
-        out[i] = np.asarray(image.resize((size, size)))
-    return out
-
-
-def _in_turn(groups: Sequence[np.ndarray]) -> Int[np.ndarray, "n"]:
-    """First rows of all groups, then their second rows, and so on while there are."""
-    place = np.concatenate([np.arange(len(group)) for group in groups])
-    return np.concatenate(groups)[np.argsort(place, kind="stable")]

@@ -11,19 +11,31 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Int
 
 from jaxdis import check
-from jaxdis.types import Batches, PRNGKey, Rows, Sampler, Source, Spec, Splits
+from jaxdis.types import (
+    Batches,
+    PRNGKey,
+    Rows,
+    Sampler,
+    Source,
+    Spec,
+    Splits,
+    Stream,
+)
 
 __all__ = [
     "VALID_ROWS",
     "batches",
     "bind",
     "check_rows",
+    "resident",
     "sampler",
     "split_rows",
+    "train_sampler",
     "world_of",
 ]
 
 VALID_ROWS = 2_000  # that are scored between chunks, at most
+_AT_ONCE = 2**24  # numbers of an array of the host that are looked at at once
 
 
 @cache
@@ -53,13 +65,68 @@ def batches(config: Batched, spec: Spec, splits: Splits) -> Batches:
       config: the method's config.
       spec: what is known of the data.
       splits: their rows.
+
+    Raises:
+      ValueError: fewer training rows than a batch has, where their number is known.
     """
+    check.batch(config.batch, spec.rows)
     # Rows are behind the worlds.
     axis = 0 if spec.worlds is None else 1
     some = (slice(None),) * axis + (slice(VALID_ROWS),)
     valid = jax.tree.map(lambda a: a[some], splits.valid)
-    sample = sampler(splits.train, config.batch, worlds=spec.worlds is not None)
+    sample = train_sampler(splits, config.batch, worlds=spec.worlds is not None)
     return Batches(sample, valid, splits.test)
+
+
+def _of_the_host(splits: Splits) -> bool:
+    """Whether training rows stay on the host, for more of them than a block."""
+    train = splits.train
+    if splits.block is None or isinstance(train, Source):
+        return False
+    return isinstance(train.x, np.ndarray) and len(train.x) > splits.block
+
+
+def train_sampler(
+    splits: Splits, batch: int, *, worlds: bool = False
+) -> Sampler | Stream:
+    """`key -> Rows` of training rows, or the same of rows that stay on the host.
+
+    Arrays of numpy stay there if they hold more than `splits.block` rows.
+
+    Args:
+      splits: the rows.
+      batch: the number of rows in a batch.
+      worlds: as in `sampler`.
+
+    Raises:
+      ValueError: as in `sampler`; a block of rows that have an axis of worlds.
+    """
+    train = splits.train
+    if isinstance(train, Source) or not _of_the_host(splits):
+        return sampler(train, batch, worlds=worlds)
+    if worlds:
+        raise ValueError(
+            "data.block must be None where every seed has a world of rows of its own, "
+            f"got {splits.block}"
+        )
+    check.at_least("batch", batch, 1)
+    check.at_least("data.block", splits.block or 0, 1)
+    check_rows(train)
+    return Stream(train, Partial(bind(_choose, batch, len(train.x))), splits.block or 1)
+
+
+def resident(splits: Splits, method: str) -> None:
+    """Raises ValueError if training rows stay on the host.
+
+    Args:
+      splits: the rows.
+      method: the name of a method that needs all of them on the device.
+    """
+    if _of_the_host(splits):
+        raise ValueError(
+            f"data.block: {method} needs all training rows on the device, where "
+            f"{splits.block} are to be at a time; give fewer rows, or a block of all"
+        )
 
 
 def sampler(train: Rows | Source, batch: int, *, worlds: bool = False) -> Sampler:
@@ -87,13 +154,17 @@ def _draw_source(batch: int, draw: Partial, key: PRNGKey) -> Rows:
     return rows
 
 
+def _choose(batch: int, n: int, key: PRNGKey) -> Int[Array, "b"]:
+    return jax.random.randint(key, (batch,), 0, n)
+
+
 def _draw_rows(batch: int, rows: Rows, key: PRNGKey) -> Rows:
-    chosen = jax.random.randint(key, (batch,), 0, rows.x.shape[0])
+    chosen = _choose(batch, rows.x.shape[0], key)
     return jax.tree.map(lambda a: a[chosen], rows)
 
 
 def _draw_worlds(batch: int, rows: Rows, key: PRNGKey, world: Int[Array, ""]) -> Rows:
-    chosen = jax.random.randint(key, (batch,), 0, rows.x.shape[1])
+    chosen = _choose(batch, rows.x.shape[1], key)
     return jax.tree.map(lambda a: a[world, chosen], rows)
 
 
@@ -120,13 +191,28 @@ def check_rows(rows: Rows, *, worlds: bool = False) -> None:
                 f"data.{name} must have shape {what} with the rows of data.x, "
                 f"{rows.x.shape}, at least one; got {value.shape}"
             )
-        numbers = jnp.issubdtype(value.dtype, jnp.inexact)
-        if name == "y":  # a missing label is NaN
-            value = jnp.nan_to_num(value, nan=0.0, posinf=jnp.inf, neginf=-jnp.inf)
-        if numbers and not bool(jnp.isfinite(value).all()):
+        missing = name == "y"  # a missing label is NaN
+        if jnp.issubdtype(value.dtype, jnp.inexact) and not _finite(value, missing):
             raise ValueError(
                 f"data.{name} holds NaN or infinite values; remove those rows first"
             )
+
+
+def _finite(value: Array | np.ndarray, missing: bool) -> bool:
+    """Whether all numbers are finite; those that are missing do not count.
+
+    Arrays of the host are read in parts, and leave it no more than they have to.
+    """
+    if not isinstance(value, np.ndarray):
+        bad = jnp.isinf(value) if missing else ~jnp.isfinite(value)
+        return not bool(bad.any())
+    some = max(1, _AT_ONCE * len(value) // value.size)
+    there = jax.dtypes.canonicalize_dtype(value.dtype)
+    with np.errstate(over="ignore"):  # what that type does not hold is infinite there
+        parts = (value[i : i + some].astype(there) for i in range(0, len(value), some))
+        if missing:
+            return not any(np.isinf(part).any() for part in parts)
+        return all(np.isfinite(part).all() for part in parts)
 
 
 def split_rows(

@@ -3,10 +3,13 @@
 from jaxdis.experiment.plan import Plan, default_steps, find_preset, plan
 from jaxdis.experiment.prepared import Experiment
 from jaxdis.experiment.results import write
-from jaxdis.experiment.run import Run, carry_out, prepare, train
+from jaxdis.experiment.run import prepare
+from jaxdis.experiment.start import carry_out, train
 from jaxdis.experiment.stopping import Stopped
+from jaxdis.experiment.trained import Choice, Run, load
 
 __all__ = [
+    "Choice",
     "Experiment",
     "Plan",
     "Run",
@@ -14,6 +17,7 @@ __all__ = [
     "carry_out",
     "default_steps",
     "find_preset",
+    "load",
     "plan",
     "prepare",
     "train",

@@ -12,24 +12,38 @@ import jax
 import numpy as np
 
 import jaxdis
-from jaxdis import log
+from jaxdis import log, systems
 from jaxdis.experiment.plan import Plan
 
 __all__ = ["check_resumed", "create"]
 
 
+def _digest(value: Any) -> Any:
+    """A value in which arrays are replaced by their shape, type and a digest."""
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {name: _digest(v) for name, v in value.items()}
+    if dataclasses.is_dataclass(value):
+        return _settings(value)
+    if not hasattr(value, "shape"):
+        return value
+    array = np.ascontiguousarray(value)
+    found = hashlib.sha256(array.tobytes()).hexdigest()[:16]
+    return {"shape": array.shape, "dtype": str(array.dtype), "sha256": found}
+
+
 def _settings(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass; of an array its shape, type and a digest."""
-
-    def plain(field: Any) -> Any:
-        if not hasattr(field, "shape"):
-            return field
-        array = np.ascontiguousarray(field)
-        digest = hashlib.sha256(array.tobytes()).hexdigest()[:16]
-        return {"shape": array.shape, "dtype": str(array.dtype), "sha256": digest}
-
+    """The fields of a dataclass, without the numbers of arrays."""
     fields = dataclasses.fields(value)
-    return {field.name: plain(getattr(value, field.name)) for field in fields}
+    return {field.name: _digest(getattr(value, field.name)) for field in fields}
+
+
+def _part(part: Any) -> str:
+    """What a part that replaces one of a method's own is called."""
+    if isinstance(part, list | tuple) and not hasattr(part, "_fields"):
+        return f"({', '.join(map(_part, part))})"
+    return str(getattr(part, "__qualname__", type(part).__qualname__))
 
 
 def _identity(plan: Plan) -> dict[str, Any]:
@@ -43,6 +57,7 @@ def _identity(plan: Plan) -> dict[str, Any]:
         "config": _settings(plan.config),
         "data": {"set": type(plan.data).__name__, **_settings(plan.data)},
         "hyper": {n: [p[n] for p in plan.points] for n in plan.points[0]},
+        "parts": {name: _part(part) for name, part in plan.parts.items()},
     }
     found: dict[str, Any] = log.jsonable(settings)
     return found
@@ -79,7 +94,12 @@ def create(plan: Plan, out: Path | None, command: str) -> Path:
         out.mkdir(parents=True, exist_ok=True)
     out = out or _new_directory(plan)
     versions = {"jaxdis": jaxdis.__version__, "jax": jax.__version__}
-    record = {"command": command, **_identity(plan), "versions": versions}
+    record = {
+        "command": command,
+        **_identity(plan),
+        "reference": systems.reference(plan.method),
+        "versions": versions,
+    }
     log.write_json(out / "config.json", record)
     return out
 
@@ -97,6 +117,7 @@ def check_resumed(plan: Plan, out: Path | None) -> Path:
             "one without resume"
         ) from error
     wanted = _identity(plan)
+    found = {"parts": {}} | found  # of an earlier version
     differing = [k for k, v in wanted.items() if found.get(k) != v]
     if differing:
         details = "; ".join(_difference(k, found.get(k), wanted[k]) for k in differing)
@@ -109,8 +130,8 @@ def check_resumed(plan: Plan, out: Path | None) -> Path:
 
 def _difference(name: str, there: Any, here: Any) -> str:
     if isinstance(there, dict) and isinstance(here, dict):
-        parts = [k for k in here if there.get(k) != here[k]]
+        parts = [k for k in {**here, **there} if there.get(k) != here.get(k)]
         return ", ".join(
-            _difference(f"{name}.{k}", there.get(k), here[k]) for k in parts
+            _difference(f"{name}.{k}", there.get(k), here.get(k)) for k in parts
         )
     return f"{name} is {there} there and {here} here"

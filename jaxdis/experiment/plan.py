@@ -9,9 +9,18 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from jaxdis import check, systems
-from jaxdis.types import DataSet, Method, Preset, Spec, System
+from jaxdis.data.own import Own, as_data_set
+from jaxdis.types import DataSet, Method, Preset, Score, Spec, System
 
-__all__ = ["Plan", "Values", "default_steps", "find_preset", "plan"]
+__all__ = [
+    "Plan",
+    "Values",
+    "declared",
+    "default_steps",
+    "find_preset",
+    "plan",
+    "replaced",
+]
 
 Points: TypeAlias = tuple[dict[str, float], ...]
 Values: TypeAlias = float | Sequence[float]
@@ -32,6 +41,7 @@ class Plan(NamedTuple):
       chunk: the number of steps between two visits of the host.
       parts: those parts of the method that the user replaced, by name; see
         `Method.make`.
+      rule: what was chosen by the size of the data, in words; "" where nothing was.
     """
 
     method: Method
@@ -44,6 +54,7 @@ class Plan(NamedTuple):
     steps: int
     chunk: int
     parts: Mapping[str, Any] = {}
+    rule: str = ""
 
     @property
     def name(self) -> str:
@@ -56,27 +67,45 @@ class Plan(NamedTuple):
         return system
 
 
-def find_preset(name: str) -> tuple[Method, str]:
+def find_preset(name: str | Method) -> tuple[Method, str]:
     """The method and the preset that METHOD/PRESET names.
+
+    Args:
+      name: METHOD/PRESET, where METHOD is what `systems.find` finds; or a method. Of
+        one's own methods the first preset is taken where none is named.
 
     Raises:
       ValueError: there is no such method or preset, with the nearest name; or no
         preset is named, with those of the method.
     """
-    method_name, _, preset = name.partition("/")
-    if method_name not in systems.names():
+    if isinstance(name, Method):
+        return name, _first(name)
+    reference, preset = systems.split(name)
+    own = systems.is_file(reference)
+    if not own and reference not in systems.names():
         known = [f"{m}/{p}" for m in systems.names() for p in systems.find(m).presets]
         raise check.unknown("preset", name, known, "`jaxdis list` names all of them.")
-    method = systems.find(method_name)
+    method = systems.find(reference)
+    if not preset and own:
+        return method, _first(method)
     if not preset:
         raise ValueError(
-            f"name a preset, as {method_name}/{next(iter(method.presets))}; "
-            f"{method_name} has {', '.join(method.presets)}"
+            f"name a preset, as {reference}/{next(iter(method.presets))}; "
+            f"{reference} has {', '.join(method.presets)}"
         )
     if preset not in method.presets:
-        known = [f"{method_name}/{p}" for p in method.presets]
+        known = [f"{reference}/{p}" for p in method.presets]
         raise check.unknown("preset", name, known, "`jaxdis list` names all of them.")
     return method, preset
+
+
+def _first(method: Method) -> str:
+    if not method.presets:
+        raise ValueError(
+            f"the method {method.name} has no preset; give it one, as presets="
+            '{"own": jaxdis.Preset(config, data, steps, source, cost)}'
+        )
+    return next(iter(method.presets))
 
 
 def _changed(kind: str, value: Any, changes: Any) -> Any:
@@ -92,6 +121,22 @@ def _changed(kind: str, value: Any, changes: Any) -> Any:
     return dataclasses.replace(value, **changes)
 
 
+def _chosen_data(own: DataSet, given: DataSet | Own | None) -> DataSet:
+    """The preset's data set, with some fields replaced, or another one.
+
+    A mapping holds arrays if one of its values has a shape of at least one axis, and
+    fields of the preset's data set otherwise.
+    """
+    if isinstance(given, Mapping) and not _holds_arrays(given):
+        found: DataSet = _changed("data", own, given)
+        return found
+    return own if given is None else as_data_set(given, own)
+
+
+def _holds_arrays(given: Mapping[str, Any]) -> bool:
+    return any(getattr(value, "shape", ()) for value in given.values())
+
+
 def default_steps(rows: int | None, batch: int) -> int:
     """The steps of a preset that leaves them to the data.
 
@@ -105,8 +150,30 @@ def default_steps(rows: int | None, batch: int) -> int:
     return int(1_000 * np.clip(round(passes / 1_000), 5, 40))
 
 
-def _parts(method: Method, parts: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts that are given, if the method takes them."""
+def declared(method: Method, preset: str, config: Any, spec: Spec) -> dict[str, Score]:
+    """The scores of a method, by name, those that a preset names in front.
+
+    Args:
+      method: the method.
+      preset: the name of the preset.
+      config: the method's config.
+      spec: what is known of the data.
+    """
+    found = {score.name: score for score in method.scores(config, spec)}
+    first = {n: found[n] for n in method.presets[preset].scores if n in found}
+    return first | found
+
+
+def replaced(method: Method, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts that are given, if the method takes them.
+
+    Args:
+      method: the method.
+      parts: parts by name; None for those that are not given.
+
+    Raises:
+      ValueError: a part that the method does not take, with those that it does.
+    """
     given = {name: part for name, part in parts.items() if part is not None}
     takes = [
         name
@@ -122,55 +189,74 @@ def _parts(method: Method, parts: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _own_points(
+    preset: Preset, config: Any, spec: Spec, hyper: Mapping[str, Values]
+) -> Sequence[Mapping[str, float]]:
+    """The preset's points; none as soon as one of what they change is asked for."""
+    own = preset.points(config, spec) if callable(preset.points) else preset.points
+    changed = {name for point in own for name in point}
+    return () if changed & set(hyper) else own
+
+
 def _points(
     own: Sequence[Mapping[str, float]],
     defaults: dict[str, float],
     hyper: Mapping[str, Values],
 ) -> Points:
-    """The grid: the product of what was asked for, or the preset's own points.
-
-    A preset's points give way as soon as one of what they change is asked for.
-    """
+    """The grid: the product of what was asked for at each of the preset's points."""
     asked: dict[str, list[float]] = {}
     for name, values in hyper.items():
         if name not in defaults:
             raise check.unknown("hyper-parameter", name, defaults)
         asked[name] = np.atleast_1d(np.asarray(values, float)).tolist()
         check.finite(f"hyper.{name}", asked[name])
-    changed = {name for point in own for name in point}
-    given = own if not changed & set(asked) else ()
     return tuple(
         dict(zip(defaults, map(float, values), strict=True))
-        for point in given or ({},)
+        for point in own or ({},)
         for values in itertools.product(
             *(asked.get(n) or [point.get(n, v)] for n, v in defaults.items())
         )
     )
 
 
+def _sizes(given: Any, config: Any) -> str:
+    """The fields that a config left to the data, as "z_dim 10"."""
+    if given is config:
+        return ""
+    values = [(f.name, getattr(config, f.name)) for f in dataclasses.fields(config)]
+    return ", ".join(f"{n} {v}" for n, v in values if v != getattr(given, n))
+
+
+def _rule(preset: str, spec: Spec, batch: int, steps: str, sizes: str) -> str:
+    """What the data decided: "own: 8,000 training rows, batch 64 -> 12,000 steps"."""
+    rows = "" if spec.rows is None else f"{spec.rows:,} training rows, "
+    decided = "; ".join(filter(None, (steps, sizes)))
+    return f"{preset}: {rows}batch {batch:,} -> {decided}" if decided else ""
+
+
 def plan(
-    name: str,
+    name: str | Method,
     *,
     seeds: int | None = None,
     first_seed: int = 0,
     steps: int | None = None,
     chunk: int | None = None,
     config: Any | Mapping[str, Any] | None = None,
-    data: DataSet | Mapping[str, Any] | None = None,
+    data: DataSet | Own | None = None,
     hyper: Mapping[str, Values] | None = None,
     parts: Mapping[str, Any] | None = None,
 ) -> Plan:
     """A preset and what differs from it, checked as far as possible without data.
 
     Args:
-      name: METHOD/PRESET.
+      name: METHOD/PRESET; or a method, of which the first preset is taken.
       seeds: the number of seeds.
       first_seed: the first seed's number; the others follow.
       steps: the number of optimisation steps.
       chunk: the number of steps between two visits of the host.
       config: a config, or the fields of the preset's that differ.
-      data: a data set, rows or the path of a file of one's own, or the fields of the
-        preset's that differ.
+      data: a data set; rows, arrays by name, a frame or the path of a file of one's
+        own; or the fields of the preset's that differ.
       hyper: a value, or several, of hyper-parameters; a grid is their product.
       parts: parts of the method that replace its own, by name; see `Method.make`.
 
@@ -183,34 +269,44 @@ def plan(
     check.at_least("first_seed", first_seed, 0)
     check.at_least("seeds", seeds, 1)
     config = _changed("config", preset.config, config)
-    chosen: DataSet = _changed("data", preset.data, data)
+    chosen = _chosen_data(preset.data, data)
     spec = chosen.spec()
     check.needs(method.name, method.needs, spec)
+    given = config
     if method.sized is not None:
-        config = method.sized(config, spec)
+        config = method.sized(given, spec)
+    batch: int = getattr(config, "batch", 64)
+    by_rule = steps is None and not preset.steps
     if steps is None:
-        batch: int = getattr(config, "batch", 64)
         steps = preset.steps or default_steps(spec.rows, batch)
     chunk = min(steps, preset.chunk) if chunk is None else chunk
     check.at_least("steps", steps, 1)
     check.at_least("chunk", chunk, 1)
+    check.batch(getattr(config, "batch", 1), spec.rows)
     defaults = method.default_hyper(config, spec, steps)._replace(**preset.hyper)
-    points = preset.points
+    hyper = hyper or {}
+    own = _own_points(preset, config, spec, hyper)
+    grid = _points(own, defaults._asdict(), hyper)
+    if method.chosen is not None:
+        method.chosen(config, spec, {*preset.hyper, *hyper, *itertools.chain(*own)})
     planned = Plan(
         method=method,
         preset_name=preset_name,
         preset=preset,
         config=config,
         data=chosen,
-        points=_points(
-            points(config, spec) if callable(points) else points,
-            defaults._asdict(),
-            hyper or {},
-        ),
+        points=grid,
         seeds=tuple(range(first_seed, first_seed + seeds)),
         steps=steps,
         chunk=chunk,
-        parts=_parts(method, parts or {}),
+        parts=replaced(method, parts or {}),
+        rule=_rule(
+            preset_name,
+            spec,
+            batch,
+            f"{steps:,} steps in chunks of {chunk:,}" if by_rule else "",
+            _sizes(given, config),
+        ),
     )
     planned.make(spec)  # raises where config, data and parts do not fit
     return planned

@@ -14,7 +14,7 @@ from jaxdis.experiment.prepared import Experiment
 from jaxdis.report.read import FORMAT
 from jaxdis.types import Score, TrainState
 
-__all__ = ["check_declared", "headline", "write"]
+__all__ = ["check_declared", "write"]
 
 
 def check_declared(experiment: Experiment, found: dict[str, np.ndarray]) -> None:
@@ -40,29 +40,6 @@ def check_declared(experiment: Experiment, found: dict[str, np.ndarray]) -> None
             f"the report of {name} returns {', '.join(sorted(taken))}, which every run "
             "has by itself; take another name"
         )
-
-
-def headline(
-    experiment: Experiment,
-    found: dict[str, np.ndarray],
-    training: dict[str, np.ndarray],
-) -> str:
-    """The first score of the preset that some row has, or else the loss; in words.
-
-    Args:
-      experiment: what is trained.
-      found: held-out scores, a number per row.
-      training: means of training, a number per row.
-
-    Returns:
-      As "mcc 0.912"; empty where there is no number at all.
-    """
-    wanted = {n: found[n] for n in experiment.plan.preset.scores if n in found}
-    for name, values in (wanted | {"loss": training.get("loss", np.nan)}).items():
-        mean = float(statistics.mean(values))
-        if np.isfinite(mean):
-            return f"{name} {mean:.3f}"
-    return ""
 
 
 class _Ends(NamedTuple):
@@ -189,6 +166,7 @@ def write(
         "std": {n: statistics.deviation(v) for n, v in alive.items()},
         "floors": _floors(experiment, evaluate, scores),
         "udr": ends.udr,
+        "agreement": values.get(metrics.AGREEMENT.name),
         "skipped_updates": np.asarray(result.rows.skipped).reshape(shape),
         "failed_seeds": [np.array(plan.seeds)[row].tolist() for row in failed],
         "arrays": axes | {n: codes.ARRAYS[n] for n in ends.arrays},

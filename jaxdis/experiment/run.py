@@ -1,70 +1,31 @@
-"""From a plan to a finished run."""
+"""The training of a run: data, chunks, metrics and checkpoints."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
-from jaxdis import checkpoint, devices, log, runner, statistics, sweep
+from jaxdis import checkpoint, log, runner, streaming, sweep
 from jaxdis.data.rows import world_of
-from jaxdis.experiment.directory import check_resumed, create
-from jaxdis.experiment.plan import Plan, Values, plan
+from jaxdis.experiment.plan import Plan, declared
 from jaxdis.experiment.prepared import Experiment
-from jaxdis.experiment.results import check_declared, headline, write
+from jaxdis.experiment.results import check_declared
 from jaxdis.experiment.stopping import Stopped, stop_signals
-from jaxdis.report import build
-from jaxdis.report.read import Record, load
-from jaxdis.types import DataSet, Method
+from jaxdis.experiment.watched import by_step, watched
 
-__all__ = ["Run", "carry_out", "prepare", "train"]
-
-
-class Run(NamedTuple):
-    """A finished run.
-
-    Attributes:
-      directory: where it was written.
-      method: its method.
-      record: what the directory holds.
-    """
-
-    directory: Path
-    method: Method
-    record: Record
-
-    @property
-    def scores(self) -> dict[str, Float[np.ndarray, "point seed"]]:
-        """Every score on the test split; NaN where a seed has none."""
-        groups = self.record.groups
-        return {n: np.stack([g.final[n] for g in groups]) for n in self.record.scores}
-
-    def table(self) -> list[dict[str, float]]:
-        """One row per grid point and seed: hyper-parameters, seed, scores.
-
-        `pandas.DataFrame(run.table())` is a frame of it.
-        """
-        return [
-            {**group.hyper, "seed": seed, "failed": bool(group.failed[i])}
-            | {name: float(values[i]) for name, values in group.final.items()}
-            for group in self.record.groups
-            for i, seed in enumerate(group.seeds)
-        ]
-
-    def report(self) -> Path:
-        """Draws the run and writes its page; returns the page's path."""
-        return build(self.directory, self.method)
+__all__ = ["fit", "prepare"]
 
 
 def prepare(plan: Plan) -> Experiment:
     """Draws or reads the data and lays out the rows.
 
     Raises:
-      ValueError: the data are not where the plan says, or damaged.
+      ValueError: the data are not where the plan says, or damaged, or go to the
+        devices in blocks that are too small.
     """
     spec, splits = plan.data.spec(), plan.data.load()
     seeds = sweep.seed_keys(len(plan.seeds), plan.seeds[0])
@@ -73,18 +34,18 @@ def prepare(plan: Plan) -> Experiment:
     if spec.worlds is not None:
         worlds = world_of(np.array(plan.seeds), spec.worlds)
         world = jnp.tile(worlds, len(plan.points))
-    declared = {s.name: s for s in plan.method.scores(plan.config, spec)}
-    first = {n: declared[n] for n in plan.preset.scores if n in declared}
+    batches = plan.method.batches(plan.config, spec, splits)
+    streaming.check_block(batches.sample, keys)
     return Experiment(
         plan=plan,
         system=plan.make(spec),
         spec=spec,
         splits=splits,
-        batches=plan.method.batches(plan.config, spec, splits),
+        batches=batches,
         keys=keys,
         hyper=hyper,
         world=world,
-        scores=first | declared,
+        scores=declared(plan.method, plan.preset_name, plan.config, spec),
     )
 
 
@@ -116,20 +77,37 @@ def _resume_point(
     return start
 
 
-def _run(
-    experiment: Experiment, out: Path, *, resume: bool, checkpoint_seconds: float
+def fit(
+    experiment: Experiment,
+    out: Path,
+    *,
+    resume: bool,
+    checkpoint_seconds: float,
+    callbacks: Sequence[Callable[[runner.Chunk], bool | None]] = (),
 ) -> runner.Result:
-    """Trains with progress bar, metrics lines and checkpoints."""
+    """Trains with progress bar, metrics lines and checkpoints.
+
+    Args:
+      experiment: what to train.
+      out: the directory of the run.
+      resume: whether to go on from its last checkpoint.
+      checkpoint_seconds: the least time between two checkpoints.
+      callbacks: called after every chunk; a true return value ends the training.
+
+    Raises:
+      Stopped: by Ctrl-C or SIGTERM; the run can be resumed.
+    """
     plan, lines = experiment.plan, out / "metrics.jsonl"
     manager = checkpoint.open_manager(out / "checkpoints")
     start = _resume_point(experiment, manager, lines) if resume else None
+    logged = by_step(lines)
+    shown = watched(experiment.scores, logged[min(logged)]) if logged else None
     evaluate = runner.evaluator(
         experiment.system,
         experiment.batches.valid,
         experiment.keys,
         world=experiment.world,
     )
-    first = next(iter(experiment.scores.values()))
     saved = time.perf_counter()
 
     with stop_signals() as stopping, log.progress_bar() as bar:
@@ -139,24 +117,27 @@ def _run(
         )  # fmt: skip
 
         def on_chunk(chunk: runner.Chunk) -> bool:
-            nonlocal saved
+            nonlocal saved, shown
             found = evaluate(chunk.rows.state)
             check_declared(experiment, found)
             log.append_lines(lines, _records(experiment, chunk, found))
-            score = float(np.mean(statistics.mean(found.get(first.name, np.nan))))
+            values = {"loss": chunk.metrics.get("loss", np.nan), **found}
+            shown = shown or watched(experiment.scores, values)
+            value = shown.value(values)
             bar.update(
                 task,
                 description="training",
                 completed=chunk.step,
                 speed=chunk.length / chunk.seconds,
-                headline=headline(experiment, found, chunk.metrics),
+                headline=f"{shown.name} {value:.3f}" if np.isfinite(value) else "",
             )
-            last = stopping() or chunk.step == plan.steps
+            wishes = [callback(chunk) for callback in callbacks]  # every one is called
+            last = any(wishes) or stopping() or chunk.step == plan.steps
             if last or time.perf_counter() - saved >= checkpoint_seconds:
-                worth = -score if first.better == "lower" else score
+                worth = shown.sign * value
                 checkpoint.save(manager, chunk.step, chunk.rows, worth)
                 saved = time.perf_counter()
-            return stopping()
+            return any(wishes) or stopping()
 
         result = runner.run(
             experiment.system,
@@ -169,100 +150,7 @@ def _run(
             on_chunk=[on_chunk],
             start=start,
         )
-    manager.close()
+        manager.close()
+        if stopping() and result.step < plan.steps:
+            raise Stopped(out, result.step)
     return result
-
-
-def train(
-    name: str,
-    *,
-    seeds: int | None = None,
-    first_seed: int = 0,
-    steps: int | None = None,
-    chunk: int | None = None,
-    config: Any | Mapping[str, Any] | None = None,
-    data: DataSet | Mapping[str, Any] | None = None,
-    hyper: Mapping[str, Values] | None = None,
-    out: Path | str | None = None,
-    resume: bool = False,
-    checkpoint_seconds: float = 30.0,
-) -> Run:
-    """Trains many seeds of a preset in one compiled program.
-
-    `jaxdis.train(name, seeds=8, hyper={"bound_a": [10, 25]})` does what `jaxdis train
-    NAME --seeds 8 --hyper.bound-a 10 25` does: it writes config.json, metrics.jsonl,
-    checkpoints, results.json and figures.npz into a directory.
-
-    Args:
-      name: METHOD/PRESET.
-      seeds, first_seed, steps, chunk, config, data, hyper: what differs from the
-        preset; see `plan`.
-      out: a new directory of the run; by default runs/NAME-TIME.
-      resume: whether to go on with the run in `out`.
-      checkpoint_seconds: the least time between two checkpoints.
-
-    Returns:
-      The finished run.
-
-    Raises:
-      ValueError: what is wrong and what would be right; nothing is left behind.
-      Stopped: by Ctrl-C or SIGTERM; the run can be resumed.
-    """
-    devices.use_all_cores()
-    checked = plan(
-        name,
-        seeds=seeds,
-        first_seed=first_seed,
-        steps=steps,
-        chunk=chunk,
-        config=config,
-        data=data,
-        hyper=hyper,
-    )
-    return carry_out(
-        checked, out=out, resume=resume, checkpoint_seconds=checkpoint_seconds
-    )
-
-
-def carry_out(
-    plan: Plan,
-    *,
-    out: Path | str | None = None,
-    resume: bool = False,
-    checkpoint_seconds: float = 30.0,
-    command: str = "",
-) -> Run:
-    """Trains what was planned, as `train` does.
-
-    Args:
-      plan: the setting.
-      out: a new directory of the run; by default runs/NAME-TIME.
-      resume: whether to go on with the run in `out`.
-      checkpoint_seconds: the least time between two checkpoints.
-      command: what the directory names as the command that made it.
-
-    Returns:
-      The finished run.
-
-    Raises:
-      ValueError: the data or the directory are not what they should be.
-      Stopped: by Ctrl-C or SIGTERM; the run can be resumed.
-    """
-    began = time.perf_counter()
-    path = None if out is None else Path(out)
-    if resume:
-        path = check_resumed(plan, path)
-    # Data that cannot be read must not leave a directory behind.
-    experiment = prepare(plan)
-    command = command or f"jaxdis.train({plan.name!r}, ...)"
-    directory = path if resume and path else create(plan, path, command)
-    log.console.print(
-        f"[bold]{plan.name}[/bold]: {len(plan.seeds)} seeds into {directory}"
-    )
-    result = _run(
-        experiment, directory, resume=resume, checkpoint_seconds=checkpoint_seconds
-    )
-    if result.step < plan.steps:
-        raise Stopped(directory, result.step)
-    write(experiment, result, directory, time.perf_counter() - began)
-    return Run(directory, plan.method, load(directory))

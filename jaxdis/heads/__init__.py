@@ -7,7 +7,9 @@ The heads of t tasks minimise, in one problem,
 
 where `l_t` is half the mean squared error (without a bias) or the cross entropy of C
 classes (with a bias that is never penalised), plus `ridge / 2 |w_t|^2`. The L1 term
-makes every task use few features, the entropy H makes tasks use the same ones.
+makes every task use few features, the entropy H makes tasks use the same ones. Where
+some tasks ask for numbers and some for classes, all have C outputs and a bias, and a
+number is the first output.
 
 H couples the tasks and is neither convex nor concave in the weights. It is linearised
 where the heads are: given a price for every feature the tasks separate, and the lasso
@@ -28,7 +30,7 @@ from jaxdis.heads.gradients import (
     UNROLL,
     Gradient,
 )
-from jaxdis.heads.outputs import head_loss, predict, scores
+from jaxdis.heads.outputs import answers, head_loss, predict, scores
 from jaxdis.heads.problem import Targets, penalty_bound
 from jaxdis.heads.ridge import ridge_heads
 from jaxdis.heads.solvers import SOLVERS, Solver, adam, reweighted_fista
@@ -46,6 +48,7 @@ __all__ = [
     "Standard",
     "Targets",
     "adam",
+    "answers",
     "apply_standard",
     "fit_heads",
     "head_loss",

@@ -19,7 +19,11 @@ def _is_known(*arrays: object) -> bool:
 
 
 def _check_shapes(
-    features: _Known, targets: _Known, classes: int | None, mask: _Known | None
+    features: _Known,
+    targets: _Known,
+    classes: int | None,
+    mask: _Known | None,
+    numbers: _Known | None,
 ) -> None:
     if features.ndim != 3:
         raise ValueError(
@@ -37,10 +41,19 @@ def _check_shapes(
                 "classification give the number of classes"
             )
         return
-    if not jnp.issubdtype(targets.dtype, jnp.integer) or classes < 2:
+    wanted: type = jnp.integer
+    words = "classification takes integer"
+    if numbers is not None:
+        wanted, words = jnp.floating, "tasks of both kinds take float"
+    if not jnp.issubdtype(targets.dtype, wanted) or classes < 2:
         raise ValueError(
-            "classification takes integer targets and at least 2 classes, got "
-            f"{targets.dtype} and classes={classes}"
+            f"{words} targets and at least 2 classes, got {targets.dtype} and "
+            f"classes={classes}"
+        )
+    if numbers is not None and numbers.shape != features.shape[:1]:
+        raise ValueError(
+            f"numbers must say of each of the {len(features)} tasks whether it is "
+            f"regression, got shape {numbers.shape}"
         )
     if mask is not None and mask.shape != (features.shape[0], classes):
         raise ValueError(
@@ -49,7 +62,9 @@ def _check_shapes(
         )
 
 
-def _check_values(features: _Known, targets: _Known, classes: int | None) -> None:
+def _check_values(
+    features: _Known, targets: _Known, classes: int | None, numbers: _Known | None
+) -> None:
     """What can only be seen of values that are known."""
     for name, value in (("features", features), ("targets", targets)):
         bad = ~np.isfinite(np.asarray(value, float)).reshape(len(value), -1).all(1)
@@ -61,12 +76,18 @@ def _check_values(features: _Known, targets: _Known, classes: int | None) -> Non
     if classes is None:
         return
     labels = np.asarray(targets)
+    which = np.arange(len(labels))
+    if numbers is not None:
+        which = np.flatnonzero(~np.asarray(numbers))
+        labels = labels[which]
+    if not labels.size:
+        return
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(
             f"targets must lie in 0 .. {classes - 1}, got {labels.min()} .. "
             f"{labels.max()}"
         )
-    single = np.flatnonzero((labels == labels[:, :1]).all(1)).tolist()
+    single = which[(labels == labels[:, :1]).all(1)].tolist()
     if single:
         raise ValueError(
             f"targets of tasks {single} hold one class only; each task needs samples "
@@ -80,6 +101,7 @@ def check_tasks(
     classes: int | None,
     mask: _Known | None,
     penalties: dict[str, Scalar | None],
+    numbers: _Known | None = None,
 ) -> None:
     """Refuses tasks that no head can be fitted to.
 
@@ -89,17 +111,19 @@ def check_tasks(
       classes: the number of classes; None for regression.
       mask: which of the classes a task has, [t, c]; None for all.
       penalties: weights by their name, which must not be negative.
+      numbers: which tasks are regression, if they are of both kinds; targets are floats
+        then.
 
     Raises:
       ValueError: shapes or types that do not fit; and as far as values are known, that
         is, outside of jit: NaN, a task with one class only, labels out of range,
         negative penalties.
     """
-    _check_shapes(features, targets, classes, mask)
+    _check_shapes(features, targets, classes, mask, numbers)
     for name, value in penalties.items():
         if value is None or not _is_known(value):
             continue
         if not (np.isfinite(value) & (np.asarray(value) >= 0)).all():
             raise ValueError(f"{name} must be finite and not negative, got {value}")
     if _is_known(features, targets):
-        _check_values(features, targets, classes)
+        _check_values(features, targets, classes, numbers)

@@ -64,6 +64,7 @@ def fit_heads(
     key: PRNGKey | None = None,
     past_usage: Float[Array, "m"] | None = None,
     decay: Scalar = 0.0,
+    numbers: Bool[Array | np.ndarray, "t"] | None = None,
 ) -> HeadFit:
     """Sparse heads of many tasks that share features.
 
@@ -97,6 +98,8 @@ def fit_heads(
       init: heads to start from.
       key: draws the start of `adam`.
       past_usage: the usage of past steps: few tasks alone are a poor measure of it.
+      numbers: which tasks are regression, if they are of both kinds; targets are then
+        floats, and a head of a number is the first of C, with a bias.
       decay: usage is `decay * past + (1 - decay) * now`, if there is a past.
 
     Raises:
@@ -108,18 +111,20 @@ def fit_heads(
     """
     features, targets = jnp.asarray(features), jnp.asarray(targets)
     penalties = {"alpha": alpha, "beta": beta, "ridge": ridge}
-    check_tasks(features, targets, classes, class_mask, penalties)
+    check_tasks(features, targets, classes, class_mask, penalties, numbers)
     if rounds < 1 or iters < 1:
         raise ValueError(f"rounds and iters must be at least 1, got {rounds}, {iters}")
     if ridge is None:
         ridge = 1e-3 if classes is None else 0.0
     features = gradient.features(features)
     t, _, m = features.shape
-    problem = make_problem(features, targets, classes, class_mask, ridge)
+    problem = make_problem(features, targets, classes, class_mask, ridge, numbers)
     solved = gradient.problem(problem)
     scale = jnp.ones(t)
     if relative:
-        scale = jax.lax.stop_gradient(penalty_bound(features, targets, classes))
+        scale = jax.lax.stop_gradient(
+            penalty_bound(features, targets, classes, numbers)
+        )
     penalty = Penalty(alpha * scale, beta, m, past_usage, decay)
     found = solver(solved, penalty, _start(problem, init), key, rounds, iters)
     excess = prox.violation(slope(solved, found.v), found.prices[:, :, None], found.v)

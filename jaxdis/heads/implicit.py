@@ -25,6 +25,9 @@ def _hessian(problem: Problem, v: Float[Array, "t p c"]) -> Float[Array, "t u u"
     # diag(q) - q q' of every sample.
     inner = probability[..., None] * jnp.eye(c, dtype=v.dtype)[None, None]
     inner = inner - probability[..., None] * probability[:, :, None]
+    if problem.numbers is not None:  # their one output has a second derivative of 1
+        first = jnp.diag(jnp.arange(c) == 0).astype(v.dtype)[None, None]
+        inner = jnp.where(problem.numbers[:, None, None, None], first, inner)
     f = problem.design
     spread = jnp.einsum("tni,tnj,tncd->ticjd", f, f, inner, precision="highest")
     dense = spread.reshape(t, p * c, p * c) / f.shape[1]
@@ -102,7 +105,10 @@ def newton(
     hessian = _hessian(frozen, v)
     if problem.allowed is not None:
         support = support.at[:, -1].set(problem.allowed.astype(v.dtype))
-        hessian = hessian + _shifts(problem.allowed, support, hessian)
+        shifts = _shifts(problem.allowed, support, hessian)
+        if problem.numbers is not None:  # a number is not a logit
+            shifts = jnp.where(problem.numbers[:, None, None], 0.0, shifts)
+        hessian = hessian + shifts
     flat = support.reshape(t, p * c)
     hessian = hessian * flat[:, :, None] * flat[:, None]
     # Features may depend on each other: without this the system would be singular.

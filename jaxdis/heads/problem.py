@@ -15,11 +15,13 @@ __all__ = [
     "MASKED",
     "Problem",
     "Targets",
+    "as_outputs",
     "curvature",
     "logits",
     "loss",
     "make_problem",
     "matmul",
+    "outputs_of",
     "penalty_bound",
     "slope",
 ]
@@ -38,7 +40,9 @@ class Problem(NamedTuple):
     Attributes:
       design: the features, for classification with a column of ones.
       targets: numbers, or one-hot rows.
-      allowed: the classes of each task; None for regression.
+      allowed: the classes of each task, of one of numbers the first alone; None where
+        all tasks are regression.
+      numbers: which tasks are regression; None where they are all of one kind.
       gram, moment: `F'F / n` and `F'y / n` for regression, else None.
       ridge: the ridge of every row of v, 0 for the bias.
     """
@@ -46,6 +50,7 @@ class Problem(NamedTuple):
     design: Float[Array, "t n p"]
     targets: Float[Array, "t n c"]
     allowed: Bool[Array, "t c"] | None
+    numbers: Bool[Array, "t"] | None
     gram: Float[Array, "t p p"] | None
     moment: Float[Array, "t p c"] | None
     ridge: Float[Array, "p"]
@@ -57,6 +62,7 @@ def make_problem(
     classes: int | None,
     mask: Bool[Array | np.ndarray, "t c"] | None,
     ridge: Scalar,
+    numbers: Bool[Array | np.ndarray, "t"] | None = None,
 ) -> Problem:
     """The problem of tasks that were checked.
 
@@ -66,6 +72,7 @@ def make_problem(
       classes: C; None for regression.
       mask: which of the classes a task has; None for all.
       ridge: the weight of `|w_t|^2 / 2`.
+      numbers: which tasks are regression, if they are of both kinds.
     """
     t, n, m = features.shape
     if classes is None:
@@ -74,12 +81,51 @@ def make_problem(
         gram, moment = matmul(transposed, features) / n, matmul(transposed, y) / n
         rows = jnp.full(m, ridge, features.dtype)
         gram = gram + jnp.diag(rows)[None]
-        return Problem(features, y, None, gram, moment, rows)
+        return Problem(features, y, None, None, gram, moment, rows)
     design = jnp.concatenate([features, jnp.ones((t, n, 1), features.dtype)], -1)
     rows = jnp.append(jnp.full(m, ridge, features.dtype), 0.0)
     allowed = jnp.ones((t, classes), bool) if mask is None else jnp.asarray(mask)
-    one_hot = jax.nn.one_hot(targets, classes, dtype=features.dtype)
-    return Problem(design, one_hot, allowed, None, None, rows)
+    if numbers is not None:
+        numbers = jnp.asarray(numbers)
+        allowed = outputs_of(allowed, numbers)
+    y = as_outputs(targets, classes, numbers, features.dtype)
+    return Problem(design, y, allowed, numbers, None, None, rows)
+
+
+def outputs_of(
+    allowed: Bool[Array | np.ndarray, "t c"], numbers: Bool[Array | np.ndarray, "t"]
+) -> Bool[Array, "t c"]:
+    """The outputs that each task has: its classes, or the first for a number.
+
+    Args:
+      allowed: the classes of tasks that have classes.
+      numbers: which tasks are regression.
+    """
+    allowed = jnp.asarray(allowed)
+    first = jnp.arange(allowed.shape[1])[None] == 0
+    return jnp.where(jnp.asarray(numbers)[:, None], first, allowed)
+
+
+def as_outputs(
+    targets: Targets,
+    classes: int,
+    numbers: Bool[Array | np.ndarray, "t"] | None,
+    dtype: np.dtype,
+) -> Float[Array, "t n c"]:
+    """What outputs are compared with: one-hot rows, or a number in the first place.
+
+    Args:
+      targets: classes, floats where some tasks are regression.
+      classes: C.
+      numbers: which tasks are regression; None for none.
+      dtype: the type of the outputs.
+    """
+    if numbers is None:
+        return jax.nn.one_hot(targets, classes, dtype=dtype)
+    y = jnp.asarray(targets).astype(dtype)
+    one_hot = jax.nn.one_hot(y.astype(int), classes, dtype=dtype)
+    number = y[:, :, None] * (jnp.arange(classes) == 0)[None, None]
+    return jnp.where(jnp.asarray(numbers)[:, None, None], number, one_hot)
 
 
 def logits(problem: Problem, v: Float[Array, "t p c"]) -> Float[Array, "t n c"]:
@@ -89,14 +135,29 @@ def logits(problem: Problem, v: Float[Array, "t p c"]) -> Float[Array, "t n c"]:
     return jnp.where(problem.allowed[:, None], outputs, MASKED)
 
 
+def _error(
+    problem: Problem, outputs: Float[Array, "t n c"], classes: Float[Array, "t n c"]
+) -> Float[Array, "t n c"]:
+    """Of tasks of numbers the outputs less the targets, of the others `classes`."""
+    if problem.numbers is None:
+        return classes
+    assert problem.allowed is not None
+    error = jnp.where(problem.allowed[:, None], outputs - problem.targets, 0.0)
+    return jnp.where(problem.numbers[:, None, None], error, classes)
+
+
 def loss(problem: Problem, v: Float[Array, "t p c"]) -> Float[Array, "t"]:
     """l_t, with its ridge."""
     if problem.allowed is None:
         error = matmul(problem.design, v) - problem.targets
         value = 0.5 * (error**2).sum(2).mean(1)
     else:
-        log_p = jax.nn.log_softmax(logits(problem, v))
+        found = logits(problem, v)
+        log_p = jax.nn.log_softmax(found)
         value = -(problem.targets * log_p).sum(2).mean(1)
+        if problem.numbers is not None:
+            square = 0.5 * (_error(problem, found, log_p) ** 2).sum(2).mean(1)
+            value = jnp.where(problem.numbers, square, value)
     return value + 0.5 * (problem.ridge[None, :, None] * v**2).sum((1, 2))
 
 
@@ -104,7 +165,8 @@ def slope(problem: Problem, v: Float[Array, "t p c"]) -> Float[Array, "t p c"]:
     """The gradient of l_t."""
     if problem.gram is not None and problem.moment is not None:
         return matmul(problem.gram, v) - problem.moment
-    wrong = jax.nn.softmax(logits(problem, v)) - problem.targets
+    found = logits(problem, v)
+    wrong = _error(problem, found, jax.nn.softmax(found) - problem.targets)
     fit = matmul(problem.design.swapaxes(1, 2), wrong) / wrong.shape[1]
     return fit + problem.ridge[None, :, None] * v
 
@@ -118,11 +180,18 @@ def curvature(problem: Problem) -> Float[Array, "t"]:
         return prox.eigenvalue_bound(problem.gram)
     n = problem.design.shape[1]
     gram = matmul(problem.design.swapaxes(1, 2), problem.design) / n
-    return 0.5 * prox.eigenvalue_bound(gram) + problem.ridge.max()
+    bound = prox.eigenvalue_bound(gram)
+    half = 0.5 * bound
+    if problem.numbers is not None:
+        half = jnp.where(problem.numbers, bound, half)
+    return half + problem.ridge.max()
 
 
 def penalty_bound(
-    features: Float[Array, "t n m"], targets: Targets, classes: int | None = None
+    features: Float[Array, "t n m"],
+    targets: Targets,
+    classes: int | None = None,
+    numbers: Bool[Array | np.ndarray, "t"] | None = None,
 ) -> Float[Array, "t"]:
     """lambda_max: the smallest alpha for which all weights of a task are 0.
 
@@ -133,10 +202,11 @@ def penalty_bound(
       features: F, standardised.
       targets: floats, or integers in 0 .. classes - 1.
       classes: the number of classes; None for regression.
+      numbers: which tasks are regression, if they are of both kinds.
     """
     y = jnp.asarray(targets)[:, :, None]
     if classes is not None:
-        y = jax.nn.one_hot(targets, classes, dtype=features.dtype)
+        y = as_outputs(targets, classes, numbers, features.dtype)
         y = y - y.mean(1, keepdims=True)
     moment = matmul(features.swapaxes(1, 2), y) / features.shape[1]
     return jnp.abs(moment).max((1, 2))

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxdis import linalg
 from jaxdis.heads.checks import check_tasks
-from jaxdis.heads.problem import MASKED, Targets, matmul
+from jaxdis.heads.problem import MASKED, Targets, as_outputs, matmul, outputs_of
 from jaxdis.types import Scalar
 
 __all__ = ["ridge_heads"]
@@ -19,6 +19,7 @@ def ridge_heads(
     penalty: Scalar,
     classes: int | None = None,
     class_mask: Bool[Array | np.ndarray, "t c"] | None = None,
+    numbers: Bool[Array | np.ndarray, "t"] | None = None,
 ) -> tuple[Float[Array, "t m c"], Float[Array, "t c"]]:
     """Ridge heads in closed form, `w = (F'F / n + penalty)^-1 F'(y - b) / n`.
 
@@ -31,6 +32,7 @@ def ridge_heads(
       penalty: the weight of `|w|^2 / 2`, traced.
       classes: C; None for regression.
       class_mask: which of the classes a task has; None for all.
+      numbers: which tasks are regression, if they are of both kinds.
 
     Returns:
       Weights and biases.
@@ -39,10 +41,10 @@ def ridge_heads(
       ValueError: as `fit_heads`.
     """
     features, targets = jnp.asarray(features), jnp.asarray(targets)
-    check_tasks(features, targets, classes, class_mask, {"penalty": penalty})
+    check_tasks(features, targets, classes, class_mask, {"penalty": penalty}, numbers)
     y = targets[:, :, None]
     if classes is not None:
-        y = jax.nn.one_hot(targets, classes, dtype=features.dtype)
+        y = as_outputs(targets, classes, numbers, features.dtype)
     middle, level = features.mean(1, keepdims=True), y.mean(1, keepdims=True)
     centred = features - middle
     n = features.shape[1]
@@ -52,5 +54,7 @@ def ridge_heads(
     w = jax.vmap(linalg.solve)(gram, moment)
     b = (level - matmul(middle, w))[:, 0]
     if class_mask is not None:
+        if numbers is not None:
+            class_mask = outputs_of(class_mask, numbers)
         b = jnp.where(class_mask, b, MASKED)
     return w, b

@@ -30,7 +30,7 @@ from jaxdis.nets.layers import (
     initialisation,
     uniform_fan_in,
 )
-from jaxdis.nets.network import Network, decoder_for, encoder_for, network
+from jaxdis.nets.network import Network, checked, decoder_for, encoder_for, network
 from jaxdis.nets.style import (
     TINY,
     DomainNet,
@@ -66,6 +66,7 @@ __all__ = [
     "apply",
     "batch_deviation",
     "bilinear",
+    "checked",
     "decoder_for",
     "dense",
     "double",

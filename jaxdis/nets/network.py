@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -17,7 +18,7 @@ from jaxdis.nets.encoders import (
 from jaxdis.nets.layers import MLP
 from jaxdis.types import Params, PRNGKey
 
-__all__ = ["Network", "decoder_for", "encoder_for", "network"]
+__all__ = ["Network", "checked", "decoder_for", "encoder_for", "network"]
 
 DEEP = 128  # pixels a side, from which images are halved four times instead of two
 
@@ -28,10 +29,12 @@ class Network(NamedTuple):
     Attributes:
       init: `(key, x) -> params`, of one observation without a batch axis.
       apply: `(params, x) -> y`, of a batch `[b, ...]`.
+      any_axes: whether `apply` takes any axes in front, and not those of a batch alone.
     """
 
     init: Callable[[PRNGKey, Array], Params]
     apply: Callable[[Params, Array], Array]
+    any_axes: bool = False
 
     def over(
         self, params: Params, x: Float[Array, "..."], axes: int
@@ -43,6 +46,8 @@ class Network(NamedTuple):
           x: the inputs.
           axes: the number of axes of one input, 1 for vectors and 3 for images.
         """
+        if self.any_axes:
+            return self.apply(params, x)
         lead, inner = x.shape[: x.ndim - axes], x.shape[x.ndim - axes :]
         y = self.apply(params, x.reshape(-1, *inner))
         return y.reshape(*lead, *y.shape[1:])
@@ -75,6 +80,42 @@ def network(given: Any, name: str = "network") -> Network:
     )
 
 
+def checked(
+    given: Any,
+    name: str,
+    shape: tuple[int, ...],
+    out: tuple[int, ...],
+    meaning: str,
+) -> Network:
+    """A network of a user's own, whose outputs have the shape that they must have.
+
+    Nothing is computed: the network is traced once.
+
+    Args:
+      given: the network, as `network` takes it.
+      name: what an error calls it.
+      shape: the shape of one input.
+      out: the shape of one output.
+      meaning: what the outputs are, in words.
+
+    Raises:
+      ValueError: it is no network, or its outputs have another shape.
+    """
+    own = network(given, name)
+    two = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+
+    def run(key: PRNGKey, x: Array) -> Array:
+        return own.apply(own.init(key, x[0]), x)
+
+    found = jax.eval_shape(run, jax.random.key(0), two).shape
+    if found != (2, *out):
+        raise ValueError(
+            f"{name} must turn inputs {('b', *shape)} into outputs {('b', *out)}, "
+            f"{meaning}; it gives {('b', *found[1:])}"
+        )
+    return own
+
+
 def _sides(shape: tuple[int, ...], factor: int) -> bool:
     return len(shape) == 3 and shape[0] % factor == 0 == shape[1] % factor
 
@@ -104,6 +145,8 @@ def encoder_for(
     if _sides(shape, 4):
         return network(ConvEncoder(channels, out, precision=precision))
     dense = MLP(tuple(hidden), out, precision)
+    if len(shape) == 1:
+        return network(dense)._replace(any_axes=True)
     return Network(
         lambda key, x: dense.init(key, x.reshape(-1)),
         lambda params, x: jnp.asarray(dense.apply(params, x.reshape(len(x), -1))),
@@ -137,6 +180,8 @@ def decoder_for(
             ConvDecoder(channels, (height, width, colours), precision=precision)
         )
     dense = MLP(tuple(hidden), math.prod(shape), precision)
+    if len(shape) == 1:
+        return network(dense)._replace(any_axes=True)
     return Network(
         lambda key, z: dense.init(key, z),
         lambda params, z: jnp.asarray(dense.apply(params, z)).reshape(-1, *shape),

@@ -10,7 +10,7 @@ from jaxdis.report import kit, markup, read, tables, text
 from jaxdis.report.curves import CURVES
 from jaxdis.report.headline import headline, run_facts
 from jaxdis.report.markup import Drawn
-from jaxdis.report.page import Pictures, draw
+from jaxdis.report.page import Pictures, draw, reference
 from jaxdis.report.read import Record
 
 __all__ = ["compare"]
@@ -120,11 +120,14 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
 
 def _compared(runs: Mapping[str, Record]) -> Pictures:
     """Pictures of several runs of one method, if it declares any."""
-    methods = {run.name.split("/")[0] for run in runs.values()}
-    made = Pictures([], [])
-    if len(methods) != 1 or not methods & set(systems.names()):
+    methods, made = set(map(reference, runs.values())), Pictures([], [])
+    if len(methods) != 1:
         return made
-    for comparison in systems.find(methods.pop()).comparisons:
+    try:
+        method = systems.find(methods.pop())
+    except ValueError:  # it is gone; what it has in common with others can be shown
+        return made
+    for comparison in method.comparisons:
         try:
             drawn = kit.render_comparison(comparison, runs)
         except Exception as error:  # as of the pictures of one run

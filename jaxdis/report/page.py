@@ -14,7 +14,7 @@ from jaxdis.report.read import Record
 from jaxdis.report.sentences import findings
 from jaxdis.types import Figure, Method
 
-__all__ = ["Pictures", "build", "draw"]
+__all__ = ["Pictures", "build", "draw", "reference"]
 
 
 class Pictures(NamedTuple):
@@ -50,6 +50,11 @@ def draw(pictures: Iterable[Figure], record: Record) -> Pictures:
     return made
 
 
+def reference(record: Record) -> str:
+    """What the method of a run is found by."""
+    return str(record.settings.get("reference") or record.name.split("/")[0])
+
+
 def _all(record: Record, method: Method) -> Pictures:
     """Those of every run around those of the method, which come first where both are
     of one name."""
@@ -80,7 +85,7 @@ def build(directory: Path, method: Method | None = None) -> Path:
     """
     directory = Path(directory)
     record = read.load(directory)
-    method = method or systems.find(record.name.split("/")[0])
+    method = method or systems.find(reference(record))
     settings, said, pictures = record.settings, findings(record), _all(record, method)
     sections = [
         markup.facts(run_facts(record)),

@@ -20,6 +20,8 @@ POOR = 0.5  # UDR below which seeds have found different codes
 def below_floor(group: Group, score: Score) -> tuple[str, float] | None:
     """The floor that a mean score is below, its name and mean; the highest of several.
 
+    Differences that are not seen in three decimals do not count.
+
     Args:
       group: the grid point.
       score: the score.
@@ -31,6 +33,7 @@ def below_floor(group: Group, score: Score) -> tuple[str, float] | None:
         if score.name in floor
         and (values := finite([floor[score.name]])).size
         and side(score) * (np.mean(values) - mean) > 0
+        and fixed(float(np.mean(values))) != fixed(mean)
     }
     best = max(above, key=lambda n: side(score) * above[n], default=None)
     return None if best is None else (best, above[best])

@@ -23,6 +23,7 @@ from jaxdis.report.text import fixed
 
 __all__ = ["alike", "draw_structure", "in_order"]
 
+LARGEST = 200  # rows or columns
 PANELS = 4  # seeds that are shown one by one
 TALL = 3.0  # rows to columns, beyond which cells are no squares
 
@@ -37,16 +38,24 @@ class _Array(NamedTuple):
 
 
 def _arrays(record: Record) -> list[_Array]:
-    """Those that the method declares to be graphs or heads, and that are matrices."""
+    """Those that the method declares to be graphs or heads, as matrices of seeds.
+
+    Of further axes, as that of classes, the largest entry counts. What has more rows
+    than can be told apart, as the pixels of images, is left to the method.
+    """
     results: dict[str, Any] = record.results
     codes, declared = set(results.get("codes") or ()), results.get("arrays", {})
     found = []
     for name in [*(results.get("graphs") or ()), *(results.get("heads") or ())]:
         words = str(declared.get(name, "")).split()
-        if name in record.arrays and words[:1] == ["seed"] and len(words) == 3:
-            axes = (words[1], words[2])
-            pair = (axes[0] in codes, axes[1] in codes)
-            found.append(_Array(name, record.arrays[name], axes, pair))
+        if name not in record.arrays or words[:1] != ["seed"] or len(words) < 3:
+            continue
+        axes = (words[1], words[2])
+        pair = (axes[0] in codes, axes[1] in codes)
+        values = np.abs(record.arrays[name])
+        values = values.max(tuple(range(4, values.ndim)))
+        if max(values.shape[2:]) <= LARGEST:
+            found.append(_Array(name, values, axes, pair))
     return found
 
 
@@ -94,9 +103,8 @@ def _order(record: Record, point: int, array: _Array) -> Int[np.ndarray, "s k"] 
 
 
 def _shares(matrices: Seeds) -> Float[np.ndarray, "s m n"]:
-    """Absolute entries, of the largest of all seeds."""
-    size = np.abs(matrices)
-    return size / (size.max(initial=0.0) or 1.0)
+    """Entries, of the largest of all seeds."""
+    return matrices / (matrices.max(initial=0.0) or 1.0)
 
 
 def _panels(

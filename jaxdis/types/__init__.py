@@ -20,6 +20,7 @@ from jaxdis.types.data import (
     Source,
     Spec,
     Splits,
+    Stream,
     Truth,
 )
 from jaxdis.types.methods import (
@@ -59,6 +60,7 @@ __all__ = [
     "Source",
     "Spec",
     "Splits",
+    "Stream",
     "System",
     "TrainState",
     "Truth",

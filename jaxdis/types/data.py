@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from jaxdis.types.aliases import PRNGKey
 
@@ -20,6 +20,7 @@ __all__ = [
     "Source",
     "Spec",
     "Splits",
+    "Stream",
     "Truth",
 ]
 
@@ -107,6 +108,22 @@ class Source(NamedTuple):
     """
 
     draw: Callable[[PRNGKey, int], Rows]
+
+
+class Stream(NamedTuple):
+    """Training rows that stay on the host; a block of them at a time is on the device.
+
+    It stands for the sampler `key -> rows[draw(key)]`, and gives the same batches.
+
+    Attributes:
+      rows: arrays of numpy with the rows in front, as `Rows`.
+      draw: `key -> chosen`, the indices of a batch's rows: a `jax.tree_util.Partial`.
+      block: the number of rows on the device at a time.
+    """
+
+    rows: PyTree[Shaped[np.ndarray, "n ..."]]
+    draw: Callable[[PRNGKey], Int[Array, "b"]]
+    block: int
 
 
 class Truth(NamedTuple):
@@ -212,6 +229,8 @@ class Splits(NamedTuple):
       controls: further rows by name, a pair for valid and test, that some methods know
         to use, as "superposed" sequences.
       preparation: what was done to the rows of all splits.
+      block: the number of training rows on the device at a time, where rows are arrays
+        of the host; None for all of them or a default.
     """
 
     train: Rows | Source
@@ -219,6 +238,7 @@ class Splits(NamedTuple):
     test: Rows
     controls: Mapping[str, tuple[Rows, Rows]] = {}
     preparation: Preparation = Preparation()
+    block: int | None = None
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from jaxdis.types.aliases import (
     PRNGKey,
     Sampler,
 )
-from jaxdis.types.data import DataSet, Rows
+from jaxdis.types.data import DataSet, Rows, Stream
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -67,6 +67,7 @@ class System(NamedTuple):
         needs are kept in `TrainState.extra`.
       predict: `(state, rows) -> predictions` of rows that lack what is predicted: the
         next frames of a sequence, or labels; None where the method predicts nothing.
+      predicts: the field of `Rows` that predictions are of, and in whose units.
     """
 
     init: Callable[[PRNGKey, Hyper], TrainState]
@@ -75,18 +76,20 @@ class System(NamedTuple):
     decode: Callable[[Params, Array], Array] | None
     report: Callable[[TrainState, Batch, PRNGKey], Metrics]
     predict: Callable[[TrainState, Rows], Array] | None = None
+    predicts: Literal["x", "y"] = "x"
 
 
 class Batches(NamedTuple):
     """What a method makes of splits.
 
     Attributes:
-      sample: `key -> batch` of training rows; see `Sampler`.
+      sample: `key -> batch` of training rows; see `Sampler`. Or rows that stay on the
+        host, and what draws from them.
       valid: the batch that is reported on between chunks.
       test: the batch that is reported on at the end.
     """
 
-    sample: Sampler
+    sample: Sampler | Stream
     valid: Batch
     test: Batch
 
@@ -222,10 +225,13 @@ class Method(NamedTuple):
       comparisons: its pictures of several runs.
       sized: `(config, spec) -> config` with sizes for what the config leaves to the
         data (0 or None); None where it leaves nothing.
+      chosen: `(config, spec, names) -> None`; ValueError if a hyper-parameter that the
+        data do not tell is not among the names of those that were set. None where the
+        defaults do for all data.
       graphs: which of its arrays are learned graphs.
       heads: which of its arrays are learned heads of tasks.
-      codes: which words of `arrays` number the codes as `System.encode` returns them,
-        where the true latents are not known.
+      codes: which words of the axes of its graphs and heads number the codes as
+        `System.encode` returns them, where the true latents are not known.
       sparser: the hyper-parameters that regularise, and the side of each on which they
         do so more, for the choice among points of a grid.
     """
@@ -243,6 +249,7 @@ class Method(NamedTuple):
     figures: tuple[Figure, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     sized: Callable[..., Config] | None = None
+    chosen: Callable[..., None] | None = None
     graphs: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()

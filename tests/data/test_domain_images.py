@@ -1,22 +1,19 @@
-"""Images of domains: what is painted, splits that do not overlap, folders."""
+"""Images of domains: what is painted, splits that do not overlap."""
 
 import dataclasses
-import os
-import re
 from pathlib import Path
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import PIL.Image
 import pytest
 from matplotlib.colors import rgb_to_hsv
 
 from jaxdis.data import colours, images, tfds
-from jaxdis.data.domain_images import DomainFolder, TwoColourDigits, TwoColourMNIST
+from jaxdis.data.domain_images import TwoColourDigits, TwoColourMNIST
 from jaxdis.data.rows import sampler
-from jaxdis.types import Label, Rows, Source, Spec
+from jaxdis.types import Label, Source
 
 KEY = jax.random.key(0)
 JITTER = 0.04
@@ -208,108 +205,6 @@ def test_data_are_arguments_of_the_program(found):
     assert not np.array_equal(first, other)
 
 
-# Folders.
-
-COUNTS = {"red": 20, "blue": 11, "green": 14}
-NAMES = ("blue", "green", "red")
-CHANNEL = np.array([2, 1, 0])
-
-
-def save(path, pixels):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PIL.Image.fromarray(np.asarray(pixels, np.uint8)).save(path)
-    return path
-
-
-def plain(colour=(1, 2, 3), width=32, height=32):
-    return np.broadcast_to(np.uint8(colour), (height, width, 3))
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Images of one colour, 200 in the channel of the domain and else a number."""
-    number = 0
-    for name, count in COUNTS.items():
-        for i in range(count):
-            number += 1
-            colour = np.full(3, number)
-            colour[CHANNEL[NAMES.index(name)]] = 200
-            suffix = ".PNG" if i % 2 else ".png"
-            save(tmp_path / name / f"{i}{suffix}", plain(colour))
-    # Neither images nor domains.
-    (tmp_path / "red" / "notes.txt").write_text("of mine")
-    (tmp_path / "red" / "._0.png").write_bytes(b"left by a file system")
-    (tmp_path / ".thumbnails").mkdir()
-    (tmp_path / "LICENSE").write_text("mine")
-    return tmp_path
-
-
-def test_folder(folder):
-    data = DomainFolder(str(folder), size=32, held_out=0.2, test_rows=4)
-    assert data.spec() == Spec((32, 32, 3), domains=NAMES)
-    splits = data.load()
-    assert splits.controls == {}
-    parts = [splits.train, splits.valid, splits.test]
-    for part in parts:
-        assert isinstance(part, Rows)
-        pixels = np.asarray(part.x)
-        assert pixels.dtype == np.uint8
-        assert (np.ptp(pixels, (1, 2)) == 0).all()
-        np.testing.assert_array_equal(pixels[:, 0, 0].argmax(-1), CHANNEL[part.u])
-    number = [np.asarray(part.x)[:, 0, 0].min(-1).tolist() for part in parts]
-    shares = [np.bincount(part.u, minlength=3).tolist() for part in parts]
-    assert shares == [[7, 10, 12], [2, 2, 4], [2, 1, 1]]
-    # Held-out images take turns; the last to have any are the most frequent.
-    assert np.asarray(splits.valid.u).tolist() == [0, 1, 2, 0, 1, 2, 2, 2]
-    assert np.asarray(splits.test.u).tolist() == [0, 1, 2, 0]
-    every = [n for part in number for n in part]
-    assert len(set(every)) == len(every) == 29 + 8 + 4
-
-    other = dataclasses.replace(data, seed=1).load().valid.x
-    assert set(np.asarray(other)[:, 0, 0].min(-1).tolist()) != set(number[1])
-
-
-def test_images_that_have_changed_are_read_again(folder, monkeypatch):
-    read, data, opened = PIL.Image.open, DomainFolder(str(folder), size=32), []
-
-    def spy(path):
-        opened.append(path)
-        return read(path)
-
-    monkeypatch.setattr(PIL.Image, "open", spy)
-    first = data.load()
-    assert len(opened) == sum(COUNTS.values())
-    chex.assert_trees_all_equal(data.load(), first)
-    assert len(opened) == sum(COUNTS.values())
-    path = save(folder / "red" / "2.png", plain())
-    os.utime(path, ns=(1, 1))
-    data.load()
-    assert len(opened) == 2 * sum(COUNTS.values())
-
-
-def test_images_of_a_folder_are_made_square_and_rgb(tmp_path):
-    corner = np.zeros((64, 128, 3), np.uint8)
-    corner[:32, :64] = (250, 120, 0)
-    for domain in ("a", "b"):
-        save(tmp_path / domain / "wide.png", corner)
-        save(tmp_path / domain / "grey.png", corner[..., 0])
-        see_through = PIL.Image.fromarray(corner).convert("RGBA")
-        see_through.save(tmp_path / domain / "see-through.png")
-    splits = DomainFolder(str(tmp_path), size=32).load()
-    x = np.concatenate([splits.train.x, splits.valid.x, splits.test.x])
-    assert x.shape == (6, 32, 32, 3)
-    inside = np.zeros((32, 32), bool)
-    inside[:16, :16] = True
-    edge = np.zeros((32, 32), bool)  # is blurred
-    edge[13:19] = edge[:, 13:19] = True
-    colours_seen = []
-    for image in x:
-        assert not image[~inside & ~edge].any()
-        (colour,) = np.unique(image[inside & ~edge], axis=0).tolist()
-        colours_seen.append(tuple(colour))
-    assert sorted(colours_seen) == [(250, 120, 0)] * 4 + [(250,) * 3] * 2
-
-
 # What is known beforehand, and bad input.
 
 
@@ -324,22 +219,16 @@ def test_spec_of_digits(kind):
     assert {"images", "u", "y"} <= set(spec.offers)
 
 
-def test_spec_of_a_folder_that_is_to_be_named():
-    assert DomainFolder().spec() == Spec((64, 64, 3), domains=("0", "1"))
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (TwoColourDigits(size=30), "data.size must be one of 28, 32, 64, got 30"),
         (TwoColourMNIST(size=30), "data.size must be one of 28, 32, 64, got 30"),
-        (DomainFolder(size=28), "data.size must be one of 32, 64, got 28"),
         (TwoColourDigits(domains=1), "data.domains must be at least 2, got 1"),
         (TwoColourDigits(domains=11), "data.domains must be at most 10, .* got 11"),
         (TwoColourDigits(held_out=0.0), r"data.held_out .* got 0.0"),
         (TwoColourDigits(held_out=0.5), r"data.held_out .* got 0.5"),
         (TwoColourMNIST(held_out=float("nan")), r"data.held_out .* got nan"),
-        (DomainFolder(held_out=0.5), r"data.held_out .* got 0.5"),
         (
             TwoColourDigits(valid_rows=2),
             "data.valid_rows must hold .* the 3 domains, got 2",
@@ -348,85 +237,8 @@ def test_spec_of_a_folder_that_is_to_be_named():
             TwoColourDigits(test_rows=2),
             "data.test_rows must hold .* the 3 domains, got 2",
         ),
-        (DomainFolder(), "data.directory must name a folder .*, got none"),
-        (
-            DomainFolder("no/such"),
-            "data.directory must be a folder .* there is no folder no/such",
-        ),
     ],
 )
 def test_bad_settings(data, message):
     with pytest.raises(ValueError, match=message):
         data.load()
-
-
-def test_folder_of_one_domain(tmp_path):
-    save(tmp_path / "only" / "a.png", plain())
-    message = r"at least 2 sub-folders, one for each domain; .* has \['only'\]"
-    for read in (DomainFolder.spec, DomainFolder.load):
-        with pytest.raises(ValueError, match=message):
-            read(DomainFolder(str(tmp_path)))
-
-
-def test_folder_with_more_domains_than_rows(folder):
-    for field in ("valid_rows", "test_rows"):
-        data = DomainFolder(str(folder), **{field: 2})
-        with pytest.raises(ValueError, match=rf"data.{field} must .* the 3 domains"):
-            data.spec()
-
-
-def test_domain_without_images(folder):
-    (folder / "empty").mkdir()
-    (folder / "empty" / "a.txt").write_text("not an image")
-    message = re.escape(f"{folder / 'empty'} has none")
-    with pytest.raises(ValueError, match=r"data.directory .*\.png.* " + message):
-        DomainFolder(str(folder)).spec()
-
-
-def test_domain_with_too_few_images(folder):
-    for i in range(2):
-        save(folder / "few" / f"{i}.png", plain())
-    message = r"at least 3 images of every domain, .* got \{'few': 2\}"
-    with pytest.raises(ValueError, match=message):
-        DomainFolder(str(folder)).load()
-
-
-def test_fewest_images(tmp_path):
-    """Three of each domain are enough, whatever the share."""
-    for name in ("a", "b"):
-        for i in range(3):
-            save(tmp_path / name / f"{i}.png", plain((i, i, i)))
-    for share in (0.01, 0.49):
-        splits = DomainFolder(str(tmp_path), held_out=share).load()
-        for part in (splits.train, splits.valid, splits.test):
-            assert np.asarray(part.u).tolist() == [0, 1]
-
-
-def test_images_of_mixed_sizes(folder):
-    odd = save(folder / "green" / "5.png", plain(width=40, height=24))
-    first = folder / "blue" / "0.png"
-    message = re.escape(f"{first} has 32 x 32 pixels and {odd} has 40 x 24")
-    with pytest.raises(ValueError, match=r"data.directory .* mixed sizes: " + message):
-        DomainFolder(str(folder)).load()
-
-
-@pytest.mark.parametrize("kind", ["no image", "cut short", "a folder", "too large"])
-def test_file_that_cannot_be_read(folder, monkeypatch, kind):
-    path = folder / "red" / "0.png"
-    if kind == "no image":
-        path.write_bytes(b"certainly not an image")
-    elif kind == "cut short":
-        rng = np.random.default_rng(0)
-        save(path, rng.integers(0, 256, (32, 32, 3)))
-        path.write_bytes(path.read_bytes()[:900])
-    elif kind == "a folder":
-        path.unlink()
-        path.mkdir()
-    else:
-        save(path, plain(width=100, height=100))
-        monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 2_000)
-    message = (
-        f"data.directory must hold images that can be read; {re.escape(str(path))}"
-    )
-    with pytest.raises(ValueError, match=message):
-        DomainFolder(str(folder)).load()

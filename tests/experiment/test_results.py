@@ -5,7 +5,7 @@ import pytest
 
 import jaxdis
 from jaxdis import experiment, metrics
-from jaxdis.experiment.results import check_declared, headline
+from jaxdis.experiment.results import check_declared
 
 NAME = "mechanism_sparsity/quickstart"
 TINY = {
@@ -59,16 +59,6 @@ def test_agreement_is_a_score_of_every_seed(run):
     for name in ("agreement", "traversals"):
         assert (run.directory / f"{name}.png").exists()
     assert "could not be drawn" not in page
-
-
-def test_the_bar_shows_the_first_score_that_is_there_or_the_loss():
-    made = experiment.prepare(experiment.plan(NAME, seeds=2, **TINY))
-    loss = {"kl": np.ones(2), "loss": np.array([2.0, 4.0])}
-    found = {"nll": np.array([1.0, 2.0]), "mcc": np.array([np.nan, np.nan])}
-    assert headline(made, found, loss) == "nll 1.500"
-    assert headline(made, found | {"mcc": np.array([0.5, np.nan])}, loss) == "mcc 0.500"
-    assert headline(made, {}, loss) == "loss 3.000"
-    assert headline(made, {}, {"loss": np.array([np.nan])}) == ""
 
 
 def test_names_of_what_every_run_has_are_taken():

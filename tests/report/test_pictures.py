@@ -115,6 +115,25 @@ def test_graphs_whose_axes_are_no_codes_are_shown_by_seed():
     assert list(matrices(draw_structure(one))) == ["graph: seed 0"]
 
 
+def test_heads_of_classes_are_matched_by_their_features():
+    """Of the classes of a task the largest weight counts, whatever its sign."""
+    rng = np.random.default_rng(0)
+    heads, order = rng.normal(size=(3, 4, 2)), [np.arange(4), rng.permutation(4)]
+    own = np.stack([heads[:, np.argsort(o)] for o in order])
+    record = make_record(
+        [make_group(agreement=[0.8, 0.8], nll=[1.0, 1.0])],
+        arrays={"heads": own[None], "matched_codes": np.stack(order)[None]},
+        declared={"heads": "seed task feature class"},
+        heads=["heads"],
+        codes=["feature"],
+    )
+    size = np.abs(heads).max(2)
+    found = matrices(draw_structure(record))
+    np.testing.assert_allclose(found["heads: mean of 2 seeds"], size / size.max())
+    record.arrays["heads"] = np.ones((1, 2, 500, 4))
+    assert draw_structure(record) is None
+
+
 def test_graphs_that_can_be_compared_with_true_ones_are_left_to_the_method():
     assert draw_structure(graphs(["child", "parent"], truth=4)[1]) is None
     assert draw_structure(make_record([make_group(nll=[1.0])])) is None

@@ -83,6 +83,9 @@ def test_a_score_above_its_floor_has_it_beside_it():
     assert (
         headline([group], [MCC]) == "MCC 0.970 ± 0.014 (untrained 0.610) over 2 seeds"
     )
+    # What rounding leaves is not below.
+    near = make_group(mcc=[0.6099, 0.6099], floors=FLOORS)
+    assert below_floor(near, MCC) is None
     # An untrained encoder equals its own floor.
     equal = make_group(mcc=[0.60, 0.62], floors=FLOORS)
     assert below_floor(equal, MCC) is None

@@ -16,6 +16,7 @@ import pytest
 
 from jaxdis import devices, experiment, log, metrics, report, runner, systems
 from jaxdis.report import read
+from jaxdis.types import Source, Stream
 
 SEEDS, DEVICES, STEPS, CHUNK = 4, 2, 4, 2  # two rows on each device
 
@@ -234,6 +235,23 @@ def test_some_setting_draws_each_figure(name):
         # Those that take more than one point of a grid have tests of their own.
         tiny = import_module(f"tests.systems.{name}.tiny")
         assert figures - getattr(tiny, "ELSEWHERE", set()) <= DRAWN[name]
+
+
+@pytest.mark.parametrize("case", list(_cases()))
+def test_rows_of_the_host_stay_there_or_are_refused(case):
+    plan = tiny_plan(*case)
+    spec, splits = plan.data.spec(), plan.data.load()
+    train = splits.train
+    if isinstance(train, Source):
+        train = train.draw(jax.random.key(0), 40)
+    splits = splits._replace(train=jax.device_get(train), block=1)
+    try:
+        sample = plan.method.batches(plan.config, spec, splits).sample
+    except ValueError as error:
+        assert str(error).startswith("data.block")  # noqa: PT017
+    else:
+        assert isinstance(sample, Stream)
+        assert sample.rows is splits.train
 
 
 @pytest.mark.parametrize("name", systems.names())

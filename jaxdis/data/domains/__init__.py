@@ -4,8 +4,7 @@
 the latents are independent with a distribution of their own in every domain.
 
 - `ToyMixing`: a smooth mixing with a given mask, locally injective where it was tested;
-- `DenseShift`: only some latents change, mixed by orthogonal matrices and a leaky ReLU;
-- `DomainTable`: a file of your own.
+- `DenseShift`: only some latents change, mixed by orthogonal matrices and a leaky ReLU.
 
 A generated set holds several worlds, which differ in everything but their settings: one
 for each seed, so that a spread over seeds is one over data too.
@@ -15,7 +14,6 @@ code of the same group, constants of the toy are this library's.
 """
 
 from jaxdis.data.domains.dense_shift import DenseShift
-from jaxdis.data.domains.table import DomainTable
 from jaxdis.data.domains.toy import ToyMixing
 
-__all__ = ["DenseShift", "DomainTable", "ToyMixing"]
+__all__ = ["DenseShift", "ToyMixing"]

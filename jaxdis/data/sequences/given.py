@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from jaxdis import check
+from jaxdis.data.reading.checks import check_images
+from jaxdis.data.reading.values import check_finite
 from jaxdis.data.rows import split_rows
 from jaxdis.types import Rows, Spec, Splits
 
@@ -48,8 +50,9 @@ class GivenSequences:
         """The sequences as rows.
 
         Raises:
-          ValueError: sequences of mixed lengths or sizes, values out of range, an index
-            without a name, or too few sequences to split.
+          ValueError: sequences of mixed lengths or sizes, channels in front of height
+            and width, values out of range, an index without a name, or too few to
+            split.
         """
         frames = self._stacked()
         k = self._index(len(frames))
@@ -84,7 +87,8 @@ class GivenSequences:
                 f"least 2, got shapes {sorted(shapes)}"
             )
         stacked = np.stack([np.asarray(f) for f in frames])
-        _check_frames(stacked)
+        check_finite("frames", stacked, ())
+        check_images(stacked, "data.frames")
         if stacked.dtype != np.uint8:
             stacked = stacked.astype(np.float32)
         return stacked
@@ -113,18 +117,3 @@ class GivenSequences:
                 f"data.k must name every transformation at least 3 times, not {few}"
             )
         return index.astype(np.int32)
-
-
-def _check_frames(frames: Shaped[np.ndarray, "n t h w c"]) -> None:
-    if frames.dtype == np.uint8:
-        return
-    if not np.issubdtype(frames.dtype, np.floating):
-        raise ValueError(
-            f"data.frames must be uint8 or floating point, got {frames.dtype}"
-        )
-    low, high = float(np.min(frames)), float(np.max(frames))
-    if not (np.isfinite(frames).all() and low >= 0.0 and high <= 1.0):
-        raise ValueError(
-            f"data.frames must lie in [0, 1], got {low:g} .. {high:g}: divide by 255, "
-            "or give uint8"
-        )

@@ -2,7 +2,13 @@
 
 from jaxdis.data.rows import batches
 from jaxdis.report import later
-from jaxdis.systems.baselines.model import Config, Hyper, default_hyper, make
+from jaxdis.systems.baselines.model import (
+    Config,
+    Hyper,
+    default_hyper,
+    make,
+    sized,
+)
 from jaxdis.systems.baselines.presets import PRESETS
 from jaxdis.systems.baselines.scores import ARRAYS, scores
 from jaxdis.types import Figure, Method
@@ -41,4 +47,5 @@ METHOD = Method(
             later("jaxdis.report.correlation", "draw_correlation"),
         ),
     ),
+    sized=sized,
 )

@@ -8,16 +8,17 @@ Source: Lachapelle et al. 2022 (arXiv 2107.10098), section 5 ("random", "supervi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, NamedTuple
 
 import chex
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
-from jaxdis import check, nets
+from jaxdis import check, nets, optimise
+from jaxdis.data.colours import unit
 from jaxdis.optimise import minimise
 from jaxdis.systems.baselines.scores import report, true_latents
 from jaxdis.types import (
@@ -36,11 +37,13 @@ __all__ = [
     "Config",
     "Hyper",
     "Model",
+    "adam",
     "build",
     "default_hyper",
     "encode",
     "make",
     "no_objective",
+    "sized",
     "squared_error",
 ]
 
@@ -52,8 +55,9 @@ class Config:
     Attributes:
       method: "supervised" regresses the true latents; "random" leaves the encoder as
         it was drawn.
-      z_dim: the number of codes; that of the data's latents, if supervised.
-      encoder: the hidden widths of the encoder.
+      z_dim: the number of codes; that of the data's latents, if supervised, or if 0.
+      encoder: the hidden widths of the encoder of vectors.
+      channels: the channels of the first convolution of the encoder of images.
       batch: the number of rows in a step.
       precision: the precision of matrix products.
     """
@@ -61,8 +65,19 @@ class Config:
     method: Literal["supervised", "random"] = "supervised"
     z_dim: int = 10
     encoder: tuple[int, ...] = (512,) * 6
+    channels: int = 32
     batch: int = 1024
     precision: Literal["highest", "high", "default"] = "highest"
+
+
+def sized(config: Config, spec: Spec) -> Config:
+    """The config with as many codes as the data have latents, if it leaves them open.
+
+    Args:
+      config: the method's config.
+      spec: what is known of the data.
+    """
+    return replace(config, z_dim=config.z_dim or spec.z_dim)
 
 
 class Hyper(NamedTuple):
@@ -115,81 +130,109 @@ class Model(NamedTuple):
       encoder: its first half of outputs are the codes; the others, a variance in the
         methods that it stands for, are not used.
       objective: `(codes, true latents) -> loss`.
-      x_dim: the number of observed variables.
+      shape: the shape of one observation.
       sequences: whether x and z have a time axis.
     """
 
-    encoder: nets.MLP
+    encoder: nets.Network
     objective: Callable[[Array, Array], Array]
-    x_dim: int
+    shape: tuple[int, ...]
     sequences: bool
 
 
-def build(config: Config, spec: Spec) -> Model:
+def build(config: Config, spec: Spec, *, encoder: object = None) -> Model:
     """The encoder and what it learns from.
 
     Args:
       config: the method's config.
       spec: what is known of the data.
+      encoder: a network in place of the one by the shape of x, as `nets.network` takes
+        it, with outputs `[b, 2 z_dim]`.
 
     Raises:
-      ValueError: images, sizes below 1, or supervised with another number of codes than
-        latents.
+      ValueError: data without true latents, sizes below 1, supervised with another
+        number of codes than latents, or an encoder with outputs of another shape.
     """
-    if len(spec.shape) != 1:
+    if not spec.z_dim:
         raise ValueError(
-            f"baselines takes vectors x; this data set has images of shape {spec.shape}"
+            "baselines compares codes with true latents, which these data do not have"
         )
+    config = sized(config, spec)
     check.one_of("config.method", config.method, OBJECTIVES)
     check.at_least("config.z_dim", config.z_dim, 1)
     check.widths("config.encoder", config.encoder)
+    check.at_least("config.channels", config.channels, 1)
     check.at_least("config.batch", config.batch, 1)
     if config.method == "supervised" and config.z_dim != spec.z_dim:
         raise ValueError(
             f"config.z_dim must be the data's z_dim = {spec.z_dim} for "
             f"method='supervised', got {config.z_dim}"
         )
+    outputs = 2 * config.z_dim
+    network = nets.encoder_for(
+        spec.shape,
+        outputs,
+        hidden=config.encoder,
+        channels=config.channels,
+        precision=config.precision,
+    )
+    if encoder is not None:
+        meaning = "twice config.z_dim: codes, and as many that are not used"
+        network = nets.checked(encoder, "encoder", spec.shape, (outputs,), meaning)
     return Model(
-        encoder=nets.MLP(config.encoder, 2 * config.z_dim, config.precision),
+        encoder=network,
         objective=OBJECTIVES[config.method],
-        x_dim=spec.shape[0],
+        shape=spec.shape,
         sequences=spec.steps is not None,
     )
 
 
-def encode(model: Model, params: Params, x: Float[Array, "*b x"]) -> Array:
+def encode(model: Model, params: Params, x: Shaped[Array, "..."]) -> Array:
     """The codes of observations.
 
     Args:
       model: the encoder.
       params: its parameters.
-      x: the observations.
+      x: the observations, with any axes in front.
 
     Returns:
       Codes `[..., z]`.
     """
-    return jnp.split(nets.apply(model.encoder, params, x), 2, axis=-1)[0]
+    axes = len(model.shape)
+    seen = x if axes == 1 else unit(x)
+    return jnp.split(model.encoder.over(params, seen, axes), 2, axis=-1)[0]
 
 
-def _optimiser(hyper: Hyper) -> optax.GradientTransformation:
+def adam(hyper: Hyper) -> optax.GradientTransformation:
+    """Adam at the learning rate."""
     return optax.adam(hyper.learning_rate)
 
 
-def make(config: Config, spec: Spec) -> System:
+def make(
+    config: Config,
+    spec: Spec,
+    *,
+    encoder: object = None,
+    optimiser: object = None,
+) -> System:
     """Builds a reference: `loss = mean (f(x)_i - z_i)^2` over the last step, or 0.
 
     Args:
       config: the method's config.
       spec: what is known of the data.
+      encoder: a network in place of the one by the shape of x; see `build`.
+      optimiser: an optimiser, or a function of the hyper-parameters that gives one, in
+        place of `adam`.
 
     Raises:
       ValueError: as `build`.
     """
-    model = build(config, spec)
+    model = build(config, spec, encoder=encoder)
+    tx = optimise.optimiser(optimiser, adam)
 
     def init(key: PRNGKey, hyper: Hyper) -> TrainState:
-        params = model.encoder.init(key, jnp.zeros(model.x_dim))
-        opt_state = _optimiser(hyper).init(params)
+        params = model.encoder.init(key, jnp.zeros(model.shape))
+        opt_state = tx(hyper).init(params)
         return TrainState(params, opt_state, (), jnp.zeros((), int))
 
     def loss(
@@ -197,12 +240,12 @@ def make(config: Config, spec: Spec) -> System:
     ) -> tuple[Array, tuple[tuple[()], Metrics]]:
         x, z = batch.x, true_latents(batch)
         if model.sequences:
-            x, z = x[:, -1], z[:, -1]
+            x, z = x[:, -1], z[:, -1] if z.ndim == 3 else z
         return model.objective(encode(model, params, x), z), ((), {})
 
     return System(
         init=init,
-        step=minimise(loss, _optimiser),
+        step=minimise(loss, tx),
         encode=partial(encode, model),
         decode=None,
         report=partial(report, partial(encode, model), spec.truth),

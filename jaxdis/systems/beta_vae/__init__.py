@@ -2,6 +2,7 @@
 
 from jaxdis.data.rows import batches
 from jaxdis.report import later
+from jaxdis.systems.beta_vae.config import sized
 from jaxdis.systems.beta_vae.model import Config, Hyper, default_hyper, make
 from jaxdis.systems.beta_vae.presets import PRESETS
 from jaxdis.systems.beta_vae.scores import ARRAYS, scores
@@ -66,4 +67,5 @@ METHOD = Method(
             later(_FIGURES, "draw_traversals"),
         ),
     ),
+    sized=sized,
 )

@@ -1,11 +1,12 @@
 """What can be set: all that is compiled in, and all that can be swept."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from jaxdis.types import Scalar, Spec
 
-__all__ = ["Config", "Hyper", "default_hyper"]
+__all__ = ["Config", "Hyper", "default_hyper", "sized"]
 
 
 @dataclass(frozen=True)
@@ -13,14 +14,16 @@ class Config:
     """What is compiled in; the defaults are the paper's for binary images.
 
     Attributes:
-      z_dim: the number of latents of the model.
+      z_dim: the number of latents of the model; 0 takes that of the true latents, or
+        where they are not known 10, or the numbers of x, if these are fewer.
       networks: the kind of both networks, a key of `elbo.NETWORKS`; None takes the one
         that fits the shape of x.
       encoder: the hidden widths of the encoder, for "dense" networks.
       decoder: the hidden widths of the decoder, likewise.
       channels: the number of channels of the first layer of convolutional networks.
       likelihood: what the decoder's output means: "gaussian", with noise of
-        `hyper.noise_std`, or "bernoulli", for images.
+        `hyper.noise_std`, or "bernoulli", for images. None takes the one that fits the
+        shape of x.
       constraint: how the divergence is held down: "beta" times it, or "capacity", beta
         times its distance from a capacity that rises.
       warmup: the fraction of the steps in which the capacity rises.
@@ -34,11 +37,27 @@ class Config:
     encoder: tuple[int, ...] = (1200, 1200)
     decoder: tuple[int, ...] = (1200, 1200, 1200)
     channels: int = 32
-    likelihood: Literal["gaussian", "bernoulli"] = "gaussian"
+    likelihood: Literal["gaussian", "bernoulli"] | None = "gaussian"
     constraint: Literal["beta", "capacity"] = "beta"
     warmup: float = 1.0
     batch: int = 64
     precision: Literal["highest", "high", "default"] = "highest"
+
+
+def sized(config: Config, spec: Spec) -> Config:
+    """The config with a number of latents and a likelihood.
+
+    Args:
+      config: the method's config.
+      spec: what is known of the data.
+    """
+    fitting: Literal["gaussian", "bernoulli"]
+    fitting = "bernoulli" if len(spec.shape) == 3 else "gaussian"
+    return replace(
+        config,
+        z_dim=config.z_dim or spec.z_dim or min(10, math.prod(spec.shape)),
+        likelihood=config.likelihood or fitting,
+    )
 
 
 class Hyper(NamedTuple):

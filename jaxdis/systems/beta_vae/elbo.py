@@ -13,7 +13,7 @@ from jaxdis import check, gaussian, losses, nets
 from jaxdis.data.colours import unit
 from jaxdis.gaussian import Posterior
 from jaxdis.optimise import ramp
-from jaxdis.systems.beta_vae.config import Config, Hyper
+from jaxdis.systems.beta_vae.config import Config, Hyper, sized
 from jaxdis.types import Params, PRNGKey, Scalar, Spec
 
 __all__ = [
@@ -195,8 +195,8 @@ class Model(NamedTuple):
       config: the config.
       shape: the shape of one observation.
       inner: the shape of one observation as the networks see it.
-      encoder: the encoder.
-      decoder: the decoder.
+      encoder: from an observation to mean and logarithm of the variance of each latent.
+      decoder: from latents to an observation, as the likelihood takes it.
       likelihood: what the decoder's output means.
       constraint: what beta weighs.
       z_true: the number of true latents; 0 where they are not known.
@@ -205,13 +205,14 @@ class Model(NamedTuple):
     config: Config
     shape: tuple[int, ...]
     inner: tuple[int, ...]
-    encoder: nn.Module
-    decoder: nn.Module
+    encoder: nets.Network
+    decoder: nets.Network
     likelihood: Likelihood
     constraint: Callable[[Array, Array, Hyper], Array]
     z_true: int
 
 
+_ENCODES = "mean and log-variance of each of the config.z_dim latents"
 _WORDS: Mapping[str, Iterable[object]] = {
     "likelihood": LIKELIHOODS,
     "constraint": CONSTRAINTS,
@@ -219,17 +220,23 @@ _WORDS: Mapping[str, Iterable[object]] = {
 }
 
 
-def build(config: Config, spec: Spec) -> Model:
+def build(
+    config: Config, spec: Spec, *, encoder: object = None, decoder: object = None
+) -> Model:
     """Networks and sizes.
 
     Args:
       config: the method's config.
       spec: what is known of the data.
+      encoder: a network in place of that of the config, as `nets.network` takes it,
+        with mean and logarithm of the variance of each latent as outputs `[b, 2 z]`.
+      decoder: likewise, from `[b, z]` to observations `[b, ...]`.
 
     Raises:
       ValueError: a value that is out of range, or networks or a likelihood that do not
         fit the shape of x.
     """
+    config = sized(config, spec)
     for name, table in _WORDS.items():
         check.one_of(f"config.{name}", getattr(config, name), table)
     for name in ("z_dim", "channels", "batch"):
@@ -237,9 +244,9 @@ def build(config: Config, spec: Spec) -> Model:
     for name in ("encoder", "decoder"):
         check.widths(f"config.{name}", getattr(config, name))
     check.fraction("config.warmup", config.warmup, "the steps")
-    shape = spec.shape
+    shape, d = spec.shape, config.z_dim
     kind = config.networks or preferred(shape)
-    networks, likelihood = NETWORKS[kind], LIKELIHOODS[config.likelihood]
+    networks, likelihood = NETWORKS[kind], LIKELIHOODS[config.likelihood or ""]
     for name, word, part in (
         ("networks", kind, networks),
         ("likelihood", config.likelihood, likelihood),
@@ -252,9 +259,13 @@ def build(config: Config, spec: Spec) -> Model:
     return Model(
         config=config,
         shape=shape,
-        inner=networks.inner(shape),
-        encoder=networks.encoder(config, shape),
-        decoder=networks.decoder(config, shape),
+        inner=networks.inner(shape) if encoder is None else shape,
+        encoder=nets.network(networks.encoder(config, shape))
+        if encoder is None
+        else nets.checked(encoder, "encoder", shape, (2 * d,), _ENCODES),
+        decoder=nets.network(networks.decoder(config, shape))
+        if decoder is None
+        else nets.checked(decoder, "decoder", (d,), shape, "of the shape of x"),
         likelihood=likelihood,
         constraint=CONSTRAINTS[config.constraint],
         z_true=spec.z_dim,
@@ -307,14 +318,14 @@ def posterior(params: ModelParams, model: Model, x: Shaped[Array, "..."]) -> Pos
     """
     lead = x.shape[: x.ndim - len(model.shape)]
     seen = _numbers(model, x).reshape(*lead, *model.inner)
-    out = nets.apply(model.encoder, params.encoder, seen)
+    out = model.encoder.over(params.encoder, seen, len(model.inner))
     return gaussian.from_log_var(*jnp.split(out, 2, axis=-1))
 
 
 def _output(
     params: ModelParams, model: Model, z: Float[Array, "*b z"]
 ) -> Float[Array, "..."]:
-    out = nets.apply(model.decoder, params.decoder, z)
+    out = model.decoder.over(params.decoder, z, 1)
     return out.reshape(*z.shape[:-1], *model.shape)
 
 

@@ -8,6 +8,7 @@ Constrained Variational Framework" (ICLR 2017); the capacity of Burgess et al. 2
 (arXiv 1804.03599).
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Shaped
 
-from jaxdis import losses
+from jaxdis import losses, optimise
 from jaxdis.optimise import in_one_pass, minimise
 from jaxdis.systems.beta_vae.config import Config, Hyper, default_hyper
 from jaxdis.systems.beta_vae.elbo import (
@@ -31,7 +32,7 @@ from jaxdis.systems.beta_vae.elbo import (
 from jaxdis.systems.beta_vae.scores import Extra, report
 from jaxdis.types import Metrics, PRNGKey, Rows, Spec, System, TrainState
 
-__all__ = ["Config", "Hyper", "default_hyper", "make", "objective"]
+__all__ = ["Config", "Hyper", "adam", "default_hyper", "make", "objective"]
 
 
 def objective(
@@ -68,11 +69,20 @@ def objective(
     return loss, {"reconstruction": reconstruction, "kl": kl}
 
 
-def _optimiser(hyper: Hyper) -> optax.GradientTransformation:
+def adam(hyper: Hyper) -> optax.GradientTransformation:
+    """Adam on one vector of all parameters: one pass instead of one per array."""
     return in_one_pass(optax.adam(hyper.learning_rate))
 
 
-def make(config: Config, spec: Spec) -> System:
+def make(
+    config: Config,
+    spec: Spec,
+    *,
+    encoder: object = None,
+    decoder: object = None,
+    optimiser: object = None,
+    loss: Callable[..., tuple[Array, Metrics]] | None = None,
+) -> System:
     """Builds the system for observations of the given shape.
 
     It minimises `objective` by Adam.
@@ -80,33 +90,41 @@ def make(config: Config, spec: Spec) -> System:
     Args:
       config: the method's config.
       spec: what is known of the data.
+      encoder: a network in place of that of the config; see `elbo.build`.
+      decoder: likewise.
+      optimiser: an optimiser, or a function of the hyper-parameters that gives one, in
+        place of `adam`.
+      loss: what is minimised in place of `objective`, with the same arguments and
+        results.
 
     Raises:
-      ValueError: a config that does not fit.
+      ValueError: a config or networks that do not fit.
 
     Note: Hidden layers are (leaky) rectified linear, and the convolutions are those of
       `jaxdis.nets`; the paper's decoder of binary images has hyperbolic tangents, and
       its convolutions halve four times.
     """
-    model = build(config, spec)
+    model = build(config, spec, encoder=encoder, decoder=decoder)
+    minimised = objective if loss is None else loss
+    tx = optimise.optimiser(optimiser, adam)
 
-    def loss(
+    def evaluate(
         params: ModelParams, state: TrainState, batch: Rows, hyper: Hyper, key: PRNGKey
     ) -> tuple[Array, tuple[Extra, Metrics]]:
         x = observations(model, batch.x)
-        noise = jax.random.normal(key, (len(x), config.z_dim))
-        value, metrics = objective(params, model, x, noise, state.step, hyper)
+        noise = jax.random.normal(key, (len(x), model.config.z_dim))
+        value, metrics = minimised(params, model, x, noise, state.step, hyper)
         return value, (state.extra, metrics)
 
     def init(key: PRNGKey, hyper: Hyper) -> TrainState:
         params = init_params(key, model)
-        opt_state = _optimiser(hyper).init(params)
+        opt_state = tx(hyper).init(params)
         extra = Extra(jnp.asarray(hyper.noise_std, float))
         return TrainState(params, opt_state, extra, jnp.zeros((), int))
 
     return System(
         init=init,
-        step=minimise(loss, _optimiser),
+        step=minimise(evaluate, tx),
         encode=lambda params, x: posterior(params, model, x).mean,
         decode=lambda params, z: decode(params, model, z),
         report=partial(report, model),

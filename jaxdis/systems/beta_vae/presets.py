@@ -1,6 +1,7 @@
 """Small settings: a toy with known latents, and digits."""
 
 from jaxdis.data.mixed_factors import MixedFactors
+from jaxdis.data.own import OwnFile
 from jaxdis.data.sequences.stills import DigitSequences
 from jaxdis.systems.beta_vae.config import Config
 from jaxdis.types import Expectation, Preset
@@ -48,6 +49,19 @@ PRESETS: dict[str, Preset] = {
         ),
         seeds=4,
         scores=_LATENTS,
+    ),
+    # Data of one's own: vectors or images.
+    "own": Preset(
+        config=Config(
+            z_dim=0, encoder=(64,) * 3, decoder=(64,) * 3, likelihood=None, batch=64
+        ),
+        data=OwnFile(),
+        steps=0,
+        hyper={"learning_rate": 1e-3, "noise_std": 0.1},
+        source=_SOURCE,
+        cost="minutes for 8 seeds of vectors on 2 cores",
+        seeds=8,
+        scores=_BOUND,
     ),
     "digits": _DIGITS,
     # The same images, with a divergence that is held at a capacity.

@@ -62,7 +62,7 @@ def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
         another number of rows.
     """
     model = build(config, spec)
-    sample = rows.sampler(splits.train, config.batch)
+    sample = rows.train_sampler(splits, config.batch)
     for number, part in enumerate((splits.valid, splits.test)):
         if model.names and part.k is None:
             raise ValueError(

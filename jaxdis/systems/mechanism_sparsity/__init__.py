@@ -2,6 +2,7 @@
 
 from jaxdis.data.rows import batches
 from jaxdis.report import later
+from jaxdis.systems.mechanism_sparsity.config import check_chosen, sized
 from jaxdis.systems.mechanism_sparsity.model import Config, Hyper, default_hyper, make
 from jaxdis.systems.mechanism_sparsity.presets import PRESETS
 from jaxdis.systems.mechanism_sparsity.scores import ARRAYS, scores
@@ -57,4 +58,14 @@ METHOD = Method(
             later("jaxdis.report.correlation", "draw_correlation"),
         ),
     ),
+    sized=sized,
+    chosen=check_chosen,
+    graphs=("graph_z", "graph_a"),
+    codes=("child", "parent"),
+    sparser={
+        "bound_z": "lower",
+        "bound_a": "lower",
+        "coeff_z": "higher",
+        "coeff_a": "higher",
+    },
 )

@@ -1,7 +1,8 @@
 """What can be set: all that is compiled in, and all that can be swept."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -9,7 +10,18 @@ import numpy as np
 from jaxdis import check
 from jaxdis.types import Scalar, Spec
 
-__all__ = ["Config", "Graph", "Hyper", "check_data", "check_values", "default_hyper"]
+__all__ = [
+    "Config",
+    "Graph",
+    "Hyper",
+    "check_chosen",
+    "check_data",
+    "check_values",
+    "default_hyper",
+    "has_past",
+    "sized",
+    "unknown_graphs",
+]
 
 Graph = Literal["learned", "dense", "true"]
 
@@ -19,9 +31,11 @@ class Config:
     """What is compiled in; the defaults are the paper's.
 
     Attributes:
-      z_dim: the number of latents of the model, at most that of observed variables.
-      encoder: the hidden widths of the encoder.
-      decoder: the hidden widths of the decoder.
+      z_dim: the number of latents of the model, at most that of observed variables; 0
+        takes that of the data, or what `sized` thinks right.
+      encoder: the hidden widths of the encoder of vectors.
+      decoder: the hidden widths of the decoder of vectors.
+      channels: the channels of the first convolution of the encoder of images.
       transition: the hidden widths of each latent's transition network.
       time_graph: what G^z starts from and whether it moves: "learned", "dense" (frozen
         at 1: no regularisation) or "true" (frozen at the ground truth). Ignored where
@@ -45,6 +59,7 @@ class Config:
     z_dim: int = 10
     encoder: tuple[int, ...] = (512,) * 6
     decoder: tuple[int, ...] = (512,) * 6
+    channels: int = 32
     transition: tuple[int, ...] = (512,) * 5
     time_graph: Graph = "learned"
     action_graph: Graph = "learned"
@@ -93,14 +108,14 @@ def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
     """The paper's values: Adam 5e-4, no penalty, the true number of edges as bound.
 
     Of a graph whose truth is not known the bound is the number of cells, which is none:
-    such a graph is only learned once a bound or a penalty is set.
+    such a graph is only learned once a bound or a penalty is set (`check_chosen`).
 
     Args:
       config: the method's config.
       spec: what is known of the data.
       steps: the number of steps of the run.
     """
-    d = config.z_dim
+    d = sized(config, spec).z_dim
 
     def edges(truth: np.ndarray | None, cells: int) -> float:
         return float(cells if truth is None else truth.sum())
@@ -111,7 +126,7 @@ def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
         temperature=1.0,
         coeff_z=0.0,
         coeff_a=0.0,
-        bound_z=edges(spec.truth.gz, d * d if spec.steps == 2 else 0),
+        bound_z=edges(spec.truth.gz, d * d if has_past(spec) else 0),
         bound_a=edges(spec.truth.ga, d * spec.a_dim),
         dual_rate=5e-4,
         warmup=config.warmup * steps,
@@ -119,22 +134,82 @@ def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
     )
 
 
+def has_past(spec: Spec) -> bool:
+    """Whether the data show one step after another, so that there is a G^z."""
+    return spec.steps is not None and spec.steps > 1
+
+
+def sized(config: Config, spec: Spec) -> Config:
+    """The config with a number of latents.
+
+    Where the config leaves it to the data it is that of the true latents. Where these
+    are not known it is 10, or the number of observed variables, if that is lower.
+
+    Args:
+      config: the method's config.
+      spec: what is known of the data.
+    """
+    if config.z_dim:
+        return config
+    return replace(config, z_dim=spec.z_dim or min(10, math.prod(spec.shape)))
+
+
+def unknown_graphs(config: Config, spec: Spec) -> dict[str, int]:
+    """The graphs that are learned without knowing their true number of edges.
+
+    Args:
+      config: the method's config.
+      spec: what is known of the data.
+
+    Returns:
+      The number of cells of each, by "z" (from past latents) and "a" (from actions).
+    """
+    d = sized(config, spec).z_dim
+    known = {"z": spec.truth.gz is not None, "a": spec.truth.ga is not None}
+    learned = {
+        "z": config.time_graph == "learned" and has_past(spec),
+        "a": config.action_graph == "learned" and spec.a_dim > 0,
+    }
+    cells = {"z": d * d, "a": d * spec.a_dim}
+    return {n: cells[n] for n, there in learned.items() if there and not known[n]}
+
+
+def check_chosen(config: Config, spec: Spec, chosen: Collection[str]) -> None:
+    """Raises ValueError if nobody said how sparse a graph of unknown truth shall be.
+
+    Args:
+      config: the method's config.
+      spec: what is known of the data.
+      chosen: the names of the hyper-parameters that were set.
+    """
+    fields = {"z": "time_graph", "a": "action_graph"}
+    for name, cells in unknown_graphs(config, spec).items():
+        if not {f"bound_{name}", f"coeff_{name}"} & set(chosen):
+            raise ValueError(
+                f"these data do not tell how many of the {cells} possible edges "
+                f"{_PARENTS[name]} there are, and without a bound or a penalty nothing "
+                f"makes the graph sparse: give hyper.bound_{name} (the most edges "
+                f"allowed; several values are a sweep, and {cells} is no bound), "
+                f"hyper.coeff_{name} (a penalty), or config.{fields[name]}='dense'"
+            )
+
+
+_PARENTS = {"z": "from past latents", "a": "from actions"}
+
+
 def check_data(spec: Spec) -> None:
-    """Raises ValueError unless the data are vectors, with actions, pairs, or both."""
-    if len(spec.shape) != 1:
+    """Raises ValueError unless the data have actions, sequences, or both in pairs."""
+    if has_past(spec) and spec.steps != 2 and spec.a_dim:
         raise ValueError(
-            "mechanism_sparsity takes vectors x; this data set has images of shape "
-            f"{spec.shape}"
+            "mechanism_sparsity knows one action per row, of its last step, and takes "
+            "sequences with actions of 2 steps; this data set has sequences of "
+            f"{spec.steps} steps: give one row per step and the column data.episode, "
+            "and they are cut into windows of 2"
         )
-    if spec.steps not in (None, 1, 2):
+    if not has_past(spec) and not spec.a_dim:
         raise ValueError(
-            "mechanism_sparsity takes single observations or sequences of 2 steps; "
-            f"this data set has sequences of {spec.steps} steps"
-        )
-    if spec.steps != 2 and not spec.a_dim:
-        raise ValueError(
-            "mechanism_sparsity needs actions `a` or sequences of 2 steps; this data "
-            f"set has {', '.join(spec.offers)}"
+            "mechanism_sparsity needs actions `a` or sequences of at least 2 steps; "
+            f"this data set has {', '.join(spec.offers)}"
         )
 
 
@@ -148,7 +223,7 @@ def check_values(
       spec: what is known of the data.
       words: for each field that is a word, the table of what it may be.
     """
-    x_dim = spec.shape[0]
+    x_dim = math.prod(spec.shape)
     if not 1 <= config.z_dim <= x_dim:
         raise ValueError(
             f"config.z_dim must lie between 1 and x_dim = {x_dim}, or no decoder can "
@@ -162,9 +237,10 @@ def check_values(
         if not getattr(config, name):
             raise ValueError(f"config.{name} must list positive layer widths, got ()")
         check.widths(f"config.{name}", getattr(config, name))
+    check.at_least("config.channels", config.channels, 1)
     check.positive("config.prior_variance_init", config.prior_variance_init)
     check.at_least("config.batch", config.batch, 1)
-    if spec.steps == 2 and config.time_graph == "true":
+    if has_past(spec) and config.time_graph == "true":
         _check_truth("time_graph", config, spec, spec.truth.gz)
     if spec.a_dim and config.action_graph == "true":
         _check_truth("action_graph", config, spec, spec.truth.ga)

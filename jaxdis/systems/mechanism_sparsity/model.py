@@ -9,6 +9,7 @@ Source: Lachapelle et al. 2022, "Disentanglement via Mechanism Sparsity Regulari
 (arXiv 2107.10098), extended by arXiv 2401.04890.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -17,8 +18,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from jaxdis import losses, masks
+from jaxdis import losses, masks, optimise
 from jaxdis.optimise import in_one_pass, minimise
+from jaxdis.systems.mechanism_sparsity.build import (
+    Model,
+    ModelParams,
+    build,
+    init_params,
+)
 from jaxdis.systems.mechanism_sparsity.config import Config, Hyper, default_hyper
 from jaxdis.systems.mechanism_sparsity.edges import (
     Graphs,
@@ -27,14 +34,10 @@ from jaxdis.systems.mechanism_sparsity.edges import (
     effective_logits,
 )
 from jaxdis.systems.mechanism_sparsity.elbo import (
-    Model,
-    ModelParams,
     Noise,
-    build,
     decode,
     draw_noise,
     elbo_terms,
-    init_params,
     posterior,
     with_time,
 )
@@ -45,6 +48,7 @@ __all__ = [
     "Config",
     "Extra",
     "Hyper",
+    "adam",
     "default_hyper",
     "draw_masks",
     "limits",
@@ -176,18 +180,26 @@ def _pressures(
             extra.multipliers._asdict()[name],
             warmup=hyper.warmup,
             descent=hyper.descent,
-            dual_rate=hyper.dual_rate,
+            dual_rate=hyper.dual_rate * model.dual_scale,
         )
         pressures.append(pressure)
     return pressures, extra.multipliers._replace(**multipliers), edges
 
 
-def _optimiser(hyper: Hyper) -> optax.GradientTransformation:
+def adam(hyper: Hyper) -> optax.GradientTransformation:
     """Adam on one vector of all parameters: one pass instead of one per array."""
     return in_one_pass(optax.adam(hyper.learning_rate))
 
 
-def make(config: Config, spec: Spec) -> System:
+def make(
+    config: Config,
+    spec: Spec,
+    *,
+    encoder: object = None,
+    decoder: object = None,
+    optimiser: object = None,
+    loss: Callable[..., tuple[Array, tuple[Extra, Metrics]]] | None = None,
+) -> System:
     """Builds the system for data of the given sizes and graphs.
 
     It minimises `objective` by Adam; the multipliers ascend on the defects and restart
@@ -196,20 +208,30 @@ def make(config: Config, spec: Spec) -> System:
     Args:
       config: the method's config.
       spec: what is known of the data.
+      encoder: a network in place of the one by the shape of x; see `build`.
+      decoder: likewise.
+      optimiser: an optimiser, or a function of the hyper-parameters that gives one, in
+        place of `adam`.
+      loss: what is minimised in place of `objective`, with the same arguments and
+        results.
 
     Raises:
-      ValueError: data without actions and pairs, images, or a config that does not fit.
+      ValueError: data without actions and pairs, or a config or networks that do not
+        fit.
 
     Source: Lachapelle et al. 2022, section 4; the constraint of arXiv 2401.04890.
     """
-    model = build(config, spec)
+    model = build(config, spec, encoder=encoder, decoder=decoder)
+    minimised = objective if loss is None else loss
+    tx = optimise.optimiser(optimiser, adam)
+    axes = len(model.shape)
 
-    def loss(
+    def evaluate(
         params: ModelParams, state: TrainState, batch: Rows, hyper: Hyper, key: PRNGKey
     ) -> tuple[Array, tuple[Extra, Metrics]]:
-        rows = with_time(batch)
+        rows = with_time(batch, axes)
         noise = draw_noise(key, model, params.masks, rows)
-        return objective(params, model, rows, noise, state.extra, state.step, hyper)
+        return minimised(params, model, rows, noise, state.extra, state.step, hyper)
 
     def init(key: PRNGKey, hyper: Hyper) -> TrainState:
         params = init_params(key, model, hyper)
@@ -218,12 +240,12 @@ def make(config: Config, spec: Spec) -> System:
             shift=jnp.zeros(()),
             temperature=jnp.asarray(hyper.temperature, float),
         )
-        opt_state = _optimiser(hyper).init(params)
+        opt_state = tx(hyper).init(params)
         return TrainState(params, opt_state, extra, jnp.zeros((), int))
 
     return System(
         init=init,
-        step=minimise(loss, _optimiser),
+        step=minimise(evaluate, tx),
         encode=lambda params, x: posterior(params, model, x).mean,
         decode=lambda params, z: decode(params, model, z),
         report=partial(report, model),

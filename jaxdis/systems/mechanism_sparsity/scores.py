@@ -2,14 +2,13 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from jaxdis import identifiability, masks, metrics
+from jaxdis.systems.mechanism_sparsity.build import Model, ModelParams, build
 from jaxdis.systems.mechanism_sparsity.config import Config
 from jaxdis.systems.mechanism_sparsity.edges import Graphs
 from jaxdis.systems.mechanism_sparsity.elbo import (
-    Model,
-    build,
     draw_noise,
     elbo_terms,
     posterior,
@@ -27,12 +26,15 @@ NLL = Score(
 )
 """The negative ELBO per observed number, in nats."""
 
+BLOCK = 256  # rows of images that are decoded at once
+
 ARRAYS = {
     "correlation": "seed latent code",
     "graph_z": "seed child parent",
     "true_graph_z": "child parent",
     "graph_a": "seed child action",
     "true_graph_a": "child action",
+    "order": "seed child",
 }
 
 
@@ -72,7 +74,7 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
         metrics.R_CON_T: pattern,
         metrics.MISSING: graphs,
         metrics.EXTRA: graphs,
-        metrics.DEAD: latents,
+        metrics.DEAD: True,
     }
     return tuple(score for score, there in declared.items() if there)
 
@@ -90,41 +92,37 @@ def report(model: Model, state: TrainState, batch: Rows, key: PRNGKey) -> Metric
       key: a random key for the noise of the nll.
 
     Returns:
-      The scalar `nll`. Where the true latents are known `mcc`, `r`, `dead` and the
-      matrix `correlation`; with a true graph also `r_con` (and with the transposed
-      pattern, `r_con_t`); where all graphs are known and the sizes agree `shd`,
-      `missing` and `extra` edges. Edge probabilities `graph_z` and `graph_a`: rows
-      (and columns, where they are latents) are in the order of the true latents that
-      the codes are matched to, with `true_graph_z` and `true_graph_a` where known; in
-      the model's own order where latents and codes do not pair up.
+      The scalars `nll` and `dead` codes. Where the true latents are known `mcc`, `r`
+      and the matrix `correlation`; with a true graph also `r_con` (and with the
+      transposed pattern, `r_con_t`); where all graphs are known and the sizes agree
+      `shd`, `missing` and `extra` edges. Edge probabilities `graph_z` and `graph_a`:
+      rows (and columns, where they are latents) are in the order of the true latents
+      that the codes are matched to, with `true_graph_z` and `true_graph_a` where known
+      and `order`, the code of each row: `codes[..., order]` has their order. Where
+      latents and codes do not pair up they are in the order of the codes, without it.
     """
-    params, rows = state.params, with_time(batch)
+    params, rows = state.params, with_time(batch, len(model.shape))
     probability = model.relaxation.probability
     probabilities = jax.tree.map(
         lambda m: probability(m, state.extra.temperature), params.masks
     )
     graphs = jax.tree.map(masks.threshold, probabilities)
-    noise = draw_noise(key, model, params.masks, rows)
-    terms = elbo_terms(
-        params,
-        model,
-        rows,
-        noise.posterior,
-        jax.tree.map(lambda g: g.astype(float), graphs),
-        state.extra.shift,
-    )
-    found: Metrics = {"nll": (terms.reconstruction + terms.kl).mean()}
+    noise = draw_noise(key, model, params.masks, rows).posterior
+    drawn = jax.tree.map(lambda g: g.astype(float), graphs)
+    measure = _at_once if len(model.shape) == 1 else _by_blocks
+    errors, z_hat = measure(model, params, rows, noise, drawn, state.extra.shift)
+    found: Metrics = {"nll": errors.mean()}
     if rows.z is None or not model.z_true:
-        return found | _in_order(probabilities, jnp.arange(model.config.z_dim))
+        in_order = _in_order(probabilities, jnp.arange(model.config.z_dim))
+        return found | {"dead": metrics.dead(_stacked(z_hat))} | in_order
     pattern = None
     if _patterned(model):
         pattern = identifiability.consistency_pattern(*model.truth)
-    z_hat = posterior(params, model, rows.x).mean
     latents, order = metrics.latent_scores(rows.z, z_hat, pattern)
     found |= latents
     if not _matched(model):
         return found | _in_order(probabilities, jnp.arange(model.config.z_dim))
-    found |= _in_order(probabilities, order)
+    found |= _in_order(probabilities, order) | {"order": order}
     for name, truth in model.truth._asdict().items():
         if truth is not None:
             found[f"true_graph_{name}"] = jnp.asarray(truth)
@@ -134,6 +132,43 @@ def report(model: Model, state: TrainState, batch: Rows, key: PRNGKey) -> Metric
         )
         found |= {"shd": missing + extra, "missing": missing, "extra": extra}
     return found
+
+
+def _stacked(codes: Float[Array, "b t z"]) -> Float[Array, "n z"]:
+    return codes.reshape(-1, codes.shape[-1])
+
+
+def _at_once(
+    model: Model,
+    params: ModelParams,
+    rows: Rows,
+    noise: Float[Array, "b t z"],
+    graphs: Graphs,
+    shift: Float[Array, ""],
+) -> tuple[Float[Array, "b"], Float[Array, "b t z"]]:
+    """The negative ELBO of each row, and its codes."""
+    terms = elbo_terms(params, model, rows, noise, graphs, shift)
+    codes = posterior(params, model, rows.x).mean
+    return terms.reconstruction + terms.kl, codes
+
+
+def _by_blocks(
+    model: Model,
+    params: ModelParams,
+    rows: Rows,
+    noise: Float[Array, "b t z"],
+    graphs: Graphs,
+    shift: Float[Array, ""],
+) -> tuple[Float[Array, "b"], Float[Array, "b t z"]]:
+    """The same, of a few rows at a time: images of many seeds are large."""
+
+    def one(row: tuple[Array, Array | None, Array]) -> tuple[Array, Array]:
+        x, a, draw = jax.tree.map(lambda value: value[None], row)
+        errors, codes = _at_once(model, params, Rows(x, a), draw, graphs, shift)
+        return errors[0], codes[0]
+
+    seen = (rows.x, rows.a, noise)
+    return jax.lax.map(one, seen, batch_size=min(BLOCK, len(rows.x)))
 
 
 def _in_order(probabilities: Graphs, order: Int[Array, "z"]) -> Metrics:

@@ -18,9 +18,9 @@ class Config:
 
     Attributes:
       z_dim: the number of features m, at least that of the true factors where it is
-        known.
+        known; 0 for a number by the data, see `sizes.sized`.
       network: the encoder, "mlp", or "conv" for images whose sides are multiples of
-        16.
+        16; None for the one that fits the data.
       encoder: the widths of the hidden layers of the MLP; none for a linear encoder.
       width: the width of the convolutions.
       convolutions: "matmul" or "lax", the same function; see `nets.CONVOLUTIONS`.
@@ -36,23 +36,28 @@ class Config:
       precision: the precision of matrix products; heads are always fitted in float32.
       tasks: the kind of tasks, a key of `tasks.KINDS`: "regression" and "thresholds" on
         the latents of a toy, "factor_regression" and "factor_classes" on image factors,
-        or "labels", the label columns that the data have.
+        or "labels", the label columns that the data have, of numbers and of classes;
+        rows whose label is missing are left out column by column.
       noise: the standard deviation of the noise of regression targets; for
         "factor_regression" the length of the noise relative to that of the targets.
       correlation: the correlation of the factors in the images that are drawn, in
         [0, 1).
       new_labels: the label columns that are kept from training, for the new tasks of
         "labels"; without any, new tasks ask for all columns.
-      support: the number of samples of a training task that fit its head.
+      support: the number of samples of a training task that fit its head; 0 for a
+        number by the data, as of `query`.
       query: the number of samples of a training task that judge it.
-      shots: the numbers of samples that a new task gets; of each class for "labels".
+      shots: the numbers of samples that a new task gets; for "labels" that many times
+        the largest number of classes, the classes of a column in turn. None are left to
+        the data.
       test_tasks: the number of new tasks; for "labels" the largest number.
-      test_query: the number of samples that judge each new task.
+      test_query: the number of samples that judge each new task; 0, for "labels", for
+        all that are left, at most 200.
       seed: the seed of the new tasks.
     """
 
     z_dim: int = 10
-    network: Literal["mlp", "conv"] = "mlp"
+    network: Literal["mlp", "conv"] | None = "mlp"
     encoder: tuple[int, ...] = (128, 128)
     width: int = 32
     convolutions: Literal["matmul", "lax"] = "matmul"

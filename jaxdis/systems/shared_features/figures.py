@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from jaxdis import metrics
+from jaxdis.report.frames import survivors
 from jaxdis.report.kit import (
     COLOURS,
     FAINT,
@@ -35,7 +36,13 @@ from jaxdis.report.text import fixed, number, plus_minus, setting, tick, title
 from jaxdis.systems.shared_features.scores import HEADS, few_shot_name, raw_name
 from jaxdis.types import Score
 
-__all__ = ["draw_few_shot", "draw_grid", "draw_heads", "draw_usage"]
+__all__ = [
+    "draw_few_shot",
+    "draw_grid",
+    "draw_heads",
+    "draw_label_heads",
+    "draw_usage",
+]
 
 TASKS_DRAWN = 40
 PENALTIES = ("alpha", "beta")
@@ -143,6 +150,39 @@ def draw_heads(record: Record) -> Figure | None:
         _draw_heads(axes[-1], group, seeds, rows, true.shape[1])
         axes[0].set_ylabel(count, fontsize=10, labelpad=3)
         shade_bar(part, axes, "weight, of the task's largest")
+    return figure
+
+
+def draw_label_heads(record: Record) -> Figure | None:
+    """A row per label column and a panel per point, of its first seed that lived.
+
+    Args:
+      record: the run.
+
+    Returns:
+      The figure; None where the run lacks heads of label columns, or every seed failed.
+    """
+    if _nothing(record, "label_heads"):
+        return None
+    heads, scores = record.arrays["label_heads"], record.arrays["label_scores"]
+    names = [str(label["name"]) for label in record.spec["labels"]][:TASKS_DRAWN]
+    features, shown = heads.shape[3], survivors(record.groups)
+    width = max(0.26 * features, 2.4) + 0.09 * max(map(len, names)) + 1.6
+    figure, axes = _panels(
+        len(shown), width, max(0.24 * len(names), 1.2) + 1.0, sharey=False
+    )
+    for ax, one in zip(axes, shown, strict=True):
+        weights = np.abs(heads[one.row]).max(2)
+        order = np.argsort(-weights.sum(0))
+        heat(ax, _relative(weights[: len(names), order]))
+        ax.set(aspect="auto", xlabel="feature, most used first")
+        rows = zip(names, scores[one.row], strict=False)
+        ax.set_yticks(
+            np.arange(len(names)) + 0.5,
+            labels=[f"{name} ({fixed(float(score))})" for name, score in rows],
+        )
+        ax.set_xticks([])
+        ax.set_title(one.title, color=one.colour)
     return figure
 
 

@@ -12,39 +12,48 @@ disentangled representation learning" (arXiv 2304.07939). No code of it is publi
 its tables and settings were not available: nothing here reproduces a table of it.
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxdis import check, heads, metrics, nets
+from jaxdis import check, heads, metrics
 from jaxdis.optimise import cosine, in_one_pass, minimise, ramp
+from jaxdis.systems.shared_features.columns import Columns
 from jaxdis.systems.shared_features.config import Config, Hyper
+from jaxdis.systems.shared_features.encoder import Encoder, built_in, own
+from jaxdis.systems.shared_features.label_heads import (
+    LabelHeads,
+    follow,
+    no_heads,
+    predictions,
+)
 from jaxdis.systems.shared_features.targets import Tasks
-from jaxdis.systems.shared_features.tasks import KINDS, Kind, check_tasks
-from jaxdis.types import Metrics, Params, PRNGKey, Spec, TrainState
+from jaxdis.systems.shared_features.tasks import KINDS, Kind, Measure, check_tasks
+from jaxdis.types import Metrics, Params, PRNGKey, Rows, Spec, TrainState
 
 __all__ = [
-    "NETWORKS",
     "Extra",
     "Model",
-    "Network",
     "build",
     "default_hyper",
     "features",
     "init",
+    "optimiser",
+    "predict",
     "shared_features_loss",
     "step",
 ]
 
+Objective: TypeAlias = Callable[..., Any]
+"""`(model, params, tasks, hyper, key, usage) -> (loss, (heads, moments))`."""
+Optimiser: TypeAlias = Callable[[Hyper], optax.GradientTransformation]
+
 MOMENTUM = 0.9  # of the running mean and variance of the features
-LEAKY_SLOPE = 0.1
 
 
 class Extra(NamedTuple):
@@ -54,63 +63,13 @@ class Extra(NamedTuple):
       moments: the running mean and standard deviation of the features.
       usage: the running usage of the features.
       hyper: the hyper-parameters, for the heads of the report.
+      labels: the heads of label columns, for `predict`; None where tasks are others.
     """
 
     moments: heads.Standard
     usage: Float[Array, "z"]
     hyper: Hyper
-
-
-class Network(NamedTuple):
-    """One form of the encoder.
-
-    Attributes:
-      build: `config -> network`.
-      shape: `shape of one observation -> shape that the network takes`; ValueError
-        where it cannot.
-    """
-
-    build: Callable[[Config], nn.Module]
-    shape: Callable[[tuple[int, ...]], tuple[int, ...]]
-
-
-def _mlp(config: Config) -> nn.Module:
-    # A bias at the end would be taken out by the standardisation.
-    return nets.MLP(
-        config.encoder,
-        config.z_dim,
-        config.precision,
-        LEAKY_SLOPE,
-        "he_normal",
-        final_bias=False,
-    )
-
-
-def _flat(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (math.prod(shape),)
-
-
-def _conv(config: Config) -> nn.Module:
-    return nets.MergingConvEncoder(
-        config.z_dim, config.width, config.convolutions, config.precision
-    )
-
-
-def _image(shape: tuple[int, ...]) -> tuple[int, ...]:
-    if len(shape) != 3:
-        raise ValueError(
-            f"config.network='conv' needs images [h, w, c], the data have {shape}"
-        )
-    if shape[0] % 16 or shape[1] % 16:
-        raise ValueError(
-            "config.network='conv' needs sides that are multiples of 16, the data have "
-            f"{shape}"
-        )
-    return shape
-
-
-NETWORKS = {"mlp": Network(_mlp, _flat), "conv": Network(_conv, _image)}
-"""The encoders by name; the MLP takes images as vectors."""
+    labels: LabelHeads | None
 
 
 class Model(NamedTuple):
@@ -118,10 +77,10 @@ class Model(NamedTuple):
 
     Attributes:
       config: the settings.
-      network: the encoder.
-      shape: the shape of one observation.
-      taken: the shape that the encoder takes.
+      encoder: the encoder.
       kind: the kind of tasks.
+      measure: how new tasks are judged.
+      columns: the label columns that are tasks; None where tasks are others.
       classes: the number of classes of a task; None for regression.
       shot_size: the number of samples in one shot.
       known: whether the true factors are known.
@@ -130,10 +89,10 @@ class Model(NamedTuple):
     """
 
     config: Config
-    network: nn.Module
-    shape: tuple[int, ...]
-    taken: tuple[int, ...]
+    encoder: Encoder
     kind: Kind
+    measure: Measure
+    columns: Columns | None
     classes: int | None
     shot_size: int
     known: bool
@@ -141,12 +100,13 @@ class Model(NamedTuple):
     gradient: heads.Gradient
 
 
-def build(config: Config, spec: Spec) -> Model:
+def build(config: Config, spec: Spec, encoder: Any = None) -> Model:
     """Networks and sizes.
 
     Args:
       config: the settings.
       spec: what is known of the data.
+      encoder: a network of a user's own; None for that of the config.
 
     Raises:
       ValueError: a config that does not fit the data; names the field.
@@ -154,7 +114,6 @@ def build(config: Config, spec: Spec) -> Model:
     for name in ("z_dim", "rounds", "iters", "width"):
         check.at_least(f"config.{name}", getattr(config, name), 1)
     check.widths("config.encoder", config.encoder)
-    check.one_of("config.network", config.network, NETWORKS)
     check.one_of("config.solver", config.solver, heads.SOLVERS)
     check.one_of("config.outer", config.outer, heads.GRADIENTS)
     check_tasks(config, spec)
@@ -163,13 +122,17 @@ def build(config: Config, spec: Spec) -> Model:
             f"config.z_dim must be at least the {spec.z_dim} factors of the data, got "
             f"{config.z_dim}"
         )
-    network, kind = NETWORKS[config.network], KINDS[config.tasks]
+    kind = KINDS[config.tasks]
     return Model(
         config=config,
-        network=network.build(config),
-        shape=spec.shape,
-        taken=network.shape(spec.shape),
+        encoder=(
+            built_in(config, spec.shape)
+            if encoder is None
+            else own(encoder, config.z_dim, spec.shape)
+        ),
         kind=kind,
+        measure=kind.measure(spec),
+        columns=kind.columns(spec),
         classes=kind.classes(spec),
         shot_size=kind.shot_size(spec),
         known=spec.z_dim > 0,
@@ -209,9 +172,7 @@ def features(model: Model, params: Params, x: Array) -> Float[Array, "*b z"]:
       params: their parameters.
       x: observations, with any axes in front.
     """
-    x = x / 255.0 if x.dtype == jnp.uint8 else x
-    x = x.reshape(*x.shape[: x.ndim - len(model.shape)], *model.taken)
-    return nets.apply(model.network, params, x)
+    return model.encoder.apply(params, x / 255.0 if x.dtype == jnp.uint8 else x)
 
 
 def shared_features_loss(
@@ -257,9 +218,12 @@ def shared_features_loss(
         key=key,
         past_usage=usage,
         decay=hyper.usage_decay,
+        numbers=batch.numbers,
     )
     query, y = seen[:, support:], batch.y[:, support:]
-    loss = heads.head_loss(fit.w, fit.b, query, y, model.classes, batch.allowed)
+    loss = heads.head_loss(
+        fit.w, fit.b, query, y, model.classes, batch.allowed, batch.numbers
+    )
     return loss.mean(), (fit, moments)
 
 
@@ -271,30 +235,37 @@ def _follow(old: heads.Standard, new: heads.Standard, first: Array) -> heads.Sta
     return heads.Standard(mean, jnp.sqrt(variance))
 
 
-def _optimiser(hyper: Hyper) -> optax.GradientTransformation:
+def optimiser(hyper: Hyper) -> optax.GradientTransformation:
     """Adam with a rate that falls to 0 along a cosine."""
     return in_one_pass(optax.adam(cosine(hyper.learning_rate, hyper.decay_steps)))
 
 
-def init(model: Model, key: PRNGKey, hyper: Hyper) -> TrainState:
+def init(
+    model: Model, key: PRNGKey, hyper: Hyper, tx: Optimiser = optimiser
+) -> TrainState:
     """The state of one seed at the start.
 
     Args:
       model: the networks and sizes.
       key: draws the parameters.
       hyper: the hyper-parameters, kept for the report.
+      tx: `hyper -> optimiser`.
     """
-    params = model.network.init(key, jnp.zeros((1, *model.taken)))
+    params = model.encoder.init(key)
     hyper = jax.tree.map(lambda h: jnp.asarray(h, float), hyper)
     zeros = jnp.zeros(model.config.z_dim)
     moments = heads.Standard(zeros, jnp.ones_like(zeros))
-    extra = Extra(moments, zeros, hyper)
-    state = _optimiser(hyper).init(params)
+    labels = None
+    if model.columns is not None:
+        labels = no_heads(model.columns, model.config.z_dim)
+    extra = Extra(moments, zeros, hyper, labels)
+    state = tx(hyper).init(params)
     return TrainState(params, state, extra, jnp.zeros((), int))
 
 
 def _loss(
     model: Model,
+    objective: Objective,
     params: Params,
     state: TrainState,
     batch: Tasks,
@@ -307,11 +278,14 @@ def _loss(
         # There is no past usage in the first step.
         usage_decay=jnp.where(first, 0.0, hyper.usage_decay),
     )
-    value, (fit, moments) = shared_features_loss(
+    value, (fit, moments) = objective(
         model, params, batch, hyper, key, state.extra.usage
     )
     running = _follow(state.extra.moments, moments, first)
-    extra = jax.lax.stop_gradient(Extra(running, fit.usage, state.extra.hyper))
+    labels = state.extra.labels
+    if labels is not None and batch.column is not None:
+        labels = follow(labels, fit.w, fit.b, batch.column)
+    extra = jax.lax.stop_gradient(Extra(running, fit.usage, state.extra.hyper, labels))
     seen = {
         "density": metrics.head_density(fit.w),
         "usage_entropy": metrics.usage_entropy(fit.w),
@@ -323,11 +297,27 @@ def _loss(
 
 
 def step(
-    model: Model,
+    model: Model, objective: Objective | None = None, tx: Optimiser = optimiser
 ) -> Callable[[TrainState, Tasks, Hyper, PRNGKey], tuple[TrainState, Metrics]]:
-    """The training step: Adam on `shared_features_loss`.
+    """The training step.
 
     Args:
       model: the networks and sizes.
+      objective: the loss, by default `shared_features_loss`.
+      tx: `hyper -> optimiser`.
     """
-    return minimise(partial(_loss, model), _optimiser)
+    return minimise(partial(_loss, model, objective or shared_features_loss), tx)
+
+
+def predict(model: Model, state: TrainState, rows: Rows) -> Float[Array, "..."]:
+    """What the heads of the label columns say of rows; see `label_heads.predictions`.
+
+    Args:
+      model: the networks and the label columns.
+      state: the state of the seed, with the running means of the heads.
+      rows: the rows, of which x is looked at.
+    """
+    assert model.columns is not None
+    seen = features(model, state.params, rows.x)
+    seen = heads.apply_standard(state.extra.moments, seen)
+    return predictions(model.columns, state.extra.labels, seen)

@@ -8,6 +8,13 @@ from jaxtyping import Array, Float, Int
 
 from jaxdis import heads, metrics
 from jaxdis.systems.shared_features.config import Config, Hyper
+from jaxdis.systems.shared_features.label_scores import (
+    REPORT_ITERS,
+    REPORT_ROUNDS,
+    LabelFit,
+    label_figures,
+    label_scores,
+)
 from jaxdis.systems.shared_features.model import Model, features
 from jaxdis.systems.shared_features.targets import Tasks
 from jaxdis.systems.shared_features.tasks import KINDS, HeldOut, raw_heads
@@ -23,7 +30,6 @@ __all__ = [
     "scores",
 ]
 
-REPORT_ROUNDS, REPORT_ITERS = 12, 60  # converged, where training is not
 ADAPT_ITERS = 500
 USED = 0.01  # share of all weight that a feature must have to count as used
 
@@ -46,12 +52,15 @@ ARRAYS = {
     "correlation": "seed factor factor",
     "heads": "seed task feature",
     "usage": "seed feature",
+    "label_heads": "seed column feature class",
+    "label_scores": "seed column",
     "supports": "task factor",
     "few_shot": "seed head shots",
     "raw": "raw_head shots",
     "shots": "shots",
 }
-"""The arrays of a report; the features that match the factors come first."""
+"""The arrays of a report; the features that match the factors come first, but in the
+heads of label columns, whose features are the codes in their own order."""
 
 
 def few_shot_name(head: str, shots: int) -> str:
@@ -81,7 +90,8 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
       config: the settings.
       spec: what is known of the data.
     """
-    measure = KINDS[config.tasks].measure
+    kind = KINDS[config.tasks]
+    measure, columns = kind.measure(spec), kind.columns(spec)
     few = (
         Score(few_shot_name(h, k), f"Few-shot {h} {k}", "higher", measure.range)
         for h in measure.heads
@@ -93,7 +103,9 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
         for k in config.shots
     )
     overall = Score("score", measure.name, "higher", measure.range)
-    return (*(_FACTORS if spec.z_dim else ()), *_TASKS, overall, *few, *raw)
+    labels = () if columns is None else label_scores(columns)
+    factors = _FACTORS if spec.z_dim else ()
+    return (*factors, *_TASKS, overall, *few, *raw, *labels)
 
 
 def report(model: Model, state: TrainState, batch: HeldOut, key: PRNGKey) -> Metrics:
@@ -113,6 +125,7 @@ def report(model: Model, state: TrainState, batch: HeldOut, key: PRNGKey) -> Met
       and `dci_d_used`, DCI-D of the features with at least 1 % of the heads' weight; of
       the new tasks `query_loss`, `score`, `head_density`, `usage_entropy`, `kkt`; and
       for every head and number of shots its score on features and on raw observations.
+      Where label columns are tasks `label_heads`, and scores of these on held-out rows.
     """
     code = features(model, state.params, batch.x)
     found: Metrics = {}
@@ -127,7 +140,7 @@ def report(model: Model, state: TrainState, batch: HeldOut, key: PRNGKey) -> Met
     if batch.z is not None:
         kept = code[:, columns] * (found["usage"] >= USED)[None]
         found["dci_d_used"] = metrics.dci_linear(batch.z, kept).disentanglement
-    measure, shots = model.kind.measure, model.config.shots
+    measure, shots = model.measure, model.config.shots
     found["shots"] = jnp.array(shots)
     found["few_shot"] = few_shot(model, state.extra.hyper, batch.tasks, seen)
     found |= _named(few_shot_name, measure.heads, shots, found["few_shot"])
@@ -135,6 +148,13 @@ def report(model: Model, state: TrainState, batch: HeldOut, key: PRNGKey) -> Met
         found["raw"] = batch.raw
         names = tuple(head.name for head in measure.raw)
         found |= _named(raw_name, names, shots, batch.raw)
+    if batch.labels is not None and model.columns is not None:
+        fitted = features(model, state.params, batch.labels.x)
+        fitted, judges = (
+            heads.apply_standard(state.extra.moments, h) for h in (fitted, code)
+        )
+        how = LabelFit(state.extra.hyper, model.config.relative)
+        found |= label_figures(model.columns, how, batch.labels, fitted, judges)
     return found
 
 
@@ -192,9 +212,10 @@ def _task_scores(
         relative=model.config.relative,
         rounds=REPORT_ROUNDS,
         iters=REPORT_ITERS,
+        numbers=new.numbers,
     )
     # What no head was fitted on.
-    rest = seen[:, most:], new.y[:, most:], model.classes, new.allowed
+    rest = seen[:, most:], new.y[:, most:], model.classes, new.allowed, new.numbers
     used = jnp.abs(fit.w).mean((0, 2))
     rank = used if order is None else used.at[order].set(jnp.inf)
     columns = jnp.argsort(-rank)
@@ -217,52 +238,51 @@ def _task_scores(
 
 # Heads on few samples.
 
-_Few = Callable[[Model, Hyper, Array, Array, Array | None], tuple[Array, Array]]
+_Few = Callable[[Model, Hyper, Array, Tasks], tuple[Array, Array]]
 
 
 def _adapted(
     model: Model,
     seen: Float[Array, "t k z"],
-    y: Array,
-    allowed: Array | None,
+    new: Tasks,
     alpha: Array | float,
     ridge: Array | float,
 ) -> tuple[Array, Array]:
     fit = heads.fit_heads(
         seen,
-        y,
+        new.y,
         alpha=alpha,
         ridge=ridge,
         classes=model.classes,
-        class_mask=allowed,
+        class_mask=new.allowed,
         rounds=1,
         iters=ADAPT_ITERS,
+        numbers=new.numbers,
     )
     return fit.w, fit.b
 
 
-def _sparse(
-    model: Model, hyper: Hyper, seen: Array, y: Array, allowed: Array | None
-) -> tuple[Array, Array]:
-    return _adapted(model, seen, y, allowed, hyper.adapt_alpha, hyper.ridge)
+def _sparse(model: Model, hyper: Hyper, seen: Array, new: Tasks) -> tuple[Array, Array]:
+    return _adapted(model, seen, new, hyper.adapt_alpha, hyper.ridge)
 
 
-def _ridge(
-    model: Model, hyper: Hyper, seen: Array, y: Array, allowed: Array | None
-) -> tuple[Array, Array]:
-    return heads.ridge_heads(seen, y, 1.0 / seen.shape[1], model.classes, allowed)
+def _ridge(model: Model, hyper: Hyper, seen: Array, new: Tasks) -> tuple[Array, Array]:
+    penalty = 1.0 / seen.shape[1]
+    return heads.ridge_heads(
+        seen, new.y, penalty, model.classes, new.allowed, new.numbers
+    )
 
 
 def _logistic(
-    model: Model, hyper: Hyper, seen: Array, y: Array, allowed: Array | None
+    model: Model, hyper: Hyper, seen: Array, new: Tasks
 ) -> tuple[Array, Array]:
     # scikit-learn has one logit for two classes; two share its weight.
     one_logit = 2.0 if model.classes == 2 else 1.0
-    return _adapted(model, seen, y, allowed, 0.0, one_logit / seen.shape[1])
+    return _adapted(model, seen, new, 0.0, one_logit / seen.shape[1])
 
 
 HEADS: dict[str, _Few] = {"sparse": _sparse, "ridge": _ridge, "logistic": _logistic}
-"""Heads for new tasks: `(model, hyper, features, y, allowed) -> (w, b)`.
+"""Heads for new tasks: `(model, hyper, features, tasks) -> (w, b)`.
 
 Sparse ones, and with scikit-learn's default penalties ridge and logistic regression."""
 
@@ -282,9 +302,10 @@ def few_shot(
     most = max(shots)
 
     def one(head: _Few, k: int) -> Array:
-        w, b = head(model, hyper, seen[:, :k], new.y[:, :k], new.allowed)
+        w, b = head(model, hyper, seen[:, :k], new._replace(y=new.y[:, :k]))
         judges, y = seen[:, most:], new.y[:, most:]
-        return heads.scores(w, b, judges, y, model.classes, new.allowed).mean()
+        found = heads.scores(w, b, judges, y, model.classes, new.allowed, new.numbers)
+        return found.mean()
 
-    tried = [HEADS[name] for name in model.kind.measure.heads]
+    tried = [HEADS[name] for name in model.measure.heads]
     return jnp.asarray([[one(head, k) for k in shots] for head in tried])

@@ -41,12 +41,16 @@ class Tasks(NamedTuple):
       y: the targets, numbers or classes.
       allowed: the classes that a task has; None if all.
       uses: the factors that each task depends on; None if they are not known.
+      numbers: which tasks are regression; None if all are of one kind.
+      column: the label column that each task asks for; None if it is none.
     """
 
     x: Array
     y: Float[Array, "t n"] | Int[Array, "t n"]
     allowed: Bool[Array, "t c"] | None
     uses: Bool[Array, "t z"] | None
+    numbers: Bool[Array, "t"] | None = None
+    column: Int[Array, "t"] | None = None
 
 
 def uses_by_size(key: PRNGKey, tasks: int, z_dim: int) -> Bool[Array, "t z"]:

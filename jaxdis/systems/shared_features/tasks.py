@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdis import check
-from jaxdis.data.rows import VALID_ROWS
+from jaxdis.data.rows import VALID_ROWS, resident
+from jaxdis.systems.shared_features.columns import Columns, columns_of
 from jaxdis.systems.shared_features.config import Config
 from jaxdis.systems.shared_features.drawn import (
     classes_of_factors,
@@ -25,12 +26,14 @@ from jaxdis.systems.shared_features.drawn import (
     regression_of_factors,
     regression_of_latents,
 )
+from jaxdis.systems.shared_features.label_scores import LabelRows, label_rows
 from jaxdis.systems.shared_features.labelled import label_tasks
 from jaxdis.systems.shared_features.targets import BITS, Tasks
 from jaxdis.types import Batches, Sampler, Spec, Splits
 
 __all__ = [
     "ACCURACY",
+    "BOTH",
     "KINDS",
     "R2",
     "HeldOut",
@@ -53,30 +56,27 @@ class HeldOut(NamedTuple):
       tasks: new tasks; a few samples of each fit a head, the last ones judge it.
       raw: the mean scores of heads on x itself, by head and shots; None if they were
         not asked for.
+      labels: rows that the heads of label columns are fitted on, and the labels of x;
+        None where tasks are others, or if they were not asked for.
     """
 
     x: Array
     z: Float[Array, "r z"] | None
     tasks: Tasks
     raw: Float[Array, "h k"] | None
+    labels: LabelRows | None = None
 
 
 # What new tasks are tried with.
 
 
-def _ridge() -> Any:
-    from sklearn.linear_model import Ridge
+def _ridge(numbers: bool) -> Any:
+    from sklearn.linear_model import Ridge, RidgeClassifier
 
-    return Ridge()
-
-
-def _ridge_classifier() -> Any:
-    from sklearn.linear_model import RidgeClassifier
-
-    return RidgeClassifier()
+    return Ridge() if numbers else RidgeClassifier()
 
 
-def _logistic() -> Any:
+def _logistic(numbers: bool) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression()
@@ -87,11 +87,14 @@ class RawHead(NamedTuple):
 
     Attributes:
       name: the name in scores.
-      make: a new one, not fitted.
+      make: a new one, not fitted, for numbers or for classes.
     """
 
     name: str
-    make: Callable[[], Any]
+    make: Callable[[bool], Any]
+
+
+RIDGE, LOGISTIC = RawHead("ridge", _ridge), RawHead("logistic", _logistic)
 
 
 class Measure(NamedTuple):
@@ -110,16 +113,19 @@ class Measure(NamedTuple):
     raw: tuple[RawHead, ...]
 
 
-R2 = Measure("R²", (-math.inf, 1.0), ("sparse", "ridge"), (RawHead("ridge", _ridge),))
+R2 = Measure("R²", (-math.inf, 1.0), ("sparse", "ridge"), (RIDGE,))
 """Of numbers."""
 
 ACCURACY = Measure(
     "Accuracy",
     (0.0, 1.0),
     ("sparse", "ridge", "logistic"),
-    (RawHead("ridge", _ridge_classifier), RawHead("logistic", _logistic)),
+    (RIDGE, LOGISTIC),
 )
 """Of classes."""
+
+BOTH = Measure("Accuracy or R²", (-math.inf, 1.0), ("sparse", "ridge"), (RIDGE,))
+"""Of tasks of both kinds, each by its own."""
 
 
 # Kinds of tasks.
@@ -130,20 +136,22 @@ class Kind(NamedTuple):
 
     Attributes:
       needs: the field of the rows that targets are made of, as `Spec.offers` names it.
-      measure: how new tasks are judged.
+      measure: `spec -> how new tasks are judged`.
       classes: `spec -> C`; None for regression.
       shot_size: `spec -> the number of samples in one shot`.
       fits: `(config, spec) -> None`; ValueError where they do not fit.
       draw: `(config, spec, splits) -> (sample, valid, test)`: the sampler of training
         tasks, and new tasks.
+      columns: `spec -> the label columns that are tasks`; None where tasks are drawn.
     """
 
     needs: str
-    measure: Measure
+    measure: Callable[[Spec], Measure]
     classes: Callable[[Spec], int | None]
     shot_size: Callable[[Spec], int]
     fits: Callable[[Config, Spec], None]
     draw: Callable[[Config, Spec, Splits], tuple[Sampler, Tasks, Tasks]]
+    columns: Callable[[Spec], Columns | None] = lambda _: None
 
 
 def _one(spec: Spec) -> int:
@@ -171,24 +179,29 @@ def _all_classes(config: Config, spec: Spec) -> None:
             )
 
 
-def _equal_classes(config: Config, spec: Spec) -> None:
-    _all_classes(config, spec)
-    counts = sorted({label.classes or 0 for label in spec.labels})
-    if len(counts) > 1 or counts[0] < 2:
-        raise ValueError(
-            f"config.tasks={config.tasks!r} needs label columns with the same "
-            f"number of classes, at least 2; the data have {counts}"
-        )
+def _varying(config: Config, spec: Spec) -> None:
+    for label in spec.labels:
+        if label.classes == 1:
+            raise ValueError(
+                f"config.tasks={config.tasks!r} needs label columns that vary; "
+                f"{label.name!r} has one class: leave it out"
+            )
 
 
-def _label_classes(spec: Spec) -> int:
-    return spec.labels[0].classes or 0
+def _measured(spec: Spec) -> Measure:
+    """How label columns are judged: by accuracy, by R², or each by its own."""
+    classes = {label.classes is not None for label in spec.labels}
+    return BOTH if len(classes) > 1 else ACCURACY if True in classes else R2
+
+
+def _samples_of_shot(spec: Spec) -> int:
+    return columns_of(spec).outputs
 
 
 KINDS = {
     "regression": Kind(
         needs="z",
-        measure=R2,
+        measure=lambda _: R2,
         classes=lambda _: None,
         shot_size=_one,
         fits=_fits,
@@ -196,7 +209,7 @@ KINDS = {
     ),
     "thresholds": Kind(
         needs="z",
-        measure=ACCURACY,
+        measure=lambda _: ACCURACY,
         classes=lambda _: 4,
         shot_size=_one,
         fits=_two_latents,
@@ -204,7 +217,7 @@ KINDS = {
     ),
     "factor_regression": Kind(
         needs="y",
-        measure=R2,
+        measure=lambda _: R2,
         classes=lambda _: None,
         shot_size=_one,
         fits=_all_classes,
@@ -212,7 +225,7 @@ KINDS = {
     ),
     "factor_classes": Kind(
         needs="y",
-        measure=ACCURACY,
+        measure=lambda _: ACCURACY,
         classes=lambda _: 2**BITS,
         shot_size=_one,
         fits=_all_classes,
@@ -220,11 +233,12 @@ KINDS = {
     ),
     "labels": Kind(
         needs="y",
-        measure=ACCURACY,
-        classes=_label_classes,
-        shot_size=_label_classes,
-        fits=_equal_classes,
+        measure=_measured,
+        classes=lambda spec: columns_of(spec).classes,
+        shot_size=_samples_of_shot,
+        fits=_varying,
         draw=label_tasks,
+        columns=columns_of,
     ),
 }
 """The kinds of tasks by name."""
@@ -238,7 +252,7 @@ def check_tasks(config: Config, spec: Spec) -> None:
       spec: what is known of the data.
     """
     check.one_of("config.tasks", config.tasks, KINDS)
-    for name in ("batch", "support", "query", "test_tasks", "test_query"):
+    for name in ("batch", "support", "query", "test_tasks"):
         check.at_least(f"config.{name}", getattr(config, name), 1)
     if not config.shots or min(config.shots) < 1:
         raise ValueError(
@@ -252,6 +266,8 @@ def check_tasks(config: Config, spec: Spec) -> None:
     kind = KINDS[config.tasks]
     check.needs(f"config.tasks={config.tasks!r}", (kind.needs,), spec)
     kind.fits(config, spec)
+    least = 1 if kind.columns(spec) is None else 0
+    check.at_least("config.test_query", config.test_query, least)
 
 
 def raw_heads(config: Config, spec: Spec) -> tuple[RawHead, ...]:
@@ -261,7 +277,7 @@ def raw_heads(config: Config, spec: Spec) -> tuple[RawHead, ...]:
       config: the method's config.
       spec: what is known of the data.
     """
-    return () if len(spec.shape) == 3 else KINDS[config.tasks].measure.raw
+    return () if len(spec.shape) == 3 else KINDS[config.tasks].measure(spec).raw
 
 
 def raw_scores(config: Config, spec: Spec, new: Tasks) -> Float[Array, "h k"] | None:
@@ -286,19 +302,22 @@ def raw_scores(config: Config, spec: Spec, new: Tasks) -> Float[Array, "h k"] | 
     if not heads:
         return None
     kind = KINDS[config.tasks]
-    size, numbers = kind.shot_size(spec), kind.classes(spec) is None
+    size = kind.shot_size(spec)
+    numbers = np.full(len(new.y), kind.classes(spec) is None)
+    if new.numbers is not None:
+        numbers = np.asarray(new.numbers)
     most = max(config.shots) * size
     x = np.asarray(new.x).reshape(*new.y.shape, -1)
     y = np.asarray(new.y)
     table = []
     for head in heads:
-        pipe = make_pipeline(StandardScaler(), head.make())
+        pipes = [make_pipeline(StandardScaler(), head.make(n)) for n in (False, True)]
         line = []
         for k in [shots * size for shots in config.shots]:
             scores = [
-                pipe.fit(a[:k], b[:k]).score(a[most:], b[most:])
-                for a, b in zip(x, y, strict=True)
-                if numbers or len(np.unique(b[:k])) > 1
+                pipes[int(n)].fit(a[:k], b[:k]).score(a[most:], b[most:])
+                for a, b, n in zip(x, y, numbers, strict=True)
+                if n or len(np.unique(b[:k])) > 1
             ]
             line.append(np.mean(scores) if scores else np.nan)
         table.append(line)
@@ -317,9 +336,13 @@ def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
       ValueError: settings that do not fit the data, or too few rows.
     """
     check_tasks(config, spec)
+    resident(splits, "shared_features")
     sample, *new = KINDS[config.tasks].draw(config, spec, splits)
     x, z = jax.tree.map(lambda a: a[:VALID_ROWS], (splits.valid.x, splits.valid.z))
     valid = HeldOut(x, z, new[0], None)
     raw = raw_scores(config, spec, new[1])
-    test = HeldOut(splits.test.x, splits.test.z, new[1], raw)
+    labels = None
+    if KINDS[config.tasks].columns(spec) is not None:
+        labels = label_rows(config, spec, splits)
+    test = HeldOut(splits.test.x, splits.test.z, new[1], raw, labels)
     return Batches(sample, valid, test)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from jaxdis.identifiability import SUPPORT_THRESHOLD
 from jaxdis.report import later
 from jaxdis.systems.sparse_mixing import scores
-from jaxdis.systems.sparse_mixing.config import Config, Hyper, default_hyper
+from jaxdis.systems.sparse_mixing.config import Config, Hyper, default_hyper, sized
 from jaxdis.systems.sparse_mixing.model import cgvae_loss
 from jaxdis.systems.sparse_mixing.presets import PRESETS
 from jaxdis.systems.sparse_mixing.system import batches, make
@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
     from jaxdis.report.read import Record
 
-__all__ = ["METHOD", "Config", "Hyper", "cgvae_loss", "default_hyper", "make"]
+__all__ = [
+    "METHOD",
+    "Config",
+    "Hyper",
+    "cgvae_loss",
+    "default_hyper",
+    "make",
+    "sized",
+]
 
 _FIGURES = f"{__name__}.figures"
 
@@ -62,6 +70,10 @@ METHOD = Method(
     presets=PRESETS,
     scores=scores.scores,
     arrays=scores.ARRAYS,
+    sized=sized,
+    graphs=("jacobian",),
+    codes=("latent",),
+    sparser={"alpha": "higher"},
     figures=(
         Figure(
             "correlation",
@@ -74,16 +86,19 @@ METHOD = Method(
             "Mean |dx / dz| std z of the decoder on test rows, latents matched to the "
             "true ones where these are known, each row divided by its largest. Black: "
             "entries of the true mask; orange: entries on the wrong side of "
-            f"{SUPPORT_THRESHOLD}. Of the seeds that did not fail the one with the "
-            "fewest wrong entries, then the highest MCC, and the one in the middle.",
+            f"{SUPPORT_THRESHOLD}. Of images a map for each latent, of the seed's "
+            "largest. Of the seeds that did not fail the one with the fewest wrong "
+            "entries, then the highest MCC, and the one in the middle; without a "
+            "truth, that with the least error of held-out rows.",
             later(_FIGURES, "draw_jacobians"),
         ),
         Figure(
             "latents",
             "Densities of latents by domain, smoothed, each divided by its highest: "
             "true ones, and posterior means of the best seed, matched and with the "
-            "sign of the true. Below, one against the other and their correlation. Of "
-            "large runs the first points and latents.",
+            "sign of the true. Below, one against the other and their correlation. "
+            "Without a truth, posterior means of the seed with the least error of "
+            "held-out rows. Of large runs the first points and latents.",
             later(_FIGURES, "draw_latents"),
         ),
     ),

@@ -16,9 +16,9 @@ from jaxdis.metrics import MCC
 from jaxdis.report.kit import (
     FAINT,
     INK,
+    SHADES,
     WRONG,
     blocks,
-    first_word,
     heat,
     name_panel,
     number_axes,
@@ -27,13 +27,12 @@ from jaxdis.report.kit import (
 )
 from jaxdis.report.read import Group, Record
 from jaxdis.report.text import fixed
-from jaxdis.systems.sparse_mixing.scores import WRONG_ENTRIES
+from jaxdis.systems.sparse_mixing.scores import RECONSTRUCTION, WRONG_ENTRIES
 
 __all__ = ["density", "draw_jacobians", "draw_latents"]
 
 POINTS_DRAWN = 8  # grid points whose latents are drawn
 LATENTS_DRAWN = 8
-BEST_FIRST = (WRONG_ENTRIES, MCC)
 OVERLAP = 1.7  # height of a density, of the distance to the next
 
 
@@ -47,12 +46,13 @@ class Seed(NamedTuple):
 def _chosen(group: Group, values: np.ndarray) -> list[Seed]:
     """The best seed and the one in the middle; of two both.
 
-    Where nothing says which is the best, the one that agrees most with the others.
+    Without a truth that could tell good from bad, by the error of held-out rows.
     """
-    rows = ranked(group, values, BEST_FIRST)
-    first = first_word(group, BEST_FIRST)
-    if len(rows) < 2 or not first:
-        return [Seed(i, f"seed {group.seeds[i]}") for i in rows[:2]]
+    known = [score for score in (WRONG_ENTRIES, MCC) if score.name in group.final]
+    rows = ranked(group, values, known or (RECONSTRUCTION,))
+    first = "best" if known else "least error"
+    if len(rows) < 2:
+        return [Seed(i, f"seed {group.seeds[i]}") for i in rows]
     middle, word = (
         (rows[1], "other") if len(rows) == 2 else (rows[_mid(rows)], "median")
     )
@@ -143,8 +143,35 @@ def _draw_point(
     shade_bar(part, axes, "of the row's largest")
 
 
+def _draw_maps(
+    part: SubFigure,
+    group: Group,
+    jacobians: Float[np.ndarray, "s x z"],
+    shape: tuple[int, ...],
+) -> None:
+    """Where in an image the latents of two seeds act, of the strongest place."""
+    chosen = _chosen(group, jacobians)
+    if not chosen:
+        ax = part.subplots()
+        ax.set_axis_off()
+        return name_panel(ax, "Jacobian", "every seed failed", bad=True)
+    columns = min(jacobians.shape[2], LATENTS_DRAWN)
+    axes = part.subplots(len(chosen), columns, squeeze=False)
+    for row, seed in zip(axes, chosen, strict=True):
+        maps = jacobians[seed.row].reshape(*shape, -1).mean(-2)
+        maps = maps / max(maps.max(), np.finfo(float).tiny)
+        name_panel(row[0], seed.name, "")
+        for j, ax in enumerate(row):
+            ax.imshow(maps[..., j], cmap=SHADES, vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+            ax.set_xlabel(f"latent {j + 1}", fontsize=9, labelpad=2)
+    shade_bar(part, axes, "of the seed's largest")
+
+
 def draw_jacobians(record: Record) -> Figure | None:
     """The true mask and Jacobians of the best seed and the median; a row per point.
+
+    Of images there is a map for each latent, the mean over the colours.
 
     Args:
       record: a run with the array "jacobian"; None is drawn of others, and if every
@@ -157,6 +184,13 @@ def draw_jacobians(record: Record) -> Figure | None:
     if every is None or all(g.failed.all() for g in groups):
         return None
     m, n = every.shape[2:]
+    shape = tuple(record.spec.get("shape") or (m,))
+    if len(shape) == 3:
+        width, height = 1.3 * min(n, LATENTS_DRAWN) + 1.4, 3.8
+        figure, parts = blocks(groups, width, height)
+        for part, group, jacobians in zip(parts, groups, every, strict=True):
+            _draw_maps(part, group, jacobians, shape)
+        return figure
     mask, matched = _true_mask(record), "true_latents" in record.arrays
     panels = min(len(groups[0].seeds), 2) + (mask is not None)
     side = min(max(5.0 / m, 0.05), 0.36)

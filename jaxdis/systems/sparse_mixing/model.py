@@ -2,20 +2,23 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from jaxdis import gaussian, losses, monotone, nets, priors
+from jaxdis.data import colours
 from jaxdis.gaussian import Posterior
+from jaxdis.systems.sparse_mixing import networks
 from jaxdis.systems.sparse_mixing.config import (
     ColumnScale,
     Config,
     Hyper,
     check_config,
+    sized,
 )
 from jaxdis.types import Params, PRNGKey, Scalar, Spec
 
@@ -28,13 +31,16 @@ __all__ = [
     "build",
     "cgvae_loss",
     "decode",
+    "decode_flat",
     "draw_latents",
     "evidence",
     "init_params",
     "log_prior",
     "moments",
+    "observed",
     "posterior",
     "prior_table",
+    "squared_error",
 ]
 
 LOG_VAR_LIMIT = 10.0
@@ -88,19 +94,19 @@ class Model(NamedTuple):
     """The networks, and what shapes the objective.
 
     Attributes:
-      encoder: from x to means and log variances of the latents.
+      encoder: from x to means and log variances of the latents, in one vector.
       decoder: from latents to x^.
       prior: from a domain's vector to the parameters of its flows.
-      x_dim: the number of observed variables.
+      shape: the shape of one observation.
       z_dim: the number of latents.
       domains: the number of domains.
       config: the settings it was built from.
     """
 
-    encoder: nn.Module
-    decoder: nn.Module
+    encoder: nets.Network
+    decoder: nets.Network
     prior: nn.Module
-    x_dim: int
+    shape: tuple[int, ...]
     z_dim: int
     domains: int
     config: Config
@@ -120,20 +126,30 @@ class Terms(NamedTuple):
     sparsity: Float[Array, ""]
 
 
-def build(config: Config, spec: Spec) -> Model:
+def build(
+    config: Config, spec: Spec, *, encoder: Any = None, decoder: Any = None
+) -> Model:
     """The model for data of the given sizes.
 
+    Args:
+      config: the settings; what they leave to the data is `sized`.
+      spec: the shape of the data and their domains.
+      encoder: a network of one's own from `[b, *x]` to means and log variances of the
+        latents, `[b, 2 z]`; see `nets.network`.
+      decoder: likewise from latents `[b, z]` to `[b, *x]`.
+
     Raises:
-      ValueError: a config that does not fit the data.
+      ValueError: a config or a network that does not fit the data.
     """
     check_config(config, spec)
-    n, (m,) = config.z_dim or spec.z_dim, spec.shape
+    config = sized(config, spec)
+    n = config.z_dim
     parameters = n * priors.parameter_count(config.prior, config.bins)
     return Model(
-        encoder=nets.MLP(config.encoder, 2 * n, config.precision),
-        decoder=nets.MLP(config.decoder, m, config.precision),
+        encoder=networks.encoder(config, spec, encoder),
+        decoder=networks.decoder(config, spec, decoder),
         prior=nets.MLP((PRIOR_WIDTH,), parameters, config.precision),
-        x_dim=m,
+        shape=spec.shape,
         z_dim=n,
         domains=len(spec.domains),
         config=config,
@@ -149,14 +165,19 @@ def init_params(model: Model, key: PRNGKey) -> ModelParams:
     network = {"params": network["params"] | {"Dense_1": small}}
     shared = monotone.init_shared(keys[4]) if config.prior == "ddsf" else None
     return ModelParams(
-        model.encoder.init(keys[0], jnp.zeros((1, model.x_dim))),
-        model.decoder.init(keys[1], jnp.zeros((1, model.z_dim))),
+        model.encoder.init(keys[0], jnp.zeros(model.shape)),
+        model.decoder.init(keys[1], jnp.zeros(model.z_dim)),
         Prior(embedding, network, shared),
     )
 
 
+def observed(x: Shaped[Array, "..."]) -> Float[Array, "..."]:
+    """Observations as networks see them: bytes in [0, 1], numbers as they are."""
+    return colours.unit(x) if x.dtype == jnp.uint8 else x.astype(float)
+
+
 def moments(
-    model: Model, params: ModelParams, x: Float[Array, "*b x"]
+    model: Model, params: ModelParams, x: Float[Array, "..."]
 ) -> tuple[Float[Array, "*b z"], Float[Array, "*b z"]]:
     """Mean and log variance of q(z | x); the log variance is kept in [-10, 10].
 
@@ -165,12 +186,12 @@ def moments(
       params: their parameters.
       x: observations.
     """
-    out = nets.apply(model.encoder, params.encoder, x)
+    out = model.encoder.over(params.encoder, x, len(model.shape))
     mean, log_var = jnp.split(out, 2, axis=-1)
     return mean, jnp.clip(log_var, -LOG_VAR_LIMIT, LOG_VAR_LIMIT)
 
 
-def posterior(model: Model, params: ModelParams, x: Float[Array, "*b x"]) -> Posterior:
+def posterior(model: Model, params: ModelParams, x: Float[Array, "..."]) -> Posterior:
     """q(z | x), which does not see the domain.
 
     Args:
@@ -183,15 +204,45 @@ def posterior(model: Model, params: ModelParams, x: Float[Array, "*b x"]) -> Pos
 
 def decode(
     model: Model, params: ModelParams, z: Float[Array, "*b z"]
-) -> Float[Array, "*b x"]:
-    """The decoder's x^.
+) -> Float[Array, "..."]:
+    """The decoder's x^, `[*b, *x]`.
 
     Args:
       model: the networks.
       params: their parameters.
       z: latents.
     """
-    return nets.apply(model.decoder, params.decoder, z)
+    return model.decoder.over(params.decoder, z, 1)
+
+
+def decode_flat(
+    model: Model, params: ModelParams, z: Float[Array, "b z"]
+) -> Float[Array, "b m"]:
+    """The decoder's x^, all numbers of an observation in a row.
+
+    Args:
+      model: the networks.
+      params: their parameters.
+      z: latents.
+    """
+    return decode(model, params, z).reshape(len(z), -1)
+
+
+def squared_error(
+    model: Model,
+    params: ModelParams,
+    x: Float[Array, "b ..."],
+    z: Float[Array, "b z"],
+) -> Float[Array, "b"]:
+    """`|x - x^(z)|^2` of each row.
+
+    Args:
+      model: the networks.
+      params: their parameters.
+      x: observations.
+      z: the latents that are decoded.
+    """
+    return jnp.sum((x.reshape(len(x), -1) - decode_flat(model, params, z)) ** 2, -1)
 
 
 def prior_table(
@@ -252,7 +303,7 @@ def draw_latents(
 def evidence(
     model: Model,
     params: ModelParams,
-    x: Float[Array, "b x"],
+    x: Float[Array, "b ..."],
     u: Int[Array, "b"],
     hyper: Hyper,
     key: PRNGKey,
@@ -274,7 +325,7 @@ def evidence(
       The objective, its two parts, unweighted, and the latents drawn.
     """
     z, log_q = draw_latents(key, *moments(model, params, x))
-    error = jnp.sum((x - decode(model, params, z)) ** 2, -1).mean()
+    error = squared_error(model, params, x, z).mean()
     log_p = log_prior(model, params, z, u, hyper.conditioning)
     kl = jnp.mean(log_q - log_p)
     return losses.negative_elbo(error, kl, hyper.beta), (error, kl, z)
@@ -283,7 +334,7 @@ def evidence(
 def cgvae_loss(
     model: Model,
     params: ModelParams,
-    x: Float[Array, "b x"],
+    x: Float[Array, "b ..."],
     u: Int[Array, "b"],
     hyper: Hyper,
     key: PRNGKey,
@@ -308,10 +359,11 @@ def cgvae_loss(
     Source: Li et al. 2025 (arXiv 2503.00639), CG-VAE; the formula is our reading of it.
     """
     config = model.config
+    assert config.jac is not None  # a model's config is sized
     draw_key, column_key = jax.random.split(key)
     value, (error, kl, z) = evidence(model, params, x, u, hyper, draw_key)
     sparsity = losses.jacobian_l1(
-        partial(decode, model, params),
+        partial(decode_flat, model, params),
         z,
         COLUMN_SCALES[config.jac_scale](z),
         mode=config.jac,

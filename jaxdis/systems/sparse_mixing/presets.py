@@ -1,7 +1,8 @@
 """Settings of CG-VAE that are known to work, and what they reach."""
 
-from jaxdis.data.domains import DenseShift, DomainTable, ToyMixing
+from jaxdis.data.domains import DenseShift, ToyMixing
 from jaxdis.data.domains.toy import Mask
+from jaxdis.data.own import OwnFile
 from jaxdis.systems.sparse_mixing.config import Config
 from jaxdis.types import DataSet, Expectation, Preset
 
@@ -58,6 +59,17 @@ PRESETS: dict[str, Preset] = {
     ),
     # Half of the latents change; mixed by orthogonal matrices, square.
     "dense_shift": _measured(DenseShift(), 0.69, 0.69),
-    # Your own observations and domains: `--data.file`.
-    "table": _preset(DomainTable(), "depends on the file"),
+    # Your own observations, vectors or images, and their domains: `--data.file`. Which
+    # weight of the penalty is right is not known, so that several are compared.
+    "own": Preset(
+        config=Config(batch=64),
+        data=OwnFile(),
+        steps=0,
+        points=tuple({"alpha": alpha} for alpha in (0.0, 0.01, 0.03, 0.1)),
+        source="this library",
+        cost="depends on the data",
+        seeds=8,
+        chunk=1_000,
+        scores=("reconstruction", "kl", "jac_std_l1", "latent_std", "dead"),
+    ),
 }

@@ -1,16 +1,18 @@
 """CG-VAE as a system: its state, its step, its batches."""
 
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
+from jaxdis import optimise
 from jaxdis.data import rows
-from jaxdis.optimise import cosine, in_one_pass, minimise, ramp
+from jaxdis.optimise import cosine, in_one_pass, ramp
 from jaxdis.systems.sparse_mixing.config import Config, Hyper
 from jaxdis.systems.sparse_mixing.model import (
     ModelParams,
@@ -19,6 +21,7 @@ from jaxdis.systems.sparse_mixing.model import (
     decode,
     init_params,
     moments,
+    observed,
 )
 from jaxdis.systems.sparse_mixing.scores import report, theory
 from jaxdis.types import (
@@ -34,7 +37,7 @@ from jaxdis.types import (
     TrainState,
 )
 
-__all__ = ["Extra", "batches", "make", "optimiser"]
+__all__ = ["Extra", "adamw", "batches", "make"]
 
 
 class Extra(NamedTuple):
@@ -47,42 +50,59 @@ class Extra(NamedTuple):
     conditioning: Scalar
 
 
-def optimiser(hyper: Hyper) -> optax.GradientTransformation:
+def adamw(hyper: Hyper) -> optax.GradientTransformation:
     """AdamW with a rate that falls to 0 along a cosine."""
     rate = cosine(hyper.learning_rate, hyper.decay_steps)
     return in_one_pass(optax.adamw(rate, weight_decay=hyper.weight_decay))
 
 
-def make(config: Config, spec: Spec) -> System:
-    """Builds the system for observations of the given size.
+def make(
+    config: Config,
+    spec: Spec,
+    *,
+    encoder: Any = None,
+    decoder: Any = None,
+    optimiser: Any = None,
+    loss: Callable[..., Any] | None = None,
+) -> System:
+    """Builds the system for observations of the given shape.
 
     Args:
-      config: the settings.
+      config: the settings; what they leave to the data is `config.sized`.
       spec: the sizes of the data, the names of the domains, and what is known of the
         mixing.
+      encoder: a network of one's own, from x to means and log variances of the latents
+        in one vector; see `nets.network`.
+      decoder: a network of one's own, from latents to x.
+      optimiser: an optax transformation, or `hyper -> transformation`, in place of
+        `adamw`.
+      loss: a function with the arguments and the results of `model.cgvae_loss`, in its
+        place.
 
     Raises:
-      ValueError: a config that does not fit the data; see `config.check_config`.
+      ValueError: a config or a part that does not fit the data; see
+        `config.check_config`.
     """
-    model = build(config, spec)
+    model = build(config, spec, encoder=encoder, decoder=decoder)
+    tx, objective = optimise.optimiser(optimiser, adamw), loss or cgvae_loss
 
     def init(key: PRNGKey, hyper: Hyper) -> TrainState:
         params = init_params(model, key)
         extra = Extra(jnp.asarray(hyper.conditioning, float))
-        state = optimiser(hyper).init(params)
-        return TrainState(params, state, extra, jnp.zeros((), int))
+        return TrainState(params, tx(hyper).init(params), extra, jnp.zeros((), int))
 
-    def loss(
+    def descended(
         params: ModelParams, state: TrainState, batch: Rows, hyper: Hyper, key: PRNGKey
     ) -> tuple[Float[Array, ""], tuple[Extra, Metrics]]:
         assert batch.u is not None
         hyper = hyper._replace(alpha=hyper.alpha * ramp(state.step, hyper.warmup))
-        value, (terms, z) = cgvae_loss(model, params, batch.x, batch.u, hyper, key)
+        x = observed(batch.x)
+        value, (terms, z) = objective(model, params, x, batch.u, hyper, key)
         figures = {**terms._asdict(), "latent_std": jnp.std(z, 0).mean()}
         return value, (state.extra, jax.lax.stop_gradient(figures))
 
-    def encode(params: ModelParams, x: Float[Array, "*b x"]) -> Float[Array, "*b z"]:
-        return moments(model, params, x)[0]
+    def encode(params: ModelParams, x: Shaped[Array, "..."]) -> Float[Array, "*b z"]:
+        return moments(model, params, observed(x))[0]
 
     known = theory(spec)
 
@@ -90,7 +110,7 @@ def make(config: Config, spec: Spec) -> System:
         conditioning = state.extra.conditioning
         return report(model, known, state.params, batch, conditioning, key)
 
-    step = minimise(loss, optimiser)
+    step = optimise.minimise(descended, tx)
     return System(init, step, encode, partial(decode, model), measure)
 
 
@@ -110,7 +130,7 @@ def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
     return rows.batches(config, spec, splits)
 
 
-def _check_domains(u: Array | None, domains: int) -> None:
+def _check_domains(u: Array | np.ndarray | None, domains: int) -> None:
     """Raises ValueError unless u holds each of 0 .. D - 1 and no others."""
     if u is None or not jnp.issubdtype(u.dtype, jnp.integer):
         raise ValueError(f"data.u must be integers, got {getattr(u, 'dtype', None)}")

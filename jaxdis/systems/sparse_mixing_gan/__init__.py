@@ -1,13 +1,15 @@
 """CG-GAN: sufficient changes and sparse mixing in a style-based GAN."""
 
 from jaxdis.report import later
+from jaxdis.systems.sparse_mixing_gan.config import Config, default_hyper, sized
 from jaxdis.systems.sparse_mixing_gan.judge import batches
-from jaxdis.systems.sparse_mixing_gan.model import Hyper, default_hyper, make
+from jaxdis.systems.sparse_mixing_gan.model import make
+from jaxdis.systems.sparse_mixing_gan.objective import LOSSES, Hyper, Losses
 from jaxdis.systems.sparse_mixing_gan.presets import PRESETS
 from jaxdis.systems.sparse_mixing_gan.scores import ARRAYS, scores
 from jaxdis.types import Figure, Method
 
-__all__ = ["METHOD"]
+__all__ = ["LOSSES", "METHOD", "Config", "Hyper", "Losses", "default_hyper", "make"]
 
 CITATION = """\
 @article{li2025synergy,
@@ -32,6 +34,7 @@ METHOD = Method(
     presets=PRESETS,
     scores=scores,
     arrays=ARRAYS,
+    sized=sized,
     figures=(
         Figure(
             "samples",

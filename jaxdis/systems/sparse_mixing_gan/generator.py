@@ -52,6 +52,7 @@ class Model(NamedTuple):
       shape: the height, the width and the channels of an image.
       domains: the number of domains.
       classes: the number of classes that the judge tells apart.
+      labelled: whether these are of a label of the data; else they are the domains.
       hues: the hue of the foreground in each domain, where that is known.
       z_dim: the number of latents.
       style_dims: the number of the first of them, that domains move.
@@ -72,6 +73,7 @@ class Model(NamedTuple):
     shape: tuple[int, ...]
     domains: int
     classes: int
+    labelled: bool
     hues: Float[np.ndarray, "d"] | None
     z_dim: int
     style_dims: int

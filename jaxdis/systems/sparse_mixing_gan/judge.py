@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, Shaped, UInt8
 
 from jaxdis.data import colours
-from jaxdis.data.rows import Batched, sampler
+from jaxdis.data import rows as data_rows
+from jaxdis.data.rows import Batched
 from jaxdis.metrics import feature_moments
 from jaxdis.types import Batches, PRNGKey, Rows, Source, Spec, Splits
 
@@ -36,7 +37,7 @@ POOLED = 16  # side, at most, of what the judge sees
 HIDDEN = (256, 64)  # of the judge
 PASSES, PASS_ROWS = 60, 2_000  # of its training
 SHIFT = 1  # pixels of at most 32 that its images are moved by
-DRAWN = 10_000  # rows that are drawn for it from a source
+DRAWN = 10_000  # training rows, at most, that it learns from
 SEED = 0  # of its training, the same for all seeds of a run
 
 Show: TypeAlias = Callable[[Key[Array, "2"], Array], Array]
@@ -88,19 +89,26 @@ def batches(config: Batched, spec: Spec, splits: Splits) -> Batches:
     """Trains the judge, and puts it beside the rows that are held out.
 
     Where the data offer the control "unpainted", grey images with labels, the judge
-    learns from these in any two colours; otherwise from the training rows.
+    learns from these in any two colours; otherwise from training rows, at most 10,000.
+    Rows without the label that it reads are passed over.
 
     Args:
       config: the method's config.
       spec: what is known of the data.
       splits: their rows.
     """
-    sample = sampler(splits.train, config.batch)
+    drawn = data_rows.batches(config, spec, splits)
     column, classes = judged_classes(spec)
     rows, show = _lessons(splits)
-    labels = rows.u if column is None or rows.y is None else rows.y[:, column]
-    judge = train_judge(_as_bytes(rows.x), np.asarray(labels), classes, show)
-    return Batches(sample, hold_out(judge, splits.valid), hold_out(judge, splits.test))
+    labels = np.asarray(
+        rows.u if column is None or rows.y is None else rows.y[:, column]
+    )
+    there = np.flatnonzero(~np.isnan(labels.astype(float)))
+    x = rows.x if len(there) == len(labels) else rows.x[there]
+    judge = train_judge(_as_bytes(x), labels[there].astype(int), classes, show)
+    return drawn._replace(
+        valid=hold_out(judge, splits.valid), test=hold_out(judge, splits.test)
+    )
 
 
 def _lessons(splits: Splits) -> tuple[Rows, Show]:
@@ -109,7 +117,8 @@ def _lessons(splits: Splits) -> tuple[Rows, Show]:
         return splits.controls["unpainted"][0], in_any_hue
     if isinstance(splits.train, Source):
         return splits.train.draw(jax.random.key(SEED), DRAWN), as_they_are
-    return splits.train, as_they_are
+    every = -(-len(splits.train.x) // DRAWN)
+    return jax.tree.map(lambda a: jnp.asarray(a[::every]), splits.train), as_they_are
 
 
 def hold_out(judge: Judge, rows: Rows) -> HeldOut:

@@ -3,7 +3,8 @@
 Source: Li et al. 2025 (arXiv 2503.00639), formulas of the released code, restated.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +27,10 @@ from jaxdis.types import Metrics, Params, PRNGKey, Scalar
 
 __all__ = [
     "EFFECTS",
+    "LOSSES",
     "GeneratorTerms",
     "Hyper",
+    "Losses",
     "discriminator_loss",
     "generator_loss",
     "image_sparsity",
@@ -284,3 +287,19 @@ def discriminator_loss(
         terms["slope"] = penalty
         loss = loss + hyper.r1 * penalty
     return loss, terms
+
+
+class Losses(NamedTuple):
+    """What both networks pay for.
+
+    Attributes:
+      generator: a function as `generator_loss`.
+      discriminator: a function as `discriminator_loss`.
+    """
+
+    generator: Callable[..., tuple[Array, Any]]
+    discriminator: Callable[..., tuple[Array, Any]]
+
+
+LOSSES = Losses(generator_loss, discriminator_loss)
+"""Those of the paper."""

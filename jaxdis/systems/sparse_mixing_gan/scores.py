@@ -20,10 +20,15 @@ from jaxdis.systems.sparse_mixing_gan.generator import (
     to_bytes,
     unmixed,
 )
-from jaxdis.systems.sparse_mixing_gan.judge import HeldOut, classify, features
+from jaxdis.systems.sparse_mixing_gan.judge import (
+    HeldOut,
+    classify,
+    features,
+    judged_classes,
+)
 from jaxdis.types import Config, Metrics, PRNGKey, Score, Spec, TrainState
 
-__all__ = ["ARRAYS", "pair_distance", "report", "scores"]
+__all__ = ["ARRAYS", "examples", "pair_distance", "report", "scores"]
 
 ROWS = 128  # latents of the report, each seen in every domain
 PICTURES, MOVED, VALUES = 6, 3, 7  # examples, style latents and values in the pictures
@@ -31,6 +36,7 @@ REACH = 2.5  # of the values that a style latent is moved over
 
 SYNERGY = "Li et al. 2025 (arXiv 2503.00639)"
 DIGIT_KEPT = Score("digit_kept", "Digit kept", "higher", (0, 1))
+DOMAIN_RIGHT = Score("domain_right", "Domain right", "higher", (0, 1))
 COLOUR_RIGHT = Score("colour_right", "Colour right", "higher", (0, 1), truth=True)
 ACTIVE = Score("active", "Active style latents", None, (0, math.inf), SYNERGY)
 DIVERSITY = Score("diversity", "Diversity, 1 as real", None, (0, math.inf))
@@ -47,14 +53,19 @@ ARRAYS = {
 
 
 def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
-    """The scores of the report; the colour's only where hues of domains are known.
+    """The scores of the report, by what is known of the data.
+
+    Whether a translation keeps its class is asked where there are labels with classes,
+    and whether it looks like its domain where there are none: the judge then tells
+    domains apart. Colours are judged where the hues of domains are known.
 
     Args:
       config: the method's config.
       spec: what is known of the data.
     """
+    judged = DOMAIN_RIGHT if judged_classes(spec)[0] is None else DIGIT_KEPT
     colour = () if spec.truth.hues is None else (COLOUR_RIGHT,)
-    return (DIGIT_KEPT, *colour, metrics.FRECHET, ACTIVE, DIVERSITY, CLASS_ENTROPY)
+    return (judged, *colour, metrics.FRECHET, ACTIVE, DIVERSITY, CLASS_ENTROPY)
 
 
 def pair_distance(
@@ -99,8 +110,10 @@ def report(model: Model, state: TrainState, batch: HeldOut, key: PRNGKey) -> Met
 
     Returns:
       `digit_kept`, the share of pairs of domains in which an image keeps its class when
-      only the domain changes, latents and noise fixed; `colour_right`, the share whose
-      colour is that of the domain asked for, where that is known; `frechet`, the
+      only the domain changes, latents and noise fixed, or without labels
+      `domain_right`, the share that the judge takes for images of the domain asked for;
+      `colour_right`, the share whose colour is that of the domain, where that is known;
+      `frechet`, the
       Fréchet distance of the judge's features to those of real images; `active`, style
       latents that domains move; `diversity`, the mean distance of two images of the
       same domain in the judge's features over that of real images; `class_entropy`, of
@@ -123,7 +136,7 @@ def report(model: Model, state: TrainState, batch: HeldOut, key: PRNGKey) -> Met
     )
     u = batch.rows.u
     assert u is not None
-    rank = jax.vmap(lambda v: jnp.argsort(u != v)[:PICTURES])(chosen)
+    rank = jax.vmap(partial(examples, u))(chosen)
     return {
         **_judge(model, translated, batch),
         "active": active(generator.importance).sum(),
@@ -133,6 +146,17 @@ def report(model: Model, state: TrainState, batch: HeldOut, key: PRNGKey) -> Met
         "traversal": traversal,
         "real_images": batch.rows.x[rank],
     }
+
+
+def examples(u: Int[Array, "n"], domain: Int[Array, ""]) -> Int[Array, "p"]:
+    """The first six rows of a domain; of fewer some come again.
+
+    Args:
+      u: the domain of every row.
+      domain: the domain.
+    """
+    there = jnp.maximum(jnp.sum(u == domain), 1)
+    return jnp.argsort(u != domain)[jnp.arange(PICTURES) % there]
 
 
 def _judge(
@@ -149,15 +173,18 @@ def _judge(
     real = features(batch.judge, batch.rows.x[: len(flat)])
     real_distance = pair_distance(real, batch.rows.u[: len(flat)])
     share = jnp.mean(jax.nn.one_hot(classes, model.classes), 0)
-    by_domain = classes.reshape(domains, rows)
-    same = by_domain[:, None] == by_domain[None]
-    pair = ~jnp.eye(domains, dtype=bool)[..., None]
     judged = {
-        "digit_kept": jnp.sum(same & pair) / (rows * pair.sum()),
         "frechet": metrics.frechet_distance(batch.mean, batch.cov, mean, covariance),
         "diversity": pair_distance(found, asked) / real_distance,
         "class_entropy": -jnp.sum(share * jnp.log(jnp.maximum(share, 1e-12))),
     }
+    if model.labelled:
+        by_domain = classes.reshape(domains, rows)
+        same = by_domain[:, None] == by_domain[None]
+        pair = ~jnp.eye(domains, dtype=bool)[..., None]
+        judged["digit_kept"] = jnp.sum(same & pair) / (rows * pair.sum())
+    else:
+        judged["domain_right"] = jnp.mean(classes == asked)
     if model.hues is not None:
         seen = colours.nearest_hue(flat, model.hues)
         judged["colour_right"] = jnp.mean(seen == asked)

@@ -90,12 +90,22 @@ def test_seed_makes_the_split():
         (OWN[..., 0], r"sequences \[t, h, w, c\] .*\(4, 3, 5\)"),
         (OWN[:, :1], r"t of at least 2, got shapes \[\(1, 3, 5, 2\)\]"),
         ([], r"sequences \[t, h, w, c\] .*\[\]"),
-        (255 * OWN, r"frames must lie in \[0, 1\], got .* 25\d.*divide by 255"),
-        (OWN - 0.5, r"frames must lie in \[0, 1\], got -0.4\d* .. 0.4"),
-        (with_one(np.nan), r"frames must lie in \[0, 1\]"),
-        (with_one(np.inf), r"frames must lie in .* inf"),
-        ((9 * OWN).astype(int), "frames must be uint8 or floating point, got int64"),
-        (OWN > 0.5, "frames must be uint8 or floating point, got bool"),
+        (
+            255 * OWN,
+            r"data.frames are images .* in \[0, 1\]; got .* 25\d.*divide by 255",
+        ),
+        (OWN - 0.5, r"must be uint8 or in \[0, 1\]; got float32 from -0.4\d* to 0.4"),
+        (with_one(np.nan), r"data.frames must be finite; row 7 at .* missing"),
+        (with_one(np.inf), r"data.frames must be finite; row 7 at .* infinite"),
+        (
+            (9 * OWN).astype(int),
+            r"must be uint8 .* give data.frames.astype\(np.uint8\)",
+        ),
+        (OWN > 0.5, "must be uint8 or in .*; got bool from 0 to 1"),
+        (
+            np.zeros((20, 4, 3, 32, 32), np.uint8),
+            r"32\), with 3 channels in front of height .* np.moveaxis\(x, -3, -1\)",
+        ),
     ],
 )
 def test_frames_that_do_not_fit(frames, message):

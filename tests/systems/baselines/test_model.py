@@ -6,6 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxdis import check, runner, sweep
@@ -63,13 +64,38 @@ def test_supervision_needs_a_code_for_every_latent():
 
 
 def test_what_does_not_fit_is_refused():
-    images = Spec(shape=(8, 8, 3), z_dim=3)
-    with pytest.raises(ValueError, match="takes vectors x; this data set has images"):
-        make(CONFIG, images)
+    with pytest.raises(ValueError, match="true latents, which these data do not have"):
+        make(CONFIG, Spec(shape=(8, 8, 3)))
     with pytest.raises(ValueError, match=r"config\.batch must be at least 1, got 0"):
         make(replace(CONFIG, batch=0), DATA.spec())
     with pytest.raises(ValueError, match="baselines needs true latents `z`; this data"):
         check.needs(METHOD.name, METHOD.needs, Spec(shape=(6,)))
+
+
+def test_images_bytes_and_networks_of_ones_own():
+    spec = Spec(shape=(8, 8, 3), steps=2, z_dim=3)
+    mine = (
+        lambda key, x: {"w": jax.random.normal(key, (x.size, 6))},
+        lambda params, x: x.reshape(len(x), -1) @ params["w"],
+    )
+    config = replace(CONFIG, z_dim=0, channels=2)
+    rows = Rows(x=jnp.zeros((16, 2, 8, 8, 3), jnp.uint8), z=jnp.ones((16, 3)))
+    for encoder, names in ((None, {"params"}), (mine, {"w"})):
+        # The sign of each derivative is all that moves.
+        system = make(config, spec, encoder=encoder, optimiser=optax.sign_sgd(0.1))
+
+        def step(key, rows, system=system):
+            state = system.init(key, Hyper(1e-3))
+            codes = system.encode(state.params, rows.x)
+            return state, codes, *system.step(state, rows, Hyper(1e-3), key)
+
+        state, codes, after, logged = jax.eval_shape(step, jax.random.key(0), rows)
+        assert set(state.params) == names
+        assert codes.shape == (16, 2, 3)
+        assert logged["loss"].shape == ()
+        assert not [leaf for leaf in jax.tree.leaves(after.opt_state) if leaf.ndim]
+    with pytest.raises(ValueError, match=r"outputs \('b', 6\), twice config\.z_dim"):
+        make(replace(config, z_dim=3), spec, encoder=(mine[0], lambda params, x: x))
 
 
 @pytest.mark.parametrize("truth", [DATA.spec().truth, Truth()])

@@ -7,13 +7,16 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import linen as nn
 from scipy.stats import norm
 
 from jaxdis.data.mixed_factors import MixedFactors
 from jaxdis.data.rows import batches
 from jaxdis.data.sequences.stills import DigitSequences
 from jaxdis.systems.beta_vae import METHOD, default_hyper, make
+from jaxdis.systems.beta_vae.config import sized
 from jaxdis.systems.beta_vae.elbo import (
     build,
     decode,
@@ -23,7 +26,7 @@ from jaxdis.systems.beta_vae.elbo import (
     preferred,
 )
 from jaxdis.systems.beta_vae.model import objective
-from jaxdis.types import Spec
+from jaxdis.types import Rows, Spec
 from tests.systems.beta_vae.tiny import IMAGES, SMALL
 
 VECTORS = Spec(shape=(4,), z_dim=2)
@@ -211,6 +214,72 @@ def test_no_latents_are_needed():
     assert set(found) - set(METHOD.arrays) == declared
 
 
+class Mine(nn.Module):
+    """Two dense layers and a name."""
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(6, name="mine")(jnp.tanh(nn.Dense(9)(x)))
+
+
+MINE = (
+    lambda key, z: {"w": 0.1 * jax.random.normal(key, (len(z), 4))},
+    lambda params, z: z @ params["w"],
+)
+
+
+def without_draws(params, model, x, noise, step, hyper):
+    """The loss of the means of the posteriors, that is, without noise."""
+    loss, logged = objective(params, model, x, 0.0 * noise, step, hyper)
+    return loss, logged | {"mean": loss}
+
+
+def test_parts_of_ones_own_are_used():
+    system = make(
+        SMALL,
+        VECTORS,
+        encoder=Mine(),
+        decoder=MINE,
+        optimiser=lambda hyper: optax.sgd(hyper.learning_rate),
+        loss=without_draws,
+    )
+    x = jax.random.normal(jax.random.key(1), (64, 4))
+    hyper = hyper_of(learning_rate=1e-2, beta=0.1)
+
+    @jax.jit
+    def run(x):
+        start = system.init(jax.random.key(0), hyper)
+        keys = jax.random.split(jax.random.key(2), 200)
+        return start.params, *jax.lax.scan(
+            lambda state, key: system.step(state, Rows(x), hyper, key), start, keys
+        )
+
+    params, end, logged = run(x)
+    assert set(params.encoder["params"]) == {"Dense_0", "mine"}
+    assert set(params.decoder) == {"w"}
+    assert not jax.tree.leaves(end.opt_state)
+    assert logged["mean"][-1] < logged["mean"][0] - 0.1
+    # Without noise nothing but the parameters moves it: it falls at every step.
+    assert (jnp.diff(logged["loss"]) < 1e-3).all()
+
+
+def test_parts_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"outputs \('b', 8\), mean and log-variance"):
+        make(replace(SMALL, z_dim=4), VECTORS, encoder=Mine())
+    with pytest.raises(ValueError, match=r"decoder must turn inputs \('b', 3\)"):
+        make(SMALL, Spec(shape=(5,)), decoder=MINE)
+
+
+@pytest.mark.parametrize(
+    ("spec", "z_dim", "likelihood"),
+    [(VECTORS, 2, "gaussian"), (PIXELS, 10, "bernoulli"), (Spec((3,)), 3, "gaussian")],
+)
+def test_sizes_are_by_the_data(spec, z_dim, likelihood):
+    config = sized(replace(SMALL, z_dim=0, likelihood=None), spec)
+    assert (config.z_dim, config.likelihood) == (z_dim, likelihood)
+    assert sized(SMALL, spec) == SMALL
+
+
 @pytest.mark.parametrize(
     ("shape", "kind"),
     [
@@ -233,7 +302,7 @@ def test_networks_fit_the_shape_of_an_observation(shape, kind):
         ({"networks": "convolutional"}, VECTORS, "multiples of 4"),
         ({"likelihood": "poisson"}, VECTORS, "'gaussian', 'bernoulli'"),
         ({"constraint": "gamma"}, VECTORS, "'beta', 'capacity'"),
-        ({"z_dim": 0}, VECTORS, "config.z_dim must be at least 1"),
+        ({"z_dim": -1}, VECTORS, "config.z_dim must be at least 1"),
         ({"encoder": (8, 0)}, VECTORS, "config.encoder must be positive widths"),
         ({"warmup": 2.0}, VECTORS, "config.warmup is a fraction of the steps"),
     ],

@@ -13,11 +13,10 @@ import pytest
 from jaxdis import check
 from jaxdis.data.processes import CausalProcess
 from jaxdis.systems.mechanism_sparsity import METHOD, PRESETS, default_hyper, make
+from jaxdis.systems.mechanism_sparsity.build import build, init_params
 from jaxdis.systems.mechanism_sparsity.edges import Graphs
 from jaxdis.systems.mechanism_sparsity.elbo import (
-    build,
     draw_noise,
-    init_params,
     posterior,
     transition_prior,
     with_time,
@@ -249,9 +248,8 @@ ACTIONS = Spec(shape=(6,), a_dim=3)
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (Spec(shape=(8, 8, 3), a_dim=2), "takes vectors x; this data set has images"),
-        (ACTIONS._replace(steps=3), "has sequences of 3 steps"),
-        (Spec(shape=(6,), steps=1), "needs actions `a` or sequences of 2 steps"),
+        (ACTIONS._replace(steps=3), "has sequences of 3 steps: give one row per step"),
+        (Spec(shape=(6,), steps=1), "needs actions `a` or sequences of at least 2"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(spec, message):
@@ -311,7 +309,8 @@ def test_true_latents_and_graphs_are_not_needed_to_train():
 
 
 def test_presets_ask_for_no_more_edges_than_there_are():
-    for preset in PRESETS.values():
+    known = {name: preset for name, preset in PRESETS.items() if name != "own"}
+    for preset in known.values():
         truth = preset.data.spec().truth
         hyper = default_hyper(preset.config, preset.data.spec(), preset.steps)
         hyper = hyper._replace(**preset.hyper)

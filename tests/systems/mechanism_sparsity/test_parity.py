@@ -15,13 +15,9 @@ import pytest
 from jaxdis import losses, masks
 from jaxdis.parallel import ParallelMLP
 from jaxdis.systems.mechanism_sparsity import Config, default_hyper, make
+from jaxdis.systems.mechanism_sparsity.build import ModelParams, build
 from jaxdis.systems.mechanism_sparsity.edges import Graphs
-from jaxdis.systems.mechanism_sparsity.elbo import (
-    ModelParams,
-    Noise,
-    build,
-    elbo_terms,
-)
+from jaxdis.systems.mechanism_sparsity.elbo import Noise, elbo_terms
 from jaxdis.systems.mechanism_sparsity.model import objective
 from jaxdis.types import Rows, Spec, Truth
 

@@ -56,6 +56,8 @@ def test_report_scores_an_encoder_that_knows_the_truth():
     assert int(found["shd"]) == int(found["dead"]) == 0
     np.testing.assert_array_equal(found["graph_a"], spec.truth.ga)
     np.testing.assert_array_equal(found["true_graph_a"], spec.truth.ga)
+    # The row of latent order[k] is that of code k.
+    np.testing.assert_array_equal(np.asarray(found["order"])[order], np.arange(6))
     np.testing.assert_allclose(np.diag(found["correlation"]), 1.0, atol=1e-5)
     # One wrong edge is one error.
     wrong = params._replace(masks=Graphs(None, graph.at[0, 0].multiply(-1)))
@@ -63,9 +65,10 @@ def test_report_scores_an_encoder_that_knows_the_truth():
     assert int(found["shd"]) == int(found["missing"] + found["extra"]) == 1
 
 
-LATENTS = {"mcc", "r", "dead"}
+LATENTS = {"mcc", "r"}
 PATTERN = {"r_con", "r_con_t"}
 ERRORS = {"shd", "missing", "extra"}
+PAIRED = {"correlation", "order"}
 GRAPHS = {"graph_z", "graph_a"}
 TRUE = {"true_graph_z", "true_graph_a"}
 BOTH = CausalProcess("InterventionTime", z_dim=4, x_dim=6, samples=50).spec()
@@ -75,16 +78,16 @@ ONLY_ACTIONS = BOTH._replace(truth=Truth(ga=BOTH.truth.ga))
 @pytest.mark.parametrize(
     ("spec", "z_dim", "scores", "arrays"),
     [
-        (BOTH, 4, LATENTS | PATTERN | ERRORS, GRAPHS | TRUE | {"correlation"}),
+        (BOTH, 4, LATENTS | PATTERN | ERRORS, GRAPHS | TRUE | PAIRED),
         (BOTH, 3, LATENTS | PATTERN, GRAPHS | {"correlation"}),
         (BOTH, 5, LATENTS | PATTERN, GRAPHS | {"correlation"}),
         (
             ONLY_ACTIONS,
             4,
             LATENTS | PATTERN,
-            GRAPHS | {"true_graph_a", "correlation"},
+            GRAPHS | {"true_graph_a"} | PAIRED,
         ),
-        (BOTH._replace(truth=Truth()), 4, LATENTS, GRAPHS | {"correlation"}),
+        (BOTH._replace(truth=Truth()), 4, LATENTS, GRAPHS | PAIRED),
         (BOTH._replace(truth=Truth(), z_dim=0), 4, set(), GRAPHS),
         (BOTH._replace(truth=Truth(), z_dim=0, a_dim=0), 4, set(), {"graph_z"}),
     ],
@@ -104,7 +107,7 @@ def test_scores_are_those_that_the_truth_allows(spec, z_dim, scores, arrays):
 
     found = jax.eval_shape(report, jax.random.key(0), rows)
     declared = {score.name for score in METHOD.scores(config, spec)}
-    assert declared == scores | {"nll"}
+    assert declared == scores | {"nll", "dead"}
     assert set(found) == declared | arrays
     assert all(found[name].shape == () for name in declared)
     for name in arrays:  # axes but that of seeds, which the runner adds

@@ -8,8 +8,9 @@ from jaxdis.data.digits import Digits
 from jaxdis.data.factor_images import split_images
 from jaxdis.data.factors import LabelledImages
 from jaxdis.data.mixed_factors import MixedFactors
+from jaxdis.data.own import OwnRows
 from jaxdis.systems.shared_features.config import Config
-from jaxdis.types import Label, Spec, Splits
+from jaxdis.types import Label, Names, Rows, Spec, Splits
 
 SIZES = (4, 3, 5)
 
@@ -39,6 +40,22 @@ class Tiles:
         return split_images(images, 20, self.seed)
 
 
+def own_rows(count: int = 240, missing: float = 0.2) -> Rows:
+    """A table of one's own: two columns of classes and two of numbers, some missing.
+
+    Column 0 is the sign of x_0, column 1 has three classes by x_1, column 2 is
+    `x_2 + 3`, and column 3 `x_0 - x_3`.
+    """
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(count, 4)).astype(np.float32)
+    thirds = np.digitize(x[:, 1], [-0.5, 0.5])
+    y = np.stack([x[:, 0] > 0, thirds, x[:, 2] + 3, x[:, 0] - x[:, 3]], 1)
+    y = y.astype(np.float32)
+    y[rng.random(y.shape) < missing] = np.nan
+    labels = (Label("sign", 2), Label("third", 3), Label("level"), Label("gap"))
+    return Rows(x, y=y, names=Names(y=labels))
+
+
 TOY = MixedFactors(z_dim=3, x_dim=4, test_rows=40)
 SMALL = Config(
     z_dim=5, encoder=(8,), rounds=2, iters=5, batch=4, support=12, query=10,
@@ -54,7 +71,13 @@ IMAGES = Config(
     test_tasks=2, test_query=5, correlation=0.5,
 )  # fmt: skip
 
+OWN = Config(
+    z_dim=0, network=None, encoder=(8,), rounds=2, iters=5, batch=4, tasks="labels",
+    new_labels=("gap",), support=0, query=0, shots=(), test_tasks=8, test_query=0,
+)  # fmt: skip
+
 TINY = {
+    "own": (OWN, OwnRows(own_rows()), {}),
     "toy": (SMALL, TOY, {"warmup": 2.0, "usage_decay": 0.5}),
     "digits": (LABELS, Digits(), {}),
     # Adam makes full steps of what is rounding in gradients that are nearly 0.

@@ -123,6 +123,49 @@ def test_without_a_mask_there_is_none_to_draw():
     assert [ax.get_title("left").split(":")[0] for ax in axes] == ["best", "median"]
 
 
+def without_truth(record, **final):
+    """The record of a run on data of which nothing is known."""
+    groups = [
+        group._replace(final={n: np.array(v) for n, v in final.items()})
+        for group in record.groups
+    ]
+    record = without(record, "true_latents", "correlation")
+    return record._replace(groups=groups, spec=record.spec | {"truth": {}})
+
+
+def test_without_truth_no_seed_is_called_the_best():
+    record = without_truth(make_record(points=1), reconstruction=[3.0, 1.0, 2.0])
+    names = ["least error: seed 1", "median: seed 2"]
+    axes = every_axes(draw_jacobians(record))
+    assert [ax.get_title("left") for ax in axes] == names
+    jacobian = record.arrays["jacobian"][0, 1]
+    np.testing.assert_allclose(
+        axes[0].collections[0].get_array(), jacobian / jacobian.max(1, keepdims=True)
+    )
+    words = [t.get_text() for ax in every_axes(draw_latents(record)) for t in ax.texts]
+    assert words == ["least error: seed 1"]
+
+
+def test_jacobian_of_images_is_a_map_for_each_latent():
+    """Of 3 x 1 pixels with two colours, over which it is averaged."""
+    record = without_truth(make_record(failed=(1,)), reconstruction=[3.0, 1.0, 2.0])
+    record = record._replace(spec=record.spec | {"shape": [3, 1, 2]})
+    axes = every_axes(draw_jacobians(record))
+    assert len(axes) == 2 * 2 * 3
+    assert axes[0].get_title("left") == "least error: seed 2"
+    assert [ax.get_xlabel() for ax in axes[:3]] == ["latent 1", "latent 2", "latent 3"]
+    for at, (point, seed) in enumerate(((0, 2), (0, 0), (1, 2), (1, 0))):
+        maps = record.arrays["jacobian"][point, seed].reshape(3, 2, 3).mean(1)
+        for j, ax in enumerate(axes[3 * at : 3 * at + 3]):
+            shown = ax.images[0].get_array()
+            np.testing.assert_allclose(shown, (maps / maps.max())[:, None, j])
+    assert draw_jacobians(record._replace(groups=failing(record))) is None
+
+
+def failing(record):
+    return [g._replace(failed=np.ones_like(g.failed)) for g in record.groups]
+
+
 @pytest.mark.parametrize("domains", [2, 9])
 def test_latents_of_the_best_seed_by_domain(domains):
     record = make_record(domains=domains)

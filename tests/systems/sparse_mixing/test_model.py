@@ -1,18 +1,21 @@
 """CG-VAE: its loss, its options, and mistakes."""
 
 import dataclasses
+import math
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import linen as nn
 from scipy.stats import norm
 
 from jaxdis.systems.sparse_mixing import model as cgvae
-from jaxdis.systems.sparse_mixing.config import Config, default_hyper
+from jaxdis.systems.sparse_mixing.config import Config, default_hyper, sized
 from jaxdis.systems.sparse_mixing.system import batches, make
-from jaxdis.types import Rows, Spec, Splits
+from jaxdis.types import Rows, Spec, Splits, Truth
 from tests.systems.sparse_mixing.tiny import TINY
 
 SPEC = Spec((2,), domains=("a", "b", "c"), z_dim=2)
@@ -146,9 +149,9 @@ def test_every_variant_learns(name):
     """The loss, without its warm-up and of the same noise, falls on a fixed batch."""
     config, data, changes = TINY[name]
     spec, rng = data.spec(), np.random.default_rng(0)
-    m, domains = spec.shape[0], len(spec.domains)
+    m, domains = math.prod(spec.shape), len(spec.domains)
     x = rng.normal(size=(16, 2)) @ rng.normal(size=(2, m))
-    rows = Rows(jnp.float32(x), u=jnp.arange(16) % domains)
+    rows = Rows(jnp.float32(x).reshape(16, *spec.shape), u=jnp.arange(16) % domains)
     changes = changes | {"learning_rate": 0.01, "decay_steps": 1e6, "warmup": 0.0}
     weights = default_hyper(config, spec, 10)._replace(**changes)
     weights, system = jax.tree.map(jnp.float32, weights), make(config, spec)
@@ -195,15 +198,104 @@ def test_bad_configs_are_named(changes, message):
         make(wrong, SPEC)
 
 
-@pytest.mark.parametrize("shape", [{"shape": (8, 8, 3)}, {"steps": 4}])
-def test_observations_that_are_no_vectors_are_refused(shape):
-    with pytest.raises(ValueError, match="needs observations that are vectors"):
+@pytest.mark.parametrize("shape", [{"shape": (8, 8)}, {"steps": 4}])
+def test_observations_that_are_no_vectors_or_images_are_refused(shape):
+    with pytest.raises(ValueError, match="needs observations that are vectors or imag"):
         make(SMALL, SPEC._replace(**shape))
 
 
-def test_unknown_latents_need_a_number():
-    with pytest.raises(ValueError, match="which is not known; got 0"):
-        make(SMALL, SPEC._replace(z_dim=0))
+@pytest.mark.parametrize(
+    ("shape", "domains", "changes", "wanted"),
+    [
+        ((30,), 9, {"z_dim": 5}, 5),  # as many as the data have
+        ((30,), 9, {"truth": Truth(mask=np.ones((30, 3), int))}, 3),
+        ((30,), 13, {}, 6),  # as many as 13 domains identify by themselves
+        ((30,), 3, {}, 4),
+        ((5,), 13, {}, 2),  # half of the observed variables
+        ((1,), 2, {}, 1),
+        ((8, 8, 3), 2, {}, 8),
+        ((8, 8, 3), 31, {}, 15),
+    ],
+)
+def test_number_of_latents_by_the_data(shape, domains, changes, wanted):
+    spec = Spec(shape, domains=tuple(map(str, range(domains))))._replace(**changes)
+    assert sized(Config(), spec).z_dim == wanted
+    assert cgvae.build(Config(), spec).z_dim == wanted
+    assert sized(Config(z_dim=7), spec).z_dim == 7
+
+
+def test_jacobian_by_the_size_of_the_data():
+    """The whole of it where that is small; what is asked for stays."""
+    for shape, wanted in (((50,), "full"), ((32, 32, 3), "columns")):
+        spec = Spec(shape, domains=("a", "b", "c"))
+        assert sized(Config(batch=64), spec).jac == wanted
+        assert sized(Config(jac="differences"), spec).jac == "differences"
+
+
+# Parts of one's own.
+
+
+def test_parts_of_ones_own_are_used(batch):
+    """Each is seen in what comes out."""
+
+    def init(key, z):
+        return {"a": jnp.ones(())}
+
+    def loss(*args):
+        value, (terms, z) = cgvae.cgvae_loss(*args)
+        return 2 * value + 1, (terms._replace(kl=terms.kl + 5), z)
+
+    weights = hyper(alpha=0.0)
+    networks = {
+        "encoder": nn.Dense(4, kernel_init=nn.initializers.ones),
+        "decoder": (init, lambda params, z: params["a"] * z[:, ::-1]),
+    }
+    model = cgvae.build(SMALL, SPEC, **networks)
+    system = make(
+        SMALL,
+        SPEC,
+        **networks,
+        optimiser=lambda hyper: optax.sgd(1e-3 * hyper.learning_rate / 2e-3),
+        loss=loss,
+    )
+
+    @jax.jit
+    def run(key):
+        state = system.init(key, weights)
+        new, seen = system.step(state, batch, weights, key)
+        codes = system.encode(state.params, batch.x)
+        slope = jax.grad(lambda p: loss(model, p, batch.x, batch.u, weights, key)[0])(
+            state.params
+        )
+        return state, new, seen, codes, system.decode(state.params, codes), slope
+
+    state, new, seen, codes, decoded, slope = run(jax.random.key(0))
+    total = np.asarray(batch.x).sum(1)
+    np.testing.assert_allclose(codes, np.stack([total] * 2, 1), rtol=1e-5)
+    np.testing.assert_allclose(decoded, codes[:, ::-1])
+    rest = seen["reconstruction"] + weights.beta * (seen["kl"] - 5)
+    np.testing.assert_allclose(seen["loss"], 2 * rest + 1, rtol=1e-5)
+    moved = jax.tree.map(lambda p, g: p - 1e-3 * g, state.params, slope)
+    for a, b in zip(jax.tree.leaves(moved), jax.tree.leaves(new.params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"encoder": nn.Dense(3)}, "encoder must map an input of shape (2,) to an "
+         "output of shape (4,), got (3,)"),
+        ({"decoder": nn.Dense(3)}, "decoder must map an input of shape (2,) to an "
+         "output of shape (2,), got (3,)"),
+        ({"encoder": nn.Conv(4, (3, 3, 3))}, "encoder fails on an input of shape (2,)"),
+        ({"encoder": 3}, "encoder must be a flax module or a pair of functions"),
+        ({"optimiser": 0.1}, "optimiser must be an optax transformation, or a function "
+         "of the hyper-parameters that gives one; got float"),
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_fit_are_named(part, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make(SMALL, SPEC, **part)
 
 
 def test_bad_rows_are_named(batch):

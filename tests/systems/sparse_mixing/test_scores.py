@@ -112,3 +112,57 @@ def test_unknown_latents_and_mask(solved):
     assert not {"mcc", "wrong_entries", "r2"} & set(figures)
     assert all(np.isfinite(v).all() for v in figures.values())
     assert figures["latents"].shape == (450, 2)
+
+
+def test_a_mask_without_latents_is_not_scored(solved):
+    """Codes have no order in which they could be compared with it."""
+    params, rows, _ = solved
+    spec = SPEC._replace(z_dim=0)
+    figures = reporting(spec)(params, rows._replace(z=None))
+    assert "wrong_entries" not in figures
+    assert set(figures) == declared(spec) - {"correlation", "true_latents"}
+
+
+def test_large_observations_are_measured_in_blocks(solved, report, monkeypatch):
+    """Blocks of 27 of the 900 rows, and the Jacobian of the first block alone.
+
+    That of this decoder is the same everywhere.
+    """
+    params, rows, _ = solved
+    whole = report(params, rows)
+    monkeypatch.setattr(scores, "AT_ONCE", 27 * 3)
+    found = reporting(SPEC)(params, rows)
+    assert set(found) == set(whole)
+    for name, value in whole.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_images_have_a_report():
+    """Bytes are seen in [0, 1]; the Jacobian has a row for every number of an image."""
+    spec = Spec((4, 4, 1), domains=("a", "b"))
+    model = cgvae.build(Config(z_dim=2, channels=1, bins=3, embedding=2), spec)
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), np.uint8)
+    u = jnp.arange(20) % 2
+    known = scores.theory(spec)
+
+    @jax.jit
+    def measure(x, key):
+        params = cgvae.init_params(model, key)
+        rows = Rows(x, u=u)
+        found = scores.report(model, known, params, rows, 1.0, key)
+        return found, cgvae.decode(model, params, jnp.zeros((20, 2)))
+
+    key = jax.random.key(0)
+    found, flat = measure(jnp.asarray(pixels), key)
+    assert set(found) == {s.name for s in scores.scores(model.config, spec)} | {
+        "jacobian",
+        "latents",
+        "domains",
+    }
+    assert found["jacobian"].shape == (16, 2)
+    # At its start a decoder says much the same of all codes.
+    error = ((pixels / 255 - np.asarray(flat)) ** 2).sum((1, 2, 3)).mean()
+    np.testing.assert_allclose(found["reconstruction"], error, rtol=0.05)
+    same, _ = measure(jnp.asarray(pixels / 255, float), key)
+    for name, value in found.items():
+        np.testing.assert_allclose(same[name], value, rtol=1e-4, atol=1e-5)

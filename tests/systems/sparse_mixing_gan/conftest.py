@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdis.systems.sparse_mixing_gan.model import build, default_hyper, init
+from jaxdis.systems.sparse_mixing_gan.config import default_hyper
+from jaxdis.systems.sparse_mixing_gan.model import build, init
 from tests.systems.sparse_mixing_gan.tiny import PATHS, PaintedHalves
 
 SPEC = PaintedHalves().spec()

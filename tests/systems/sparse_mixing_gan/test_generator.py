@@ -7,7 +7,8 @@ import pytest
 
 from jaxdis import monotone
 from jaxdis.systems.sparse_mixing_gan import generator as gan
-from jaxdis.systems.sparse_mixing_gan.model import Config, build, default_hyper, init
+from jaxdis.systems.sparse_mixing_gan.config import Config, default_hyper
+from jaxdis.systems.sparse_mixing_gan.model import build, init
 from tests.systems.sparse_mixing_gan.tiny import PATHS, PaintedHalves
 
 SPEC = PaintedHalves().spec()

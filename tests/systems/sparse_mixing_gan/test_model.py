@@ -1,6 +1,7 @@
 """Steps of both networks, the moving average, presets, and configs that do not fit."""
 
 import copy
+import dataclasses
 import re
 from functools import partial
 
@@ -8,17 +9,17 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+import PIL.Image
 import pytest
 
-from jaxdis import check
+from jaxdis import check, experiment
 from jaxdis.systems.sparse_mixing_gan import METHOD
-from jaxdis.systems.sparse_mixing_gan.model import (
-    Config,
-    default_hyper,
-    init,
-    make,
-    step,
-)
+from jaxdis.systems.sparse_mixing_gan import judge as judging
+from jaxdis.systems.sparse_mixing_gan.config import Config, default_hyper
+from jaxdis.systems.sparse_mixing_gan.judge import train_judge
+from jaxdis.systems.sparse_mixing_gan.model import build, init, make, step
+from jaxdis.systems.sparse_mixing_gan.objective import Losses, generator_loss
 from tests.systems.sparse_mixing_gan.tiny import (
     PATHS,
     PaintedHalves,
@@ -120,10 +121,76 @@ def test_images_are_neither_encoded_nor_decoded():
     assert system.decode is None
 
 
-# Presets and mistakes.
+# Parts of one's own, presets and mistakes.
 
 
-@pytest.mark.parametrize("name", METHOD.presets)
+def test_an_optimiser_and_losses_of_ones_own_are_used(hyper):
+    """Plain gradients, each of its own rate; one loss doubled, the other nothing."""
+
+    def doubled(*args):
+        value, terms = generator_loss(*args)
+        return 2 * value, terms
+
+    def nothing(model, params, fake, real, u, hyper):
+        slope = sum(a.sum() for a in jax.tree.leaves(params))
+        return 1.0 * slope, {"nothing": slope}
+
+    small = dataclasses.replace(PATHS, path_part=0, r1_part=0, sparse_part=0)
+    system = make(
+        small,
+        SPEC,
+        optimiser=lambda hyper: optax.sgd(hyper.learning_rate),
+        loss=Losses(doubled, nothing),
+    )
+    model, batch = build(small, SPEC), draw(4, jax.random.key(1), PATHS.batch)
+    hyper = hyper._replace(discriminator_rate=jnp.float32(0.25))
+
+    @jax.jit
+    def run(key):
+        state = system.init(key, hyper)
+        new, seen = system.step(state, batch, hyper, key)
+        slope = jax.grad(lambda g: generator_loss(
+            model, g, state.params.discriminator, batch.u, hyper, state.extra.path, key
+        )[0])(state.params.generator)  # fmt: skip
+        return state.params, new.params, seen, slope
+
+    before, after, seen, slope = run(jax.random.key(0))
+    assert "nothing" in seen
+    rate = 2 * hyper.learning_rate
+    chex.assert_trees_all_close(
+        after.generator,
+        jax.tree.map(lambda p, g: p - rate * g, before.generator, slope),
+        rtol=1e-4,
+        atol=1e-6,
+    )
+    chex.assert_trees_all_close(
+        after.discriminator,
+        jax.tree.map(lambda p: p - 0.25, before.discriminator),
+        atol=1e-6,
+    )
+    with pytest.raises(ValueError, match=r"loss must be a pair objective\.Losses"):
+        make(small, SPEC, loss=generator_loss)
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [
+        ((4, 4, 1), (64,)),
+        ((32, 9, 3), (64, 32, 16, 8)),
+        ((33, 30, 3), (64, 32, 16, 8, 8)),
+    ],
+)
+def test_channels_and_layers_by_the_size_of_images(shape, wanted):
+    config = dataclasses.replace(PATHS, widths=(), style_from=None)
+    spec = SPEC._replace(shape=shape)
+    made = METHOD.sized(config, spec)
+    assert made.widths == wanted
+    assert made.style_from == len(wanted)  # of two layers for each
+    assert build(config, spec).layers == 2 * len(wanted)
+    assert METHOD.sized(PATHS, spec) is PATHS
+
+
+@pytest.mark.parametrize("name", [n for n in METHOD.presets if n != "own"])
 def test_presets_fit_their_data(name):
     preset = METHOD.presets[name]
     spec = preset.data.spec()
@@ -135,6 +202,28 @@ def test_presets_fit_their_data(name):
     state = jax.eval_shape(start, jax.random.key(0))
     importance = state.params.generator.importance
     assert importance.shape == (preset.config.style_dims,)
+
+
+def test_a_folder_of_ones_own(tmp_path, monkeypatch):
+    """Sub-folders are domains, and the judge tells them apart."""
+    rng = np.random.default_rng(0)
+    for domain, level in (("night", 40), ("day", 200)):
+        (tmp_path / domain).mkdir()
+        for i in range(40):
+            pixels = level + rng.integers(-40, 40, (8, 8, 3))
+            image = PIL.Image.fromarray(pixels.astype(np.uint8))
+            image.save(tmp_path / domain / f"{i}.png")
+    plan = experiment.plan("sparse_mixing_gan/own", data={"file": str(tmp_path)})
+    assert plan.config.widths == (64, 32)
+    spec = plan.data.spec()
+    assert spec.domains == ("day", "night")
+    declared = {score.name for score in METHOD.scores(plan.config, spec)}
+    assert {"domain_right", "frechet", "active"} <= declared
+    assert set(plan.preset.scores) - declared == {"digit_kept"}  # there are no labels
+    monkeypatch.setattr(judging, "train_judge", partial(train_judge, passes=1))
+    held_out = METHOD.batches(plan.config, spec, plan.data.load()).test
+    found = jax.jit(judging.classify)(held_out.judge, held_out.rows.x)
+    np.testing.assert_array_equal(found, held_out.rows.u)
 
 
 @pytest.mark.parametrize(

@@ -99,13 +99,42 @@ def test_scores_of_a_known_generator(model, state, held_out, monkeypatch, keeps)
     np.testing.assert_allclose(found["frechet"], 0.0, atol=0.01)
 
 
-def test_colours_are_judged_only_where_hues_are_known():
+def test_what_is_judged_depends_on_what_is_known():
+    """Colours where hues are, and the class where there are labels."""
     painted, plain = (
         [score.name for score in scoring.scores(PATHS, data.spec())]
         for data in (PaintedHalves(), PlainHalves())
     )
-    assert set(painted) - set(plain) == {"colour_right"}
-    assert set(plain) < set(painted)
+    assert set(painted) - set(plain) == {"colour_right", "digit_kept"}
+    assert set(plain) - set(painted) == {"domain_right"}
+
+
+def test_images_without_labels_are_judged_by_their_domains(
+    model, state, held_out, monkeypatch
+):
+    """Images of a domain's own side, of which one in four is on the wrong side."""
+
+    def placed(model, params, z, u):
+        return z.at[:, 1].set(u[:, 1]), jnp.ones(PATHS.z_dim), jnp.zeros(())
+
+    def drawn(model, params, style, variation):
+        x = style[:, 0]
+        wrong = jnp.arange(len(x)) % 4 == 0
+        return scaled(jnp.repeat(halves((x[:, 1] < 0.5) ^ wrong), 3, -1))
+
+    monkeypatch.setattr(scoring, "style_mapping", placed)
+    monkeypatch.setattr(scoring, "styles", lambda model, params, x, mask: x[:, None])
+    monkeypatch.setattr(scoring, "synthesise", drawn)
+    plain = model._replace(labelled=False, hues=None)
+    found = scored(plain, state, held_out)
+    np.testing.assert_allclose(found["domain_right"], 0.75)
+    assert not {"digit_kept", "colour_right"} & set(found)
+
+
+def test_examples_of_a_domain_with_few_images_come_again():
+    u = jnp.array([0, 1, 0, 0, 1, 0])
+    picked = [np.asarray(scoring.examples(u, jnp.int32(v))) for v in (0, 1)]
+    np.testing.assert_array_equal(picked, [[0, 2, 3, 5, 0, 2], [1, 4, 1, 4, 1, 4]])
 
 
 def test_pair_distance_of_groups():

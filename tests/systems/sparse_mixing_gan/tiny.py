@@ -11,7 +11,7 @@ from jaxtyping import Array, Int, UInt8
 
 from jaxdis.data import colours
 from jaxdis.data.rows import bind
-from jaxdis.systems.sparse_mixing_gan.model import Config
+from jaxdis.systems.sparse_mixing_gan.config import Config
 from jaxdis.types import DataSet, Label, PRNGKey, Rows, Source, Spec, Splits, Truth
 
 HUES = np.array([0.0, 0.5])

@@ -1,4 +1,4 @@
-"""The command line: `jaxdis list`, `jaxdis train`, `jaxdis report`."""
+"""`jaxdis train`: options of a method out of its config, its data and its hyper."""
 
 import dataclasses
 import shlex
@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from rich.table import Table
 
-from jaxdis import check, data, devices, experiment, log, report, systems
+from jaxdis import data, devices, experiment, log
 from jaxdis.experiment import Plan, Run, Stopped
 from jaxdis.report.read import failed_seeds, swept
 from jaxdis.report.text import setting
-from jaxdis.types import Expectation, Method, Preset
+from jaxdis.types import Method, Preset
 
-__all__ = ["main", "parse_train"]
+__all__ = ["parse_train", "train_command"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +24,8 @@ class TrainOptions:
 
     Attributes:
       seeds: the number of seeds.
-      steps: the number of optimisation steps of every seed.
+      steps: the number of optimisation steps of every seed; None for a number by the
+        size of the data.
       chunk: the number of steps between two lines of metrics.
       first_seed: the first seed's number; the others follow.
       out: a new directory of the run; default runs/NAME-TIME.
@@ -34,25 +34,12 @@ class TrainOptions:
     """
 
     seeds: int
-    steps: int
+    steps: int | None
     chunk: int
     first_seed: int = 0
     out: Path | None = None
     resume: bool = False
     checkpoint_seconds: float = 30.0
-
-
-@dataclasses.dataclass(frozen=True)
-class ReportOptions:
-    """Rebuilds the report of a run; compares several runs side by side.
-
-    Attributes:
-      runs: directories that `jaxdis train` wrote.
-      out: the HTML file of the comparison of several runs; pictures go beside it.
-    """
-
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    out: Path = Path("comparison.html")
 
 
 def _defaults(method: Method, preset: Preset) -> dict[str, str]:
@@ -97,6 +84,14 @@ def _options_type(method: Method, preset: Preset) -> type:
     return options
 
 
+def _description(name: str) -> str:
+    return (
+        f"Trains many seeds of {name} in one compiled program. `--data NAME` takes "
+        f"another data set, with options of its own; NAME is one of "
+        f"{', '.join(data.names())}."
+    )
+
+
 def _other_data(preset: Preset, args: list[str]) -> tuple[Preset, list[str]]:
     """`--data NAME` takes another data set than the preset's, with its defaults."""
     if "--data" not in args:
@@ -121,9 +116,13 @@ def parse_train(args: Sequence[str]) -> tuple[Plan, Any]:
     method, preset_name = experiment.find_preset(name)
     preset, rest = _other_data(method.presets[preset_name], rest)
     options_type = _options_type(method, preset)
-    default = options_type(preset.seeds, preset.steps, preset.chunk)
+    default = options_type(preset.seeds, preset.steps or None, preset.chunk)
     options: Any = tyro.cli(
-        options_type, prog=f"jaxdis train {name}", args=rest, default=default
+        options_type,
+        prog=f"jaxdis train {name}",
+        description=_description(name),
+        args=rest,
+        default=default,
     )
     if options.resume and options.out is None:
         raise ValueError("--resume needs --out DIR, the directory of the run to go on")
@@ -133,7 +132,7 @@ def parse_train(args: Sequence[str]) -> tuple[Plan, Any]:
         seeds=options.seeds,
         first_seed=options.first_seed,
         steps=options.steps,
-        chunk=options.chunk,
+        chunk=None if options.chunk == preset.chunk else options.chunk,
         config=options.config,
         data=options.data,
         hyper={n: values for n, values in hyper.items() if values},
@@ -180,71 +179,3 @@ def train_command(args: Sequence[str]) -> int:
     _print_results(run, plan.preset)
     log.console.print(f"report: {run.report()}")
     return 0
-
-
-def report_command(args: Sequence[str]) -> int:
-    """`jaxdis report DIR [DIR ...]`; returns the exit code."""
-    options = tyro.cli(ReportOptions, prog="jaxdis report", args=args)
-    if not options.runs:
-        raise ValueError("report needs the directory of a run, or of several")
-    paths = [report.build(run) for run in options.runs]
-    if len(paths) > 1:
-        paths = [report.compare(options.runs, options.out)]
-    log.console.print(f"report: {paths[-1]}")
-    return 0
-
-
-def _expected(expects: Sequence[Expectation]) -> str:
-    """Expectations in words: "mcc 0.98 ± 0.01, shd 1; no penalty: mcc 0.8"."""
-    groups: dict[str, list[str]] = {}
-    for one in expects:
-        spread = "" if one.spread is None else f" ± {one.spread:g}"
-        groups.setdefault(one.of, []).append(f"{one.score} {one.mean:g}{spread}")
-    return "; ".join(
-        (f"{of}: " if of else "") + ", ".join(some) for of, some in groups.items()
-    )
-
-
-def list_command(args: Sequence[str]) -> int:
-    """`jaxdis list`; returns the exit code."""
-    if args:
-        raise ValueError(f"list takes no arguments, got {shlex.join(args)}")
-    table = Table()
-    table.add_column("preset", no_wrap=True)
-    for name in ("source", "cost", "expected"):
-        table.add_column(name)
-    for system in systems.names():
-        for name, preset in systems.find(system).presets.items():
-            expected = _expected(preset.expects) or "not measured"
-            table.add_row(f"{system}/{name}", preset.source, preset.cost, expected)
-        table.add_section()
-    log.console.print(table)
-    return 0
-
-
-COMMANDS = {"list": list_command, "train": train_command, "report": report_command}
-USAGE = """usage: jaxdis list
-       jaxdis train METHOD/PRESET [--seeds N] [--steps N] [--hyper.X V [V ...]]
-                    [--config.X V] [--data NAME] [--data.X V] [--out DIR] [--resume]
-       jaxdis report DIR [DIR ...]
-
-`jaxdis train METHOD/PRESET --help` names every option of that method."""
-
-
-def main() -> None:
-    """Entry point of the command `jaxdis`."""
-    name, *args = sys.argv[1:] or ["--help"]
-    if name in ("-h", "--help"):
-        print(USAGE)
-        sys.exit(0)
-    try:
-        if name not in COMMANDS:
-            raise check.unknown("command", name, COMMANDS)
-        code = COMMANDS[name](args)
-    except ValueError as error:
-        print(f"jaxdis: error: {error}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print("jaxdis: interrupted", file=sys.stderr)
-        code = 130
-    sys.exit(code)

@@ -1,0 +1,72 @@
+"""The command line: one module a family of commands, argv in, table or file out."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import jaxdis
+from jaxdis import check
+from jaxdis.cli.show import list_command, report_command
+from jaxdis.cli.train import parse_train, train_command
+from jaxdis.cli.use import encode_command, evaluate_command, export_command
+
+__all__ = ["main", "parse_train"]
+
+COMMANDS = {
+    "list": list_command,
+    "train": train_command,
+    "report": report_command,
+    "encode": encode_command,
+    "evaluate": evaluate_command,
+    "export": export_command,
+}
+USAGE = """usage: jaxdis list [METHOD]
+       jaxdis train METHOD/PRESET [--seeds N] [--steps N] [--hyper.X V [V ...]]
+                    [--config.X V] [--data NAME] [--data.X V] [--out DIR] [--resume]
+       jaxdis report RUN [RUN ...]
+       jaxdis encode RUN FILE --out codes.npz|.csv|.parquet [--seed N|best]
+       jaxdis evaluate RUN FILE [--out scores.json]
+       jaxdis export RUN [RUN ...] --out long.csv|.parquet
+
+METHOD is one of those that `jaxdis list` names, or a file of yours,
+my_method.py:METHOD; RUN is a directory that `jaxdis train` wrote.
+`jaxdis COMMAND --help` says more, and `jaxdis train METHOD/PRESET --help` names every
+option of that method. `jaxdis train METHOD/own --data.file FILE` takes your data."""
+
+
+def _carried_out(words: Sequence[str]) -> int:
+    """The exit code of a command."""
+    name, *args = words or ["--help"]
+    if name in ("-h", "--help") or (name == "train" and args[:1] in HELP):
+        print(USAGE)
+        return 0
+    if name == "--version":
+        print(f"jaxdis {jaxdis.__version__}")
+        return 0
+    try:
+        if name not in COMMANDS:
+            raise check.unknown("command", name, COMMANDS)
+        return COMMANDS[name](args)
+    except ValueError as error:
+        print(f"jaxdis: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("jaxdis: interrupted", file=sys.stderr)
+        return 130
+    except SystemExit as done:  # help, or options that do not exist
+        return done.code if isinstance(done.code, int) else int(done.code is not None)
+
+
+HELP = (["-h"], ["--help"])
+
+
+def main() -> None:
+    """Entry point of the command `jaxdis`."""
+    try:
+        code = _carried_out(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough
+        # What is still to be written, at the exit, goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)

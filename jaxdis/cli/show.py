@@ -1,0 +1,82 @@
+"""`jaxdis list` and `jaxdis report`: what there is to train, and what was trained."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import tyro
+from rich.table import Table
+
+from jaxdis import log, report, systems
+from jaxdis.types import Expectation
+
+__all__ = ["list_command", "report_command"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ListOptions:
+    """Names the presets of all methods, or of some.
+
+    Attributes:
+      methods: the methods, by name or as FILE.py:NAME.
+    """
+
+    methods: tyro.conf.Positional[tuple[str, ...]] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportOptions:
+    """Rebuilds the report of a run; compares several runs side by side.
+
+    Attributes:
+      runs: directories that `jaxdis train` wrote.
+      out: the HTML file of the comparison of several runs; pictures go beside it.
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    out: Path = Path("comparison.html")
+
+
+def report_command(args: Sequence[str]) -> int:
+    """`jaxdis report DIR [DIR ...]`; returns the exit code."""
+    options = tyro.cli(ReportOptions, prog="jaxdis report", args=args or ["--help"])
+    paths = [report.build(run) for run in options.runs]
+    if len(paths) > 1:
+        paths = [report.compare(options.runs, options.out)]
+    log.console.print(f"report: {paths[-1]}")
+    return 0
+
+
+def _expected(expects: Sequence[Expectation]) -> str:
+    """Expectations in words: "mcc 0.98 ± 0.01, shd 1; no penalty: mcc 0.8"."""
+    groups: dict[str, list[str]] = {}
+    for one in expects:
+        spread = "" if one.spread is None else f" ± {one.spread:g}"
+        groups.setdefault(one.of, []).append(f"{one.score} {one.mean:g}{spread}")
+    return "; ".join(
+        (f"{of}: " if of else "") + ", ".join(some) for of, some in groups.items()
+    )
+
+
+def list_command(args: Sequence[str]) -> int:
+    """`jaxdis list [METHOD]`; returns the exit code."""
+    options = tyro.cli(ListOptions, prog="jaxdis list", args=args)
+    methods = options.methods or systems.names()
+    table = Table()
+    table.add_column("preset", no_wrap=True)
+    for name in ("source", "cost", "expected"):
+        table.add_column(name)
+    for system in methods:
+        try:
+            method = systems.find(system)
+        except ValueError as error:
+            if options.methods:
+                raise
+            log.note(str(error))  # another package's, and no reason to show nothing
+            continue
+        for name, preset in method.presets.items():
+            expected = _expected(preset.expects) or "not measured"
+            table.add_row(f"{system}/{name}", preset.source, preset.cost, expected)
+        table.add_section()
+    log.console.print(table)
+    return 0

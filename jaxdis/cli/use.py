@@ -1,0 +1,229 @@
+"""`jaxdis encode`, `evaluate` and `export`: what a trained run is used for."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from jaxdis import devices, experiment, log, tables
+from jaxdis.experiment import Run
+from jaxdis.experiment.reading import OBSERVATIONS, read_again
+from jaxdis.report.text import setting
+
+__all__ = ["encode_command", "evaluate_command", "export_command"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """What the file holds; by default what that of the training held.
+
+    Attributes:
+      x: the observations: names of columns or arrays, or patterns as "torque_*".
+      a: the actions.
+      u: the domain.
+      y: the labels.
+      k: the transformation.
+      z: the true latents.
+      episode: the column that tells episodes of a long series apart.
+      window: the number of rows in each sequence that a series is cut into.
+      stride: the number of rows between the starts of two windows.
+      labels: what columns of y are where that is not plain, as COLUMN:KIND.
+      size: the height and width that images are brought to.
+    """
+
+    x: tuple[str, ...] = ()
+    a: tuple[str, ...] = ()
+    u: tuple[str, ...] = ()
+    y: tuple[str, ...] = ()
+    k: tuple[str, ...] = ()
+    z: tuple[str, ...] = ()
+    episode: str | None = None
+    window: int | None = None
+    stride: int | None = None
+    labels: tuple[str, ...] = ()
+    size: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodeOptions:
+    """Writes the codes of new observations, by every seed of a run or by one.
+
+    Attributes:
+      run: a directory that `jaxdis train` wrote.
+      file: observations of yours: npz, npy, csv, parquet or HDF5, or a folder of
+        images.
+      out: codes.npz with `codes` [seed, n, z] and `seeds`; or csv or parquet, with
+        columns seed, row and z_0, z_1, ...
+      seed: the number of one seed, or "best" for the one that agrees most with others.
+      point: the grid point, from 0.
+      checkpoint: "last", "best", or a number of steps.
+      data: what the file holds.
+    """
+
+    run: tyro.conf.Positional[Path]
+    file: tyro.conf.Positional[Path]
+    out: Path = Path("codes.npz")
+    seed: str | None = None
+    point: int = 0
+    checkpoint: str = "last"
+    data: Columns = Columns()
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """Scores every seed of a run on other data.
+
+    Attributes:
+      run: a directory that `jaxdis train` wrote.
+      file: rows of yours: npz, npy, csv, parquet or HDF5, or a folder of images.
+      out: a file of JSON to write the scores to, by point and seed.
+      checkpoint: "last", "best", or a number of steps.
+      data: what the file holds.
+    """
+
+    run: tyro.conf.Positional[Path]
+    file: tyro.conf.Positional[Path]
+    out: Path | None = None
+    checkpoint: str = "last"
+    data: Columns = Columns()
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """Writes all numbers of runs as one long table, one number a row.
+
+    Attributes:
+      runs: directories that `jaxdis train` wrote.
+      out: a csv or parquet file with columns run, method, preset, point, every
+        hyper-parameter, seed, step, split, metric and value.
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    out: Path = Path("long.csv")
+
+
+def _load(directory: Path, checkpoint: str) -> Run:
+    return experiment.load(
+        directory, checkpoint=int(checkpoint) if checkpoint.isdigit() else checkpoint
+    )
+
+
+def _seed(run: Run, asked: str | None, point: int) -> int | None:
+    if asked != "best":
+        if asked is not None and not asked.isdigit():
+            raise ValueError(f"seed must be a number or 'best', got {asked!r}")
+        return None if asked is None else int(asked)
+    chosen = run.choose(point)
+    log.console.print(f"seed {chosen.seed}, by {chosen.criterion}")
+    return chosen.seed
+
+
+def _long(codes: np.ndarray, seeds: Sequence[int]) -> dict[str, np.ndarray]:
+    """Codes `[seed, n, ..., z]` as columns: seed, row, time if there is one, codes."""
+    axes = ["seed", "row", *(["time"] if codes.ndim == 4 else [])]
+    places = np.indices(codes.shape[:-1]).reshape(len(axes), -1)
+    columns = dict(zip(axes, places, strict=True))
+    columns["seed"] = np.asarray(seeds)[columns["seed"]]
+    flat = codes.reshape(-1, codes.shape[-1])
+    return columns | {f"z_{i}": column for i, column in enumerate(flat.T)}
+
+
+def encode_command(args: Sequence[str]) -> int:
+    """`jaxdis encode RUN FILE --out FILE`; returns the exit code."""
+    options = tyro.cli(EncodeOptions, prog="jaxdis encode", args=args)
+    tables.check_path(options.out, (".npz", *tables.FORMATS))
+    run = _load(options.run, options.checkpoint)
+    seed = _seed(run, options.seed, options.point)
+    asked = {f.name: getattr(options.data, f.name) for f in dataclasses.fields(Columns)}
+    names = run.model.preparation.names
+    rows = read_again(options.file, run.settings, names, asked, only=OBSERVATIONS)
+    codes = run.encode(rows, seed=seed, point=options.point)
+    codes = codes if seed is None else codes[None]
+    seeds = list(run.model.seeds) if seed is None else [seed]
+    if options.out.suffix == ".npz":
+        found = {"codes": codes, "seeds": np.array(seeds)}
+        log.save_arrays(options.out, found)
+    else:
+        tables.write(options.out, _long(codes, seeds))
+    shape = " x ".join(map(str, codes.shape))
+    log.console.print(f"codes: {options.out} ({shape}: seeds, rows, codes)")
+    return 0
+
+
+def evaluate_command(args: Sequence[str]) -> int:
+    """`jaxdis evaluate RUN FILE`; returns the exit code."""
+    devices.use_all_cores()
+    options = tyro.cli(EvaluateOptions, prog="jaxdis evaluate", args=args)
+    if options.out is not None:
+        tables.check_path(options.out, (".json",))
+    run = _load(options.run, options.checkpoint)
+    asked = {f.name: getattr(options.data, f.name) for f in dataclasses.fields(Columns)}
+    names = run.model.preparation.names
+    rows = read_again(options.file, run.settings, names, asked)
+    found = run.evaluate(rows)
+    model = run.model
+    declared = [
+        s for s in run.method.scores(model.config, model.spec) if s.name in found
+    ]
+    for point, hyper in enumerate(model.points):
+        words = ", ".join(f"{n}={setting(v)}" for n, v in hyper.items())
+        title = f"{options.file}, {run.method.name}" + (
+            f" ({words})" if len(model.points) > 1 else ""
+        )
+        values = {name: value[point] for name, value in found.items()}
+        log.console.print(log.seed_table(title, declared, model.seeds, values, ()))
+    if options.out is not None:
+        record = {
+            "run": str(options.run),
+            "file": str(options.file),
+            "seeds": model.seeds,
+            "points": model.points,
+            "scores": found,
+        }
+        log.write_json(options.out, record)
+        log.console.print(f"scores: {options.out}")
+    return 0
+
+
+def _numbers(run: Run) -> list[dict[str, Any]]:
+    """All numbers of a run: curves of training and valid rows, and of the test rows."""
+    record = run.record
+    method, preset = record.name.rsplit("/", 1)
+    end = int(record.results.get("steps", record.groups[0].steps[-1]))
+    found = []
+    for point, group in enumerate(record.groups):
+        for i, seed in enumerate(group.seeds):
+            head: dict[str, Any] = {
+                "run": str(run.directory),
+                "method": method,
+                "preset": preset,
+            }
+            head |= {"point": point, **group.hyper, "seed": seed}
+            for name, curve in group.curves.items():
+                trained = name == "loss" or name.startswith("train_")
+                tail: dict[str, Any] = {"split": "train" if trained else "valid"}
+                tail["metric"] = name.removeprefix("train_")
+                for step, value in zip(group.steps, curve[i], strict=True):
+                    found.append(head | {"step": step, **tail, "value": value})
+            for name, values in group.final.items():
+                tail = {"step": end, "split": "test", "metric": name}
+                found.append(head | tail | {"value": values[i]})
+    return found
+
+
+def export_command(args: Sequence[str]) -> int:
+    """`jaxdis export RUN [RUN ...] --out FILE`; returns the exit code."""
+    options = tyro.cli(ExportOptions, prog="jaxdis export", args=args or ["--help"])
+    tables.check_path(options.out, tuple(tables.FORMATS))
+    rows = [row for path in options.runs for row in _numbers(experiment.load(path))]
+    # Hyper-parameters stay in front of the seed, whichever run has them.
+    first = ["run", "method", "preset", "point"]
+    last = ["seed", "step", "split", "metric", "value"]
+    hyper = dict.fromkeys(n for row in rows for n in row if n not in (*first, *last))
+    columns = {n: [row.get(n, np.nan) for row in rows] for n in (*first, *hyper, *last)}
+    tables.write(options.out, columns)
+    log.console.print(f"numbers: {options.out} ({len(rows):,} rows)")
+    return 0

@@ -1,0 +1,216 @@
+"""What observations must be, so that something can be learned from them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxdis import log
+from jaxdis.data.reading.columns import shown
+from jaxdis.data.reading.values import check_finite
+from jaxdis.types import Rows
+
+__all__ = [
+    "check_channels",
+    "check_given",
+    "check_images",
+    "check_varied",
+    "observations",
+]
+
+CHANNELS = (1, 2, 3, 4)  # of images as they are most often
+FEW_CHANNELS = (1, 3, 4)  # of images whose first axis they are
+OUTLIER = 1e6  # as many times the middle half from the median
+SAMPLE = 10_000  # rows that quantiles are taken of
+GREY_SIZE = 8  # from which a square of numbers may be an image
+
+
+def observations(field: str, array: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Numbers of float32, or images of bytes, that are what they should be.
+
+    Args:
+      field: "x", "a" or "z".
+      array: numbers, with one row for each row of the data.
+      names: what the last axis is called; none for images.
+
+    Raises:
+      ValueError: NaN, infinity, values that float32 cannot hold, images with the
+        channels first or with values that are neither bytes nor in [0, 1].
+    """
+    if 0 in array.shape:
+        raise ValueError(f"data.{field} must not be empty, got shape {array.shape}")
+    check_finite(field, array, names)
+    if field == "x" and array.ndim >= 3:
+        check_images(array, "data.x")
+        if array.dtype == np.uint8:
+            return array
+    return np.ascontiguousarray(array, np.float32)
+
+
+def check_images(array: np.ndarray, name: str) -> None:
+    """Whether an array of 4 or 5 axes holds images; of 3, sequences of vectors.
+
+    Args:
+      array: the array, without NaN.
+      name: what messages call it.
+
+    Raises:
+      ValueError: channels in front of height and width, none at all, values that are
+        neither bytes nor in [0, 1], or more than 5 axes.
+    """
+    shape = array.shape
+    if array.ndim == 3:
+        _check_three(array, name)
+        return
+    if array.ndim > 5:
+        raise ValueError(
+            f"{name} must be [n, x], images [n, h, w, c] or sequences of them [n, t, "
+            f"...]; got shape {shape}"
+        )
+    check_channels(shape, name)
+    if array.dtype == np.uint8:
+        return
+    low, high = float(array.min()), float(array.max())
+    if low >= 0 and high <= 1 and array.dtype.kind == "f":
+        return
+    remedy = "give numbers in [0, 1], or uint8"
+    if low >= 0 and high <= 255:
+        whole = array.dtype.kind != "f" and high > 1
+        remedy = f"give {name}.astype(np.uint8)" if whole else "divide by 255"
+        if array.dtype.kind != "f" and high <= 1:
+            remedy = "give np.float32, or 255 times them as uint8"
+    elif low >= 0 and high <= 65535 and array.dtype.kind == "u":
+        remedy = f"give ({name} / 65535).astype(np.float32)"
+    raise ValueError(
+        f"{name} are images and must be uint8 or in [0, 1]; got {array.dtype} from "
+        f"{low:g} to {high:g}: {remedy}"
+    )
+
+
+def check_channels(shape: Sequence[int], name: str) -> None:
+    """Raises ValueError for images that must be `[..., c, h, w]`.
+
+    Args:
+      shape: the shape of the images, with all their axes.
+      name: what messages call them.
+    """
+    first, _, last = shape[-3:]
+    if last not in CHANNELS and first in FEW_CHANNELS:
+        raise ValueError(
+            f"{name} has shape {tuple(shape)}, with {first} channels in front of "
+            "height and width: give np.moveaxis(x, -3, -1)"
+        )
+    if last not in CHANNELS:
+        log.note(
+            f"{name} of shape {tuple(shape)} is taken for images of {shape[-3]} x "
+            f"{shape[-2]} pixels with {last} channels"
+        )
+
+
+def _check_three(array: np.ndarray, name: str) -> None:
+    _, steps, width = array.shape
+    if array.dtype == np.uint8:
+        raise ValueError(
+            f"{name} of bytes has shape {array.shape}: grey images have a channel, "
+            "x[..., None], and sequences of vectors are floats"
+        )
+    square = steps == width >= GREY_SIZE
+    if square and array.min() >= 0 and array.max() <= 1:
+        log.note(
+            f"{name} of shape {array.shape} is taken for sequences of {steps} vectors; "
+            "if they are grey images, give x[..., None]"
+        )
+
+
+def check_varied(rows: Rows) -> None:
+    """Whether every column can be standardised.
+
+    Args:
+      rows: the rows to learn from, on the host.
+
+    Raises:
+      ValueError: columns of x or a that are constant, labels with one class only, or
+        an outlier beside which all other values of a column are the same.
+    """
+    names = rows.names
+    for field in ("x", "a", "z"):
+        values = getattr(rows, field)
+        if values is None or values.ndim > 3 or len(values) < 2:
+            continue
+        called = () if names is None else getattr(names, field)
+        columns = values.reshape(-1, values.shape[-1])
+        called = called or tuple(f"{field}_{i}" for i in range(values.shape[-1]))
+        _check_spread(field, columns, called, constant=field == "z", each=len(values))
+    if rows.y is not None and len(rows.y) > 1 and names is not None:
+        y = np.asarray(rows.y)
+        for i, label in enumerate(names.y):
+            if label.classes is None:
+                gaps = np.isnan(y[:, i])
+                column = np.where(gaps, np.median(y[~gaps, i]), y[:, i])[:, None]
+                _check_spread("y", column, (label.name,), constant=False, each=len(y))
+            elif label.classes < 2:
+                raise ValueError(
+                    f"data.y must have 2 classes or more in every column; "
+                    f"{label.name!r} has one"
+                )
+
+
+def _check_spread(
+    field: str, columns: np.ndarray, names: Sequence[str], *, constant: bool, each: int
+) -> None:
+    """Raises ValueError for a column that standardisation would turn to zeros.
+
+    Args:
+      field: the field.
+      columns: numbers, the rows of all steps behind one another.
+      names: the names of the columns.
+      constant: whether columns may be constant.
+      each: the number of rows, of one step or more.
+    """
+    low, high = columns.min(0), columns.max(0)
+    same = np.flatnonzero(low == high)
+    if len(same) and not constant:
+        raise ValueError(
+            f"data.{field} must vary in every column; leave out those that are "
+            f"constant: {shown([names[int(i)] for i in same])}"
+        )
+    some = columns[:: max(1, len(columns) // SAMPLE)].astype(np.float64)
+    quantiles = np.quantile(some, [0.01, 0.25, 0.5, 0.75, 0.99], axis=0)
+    spread = quantiles[3] - quantiles[1]
+    spread = np.where(spread > 0, spread, quantiles[4] - quantiles[0])
+    far = np.maximum(high - quantiles[2], quantiles[2] - low)
+    bad = np.flatnonzero((spread > 0) & (far > OUTLIER * spread))
+    if len(bad):
+        column = columns[:, bad[0]].astype(np.float64)
+        worst = int(np.argmax(np.abs(column - quantiles[2, bad[0]])))
+        row = worst // (len(columns) // each)
+        raise ValueError(
+            f"data.{field} must have no value beside which all others are alike; "
+            f"column {names[bad[0]]!r} holds {column[worst]:.3g} in row {row} and half "
+            f"of its values are within {spread[bad[0]]:.3g}"
+        )
+
+
+def check_given(rows: Rows) -> None:
+    """Whether rows that a user made are rows: as many of each, finite, in range.
+
+    Args:
+      rows: the rows, on the host.
+
+    Raises:
+      ValueError: other numbers of rows, NaN outside of y, infinity, negative classes.
+    """
+    shape = rows.x.shape
+    for field, value in rows._asdict().items():
+        if value is None or field == "names":
+            continue
+        if value.shape[:1] != shape[:1] or not value.size:
+            raise ValueError(
+                f"data.{field} must have the {shape[0]} rows of data.x, at least one; "
+                f"got shape {value.shape}"
+            )
+        check_finite(field, value, (), gaps=field == "y")
+        whole = field in ("u", "k", "group", "split")
+        if whole and (value.dtype.kind not in "iu" or value.min() < 0):
+            raise ValueError(f"data.{field} must hold whole numbers from 0")
+    if rows.x.ndim > 3:
+        check_images(np.asarray(rows.x), "data.x")

@@ -1,0 +1,139 @@
+"""What a source holds by name, and which of it a field of `Rows` takes."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from jaxdis import check
+
+__all__ = ["FIELDS", "Columns", "Field", "Fields", "resolve", "shown"]
+
+Field: TypeAlias = str | Sequence[str] | None
+"""A name, a pattern as "torque_*", or several of them; () for none, None for the
+default."""
+
+FIELDS = ("x", "a", "u", "y", "k", "z", "episode", "split")
+NUMBERED = ("x", "a", "u", "y", "k", "z")  # that may be x_0, x_1, ...
+MOST_SHOWN = 20
+
+
+class Columns(NamedTuple):
+    """What a source holds, before any of it is read.
+
+    Attributes:
+      where: the source, as messages call it.
+      names: the names of its arrays, or of the columns of a table, in their order.
+      get: reads those named; an array has one row for each row of the data.
+      defaults: the column of a field, where none is called as the field is.
+    """
+
+    where: str
+    names: tuple[str, ...]
+    get: Callable[[Sequence[str]], dict[str, np.ndarray]]
+    defaults: Mapping[str, str] = {}
+
+
+class Fields(NamedTuple):
+    """Which columns each field of `Rows` takes; see `jaxdis.read`."""
+
+    x: Field = None
+    a: Field = None
+    u: Field = None
+    y: Field = None
+    k: Field = None
+    z: Field = None
+    episode: Field = None
+    split: Field = None
+
+
+def shown(names: Sequence[str]) -> str:
+    """Names for a message, not too many."""
+    more = len(names) - MOST_SHOWN
+    rest = f" and {more} more" if more > 0 else ""
+    return ", ".join(names[:MOST_SHOWN]) + rest or "nothing"
+
+
+def _default(field: str, columns: Columns) -> tuple[str, ...]:
+    if field in columns.names:
+        return (field,)
+    if field in NUMBERED:
+        matches = [re.fullmatch(rf"{field}_?(\d+)", name) for name in columns.names]
+        numbered = sorted((int(m[1]), m[0]) for m in matches if m)
+        if numbered:
+            return tuple(name for _, name in numbered)
+    return (columns.defaults[field],) if field in columns.defaults else ()
+
+
+def _patterns(wanted: Field) -> tuple[str, ...]:
+    if wanted is None:
+        return ()
+    return (wanted,) if isinstance(wanted, str) else tuple(wanted)
+
+
+def _is_pattern(name: str, columns: Columns) -> bool:
+    return name not in columns.names and any(c in name for c in "*?[")
+
+
+def resolve(columns: Columns, fields: Fields) -> dict[str, tuple[str, ...]]:
+    """The names of the columns of each field that has any.
+
+    Names come in the order in which they are given, and what a pattern matches in the
+    order of the source. A pattern leaves out what another field takes by name, and the
+    pattern "*" what another field takes at all.
+
+    Args:
+      columns: what there is.
+      fields: what is wanted.
+
+    Raises:
+      ValueError: a name or a pattern that nothing is called, a pattern of which nothing
+        is left, or no observations.
+    """
+    wanted = {name: _patterns(value) for name, value in fields._asdict().items()}
+    taken = {
+        field: [n for n in wanted[field] if n in columns.names] for field in FIELDS
+    }
+    named = {n for names in taken.values() for n in names}
+    for field in FIELDS:
+        if getattr(fields, field) is None:
+            taken[field] = [n for n in _default(field, columns) if n not in named]
+    found: dict[str, list[str]] = {field: [] for field in FIELDS}
+    # "*" comes last, as it takes what is left.
+    for field in sorted(FIELDS, key=lambda f: "*" in wanted[f]):
+        others = {n for other in FIELDS if other != field for n in taken[other]}
+        for name in wanted[field] or taken[field]:
+            matched = [name]
+            if _is_pattern(name, columns):
+                matched = [n for n in columns.names if fnmatchcase(n, name)]
+                _check_matched(field, name, matched, columns)
+                matched = [n for n in matched if n not in others]
+            elif name not in columns.names:
+                there = f"{columns.where} has {shown(columns.names)}"
+                error = check.unknown("column", name, columns.names, there)
+                raise ValueError(f"data.{field}: {error}")
+            found[field] += [n for n in matched if n not in found[field]]
+        if wanted[field] and not found[field]:
+            raise ValueError(
+                f"data.{field} must leave itself a column; all that match "
+                f"{', '.join(wanted[field])} belong to other fields"
+            )
+        taken[field] = found[field]
+    if not found["x"]:
+        raise ValueError(
+            "data.x must name the observations, as none is called x or x_0, x_1, ...; "
+            f"{columns.where} has {shown(columns.names)}"
+        )
+    return {field: tuple(names) for field, names in found.items() if names}
+
+
+def _check_matched(
+    field: str, pattern: str, matched: Sequence[str], columns: Columns
+) -> None:
+    if not matched:
+        raise ValueError(
+            f"data.{field} must match a column, and {pattern!r} matches none; "
+            f"{columns.where} has {shown(columns.names)}"
+        )

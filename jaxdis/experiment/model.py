@@ -1,0 +1,138 @@
+"""The model of a run, as it was after some steps, wherever it was trained."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxdis import checkpoint, runner, sweep
+from jaxdis.experiment import stored
+from jaxdis.experiment.plan import declared, replaced
+from jaxdis.experiment.watched import by_step, watched
+from jaxdis.types import Method, Preparation, Score, Spec, System, TrainState
+
+__all__ = ["Model", "hyper_of", "restore", "seeds_of"]
+
+NETWORKS = ("encoder", "decoder")  # without which parameters mean nothing
+
+
+class Model(NamedTuple):
+    """Everything that is needed to use a trained run.
+
+    Attributes:
+      method: the method.
+      system: the method for the data of the run.
+      config: its config.
+      spec: what it knew of its data.
+      preparation: what was done to the data before training.
+      state: the states of all rows `[n, ...]`, all seeds of the first point in front;
+        without that of the optimiser.
+      step: the number of steps taken.
+      points: the hyper-parameters of each grid point.
+      seeds: the numbers of the seeds.
+    """
+
+    method: Method
+    system: System
+    config: Any
+    spec: Spec
+    preparation: Preparation
+    state: TrainState
+    step: int
+    points: tuple[dict[str, float], ...]
+    seeds: tuple[int, ...]
+
+
+def seeds_of(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """The numbers of the seeds of a run, by its config.json."""
+    first = settings.get("first_seed", 0)
+    return tuple(range(first, first + settings["seeds"]))
+
+
+def hyper_of(settings: Mapping[str, Any]) -> tuple[dict[str, float], ...]:
+    """The hyper-parameters of each grid point of a run, by its config.json."""
+    columns = settings["hyper"]
+    rows = zip(*columns.values(), strict=True)
+    return tuple(dict(zip(columns, row, strict=True)) for row in rows)
+
+
+def _given(
+    directory: Path,
+    method: Method,
+    settings: Mapping[str, Any],
+    parts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The parts that are told again, if none is missing that holds parameters."""
+    given = replaced(method, parts)
+    used: Mapping[str, str] = settings.get("parts", {})
+    for name in NETWORKS:
+        if name in used and name not in given:
+            raise ValueError(
+                f"the run in {directory} was trained with {name}={used[name]}, which "
+                f"it cannot keep; give it again, as jaxdis.load(..., {name}=...)"
+            )
+        if name in given and name not in used:
+            raise ValueError(
+                f"the run in {directory} was trained with the method's own {name}; "
+                f"leave {name} out"
+            )
+    return given
+
+
+def _worth(directory: Path, scores: Mapping[str, Score]) -> dict[int, float]:
+    """How good a run was after some steps, as its progress bar has shown it."""
+    logged = by_step(directory / "metrics.jsonl")
+    if not logged:
+        return {}
+    shown = watched(scores, logged[min(logged)])
+    return {step: shown.sign * shown.value(values) for step, values in logged.items()}
+
+
+def restore(
+    directory: Path,
+    method: Method,
+    settings: Mapping[str, Any],
+    which: int | str,
+    parts: Mapping[str, Any],
+) -> Model:
+    """Reads the model of a run onto one device.
+
+    Args:
+      directory: the directory of the run.
+      method: its method.
+      settings: its config.json.
+      which: the checkpoint, "last", "best" or a step.
+      parts: the parts of the method that were replaced, by name.
+
+    Raises:
+      ValueError: the run is of another version, a part is missing, or the parameters
+        do not fit.
+    """
+    spec, preparation = stored.read_data(directory)
+    config = stored.config_of(method, settings)
+    given = _given(directory, method, settings, parts)
+    system: System = method.make(config, spec, **given)
+    points, seeds = hyper_of(settings), seeds_of(settings)
+    keys, hyper = sweep.lay_out(
+        sweep.seed_keys(len(seeds), seeds[0]), method.hyper, points
+    )
+    like = jax.eval_shape(lambda k, h: runner.init_rows(system, k, h), keys, hyper)
+    whole = like.state._replace(opt_state=())
+    # The state of the optimiser is the larger half, and of no use any more.
+    scores = declared(method, settings["preset"], config, spec)
+    parts_of = {n: v for n, v in whole._asdict().items() if jax.tree.leaves(v)}
+    with checkpoint.open_manager(directory / "checkpoints", reading=True) as manager:
+        step = checkpoint.choose(manager, which, _worth(directory, scores))
+        found = checkpoint.read(manager, step, {"state": parts_of})
+    return Model(
+        method=method,
+        system=system,
+        config=config,
+        spec=spec,
+        preparation=preparation,
+        state=whole._replace(**found["state"]),
+        step=step,
+        points=points,
+        seeds=seeds,
+    )

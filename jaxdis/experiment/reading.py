@@ -1,0 +1,62 @@
+"""Files of one's own, read as the one that a run was trained on."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from jaxdis.types import Names, Rows
+
+__all__ = ["OBSERVATIONS", "read_again"]
+
+OBSERVATIONS = ("x", "episode", "window", "stride", "size")
+"""What tells which observations a file holds, and nothing of labels or actions."""
+
+SIZES = ("window", "stride", "size")
+TABLES = (".csv", ".tsv", ".csv.gz", ".parquet")
+
+
+def read_again(
+    file: Path,
+    settings: Mapping[str, Any],
+    names: Names,
+    asked: Mapping[str, Any],
+    *,
+    only: tuple[str, ...] | None = None,
+) -> Rows:
+    """Reads a file with the columns, windows and sizes of a run's own file.
+
+    Args:
+      file: the file.
+      settings: the config.json of the run.
+      names: what the columns that it was trained on were called.
+      asked: arguments of `jaxdis.read` that replace those of the run; () and None where
+        they do not.
+      only: the arguments that matter; by default all of them.
+
+    Raises:
+      ValueError: the file cannot be read, or lacks what is asked for.
+    """
+    from jaxdis.data.reading import read
+
+    data = settings.get("data", {})
+    own = data if {"file", *SIZES, "episode"} <= set(data) else {}
+    table = file.name.endswith(TABLES)
+    # The arrays of one file and the columns of a table are called otherwise.
+    alike = str(own.get("file", "")).endswith(TABLES) == table
+    same = own if alike else {name: own[name] for name in SIZES if name in own}
+    called = {"x": names.x, "a": names.a} if table else {}
+    chosen: dict[str, Any] = {
+        name: asked[name] or called.get(name) or same.get(name) or None
+        for name in asked
+        if only is None or name in only
+    }
+    words: dict[str, Any] = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in chosen.items()
+    }
+    rows = read(file, **words)
+    if table or rows.names is None:
+        return rows
+    # Columns of an array have no names of their own: they are meant in their order.
+    return rows._replace(names=replace(rows.names, x=(), a=()))

@@ -1,0 +1,146 @@
+"""From a setting to a finished run: the same from Python as from the shell."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxdis import devices, log, runner
+from jaxdis.data.own import Own
+from jaxdis.experiment import stored
+from jaxdis.experiment.directory import check_resumed, create
+from jaxdis.experiment.plan import Plan, Values, plan
+from jaxdis.experiment.results import write
+from jaxdis.experiment.run import fit, prepare
+from jaxdis.experiment.trained import Run
+from jaxdis.types import DataSet, Method
+
+__all__ = ["carry_out", "train"]
+
+
+Callbacks = Sequence[Callable[[runner.Chunk], bool | None]]
+
+
+def train(
+    name: str | Method,
+    *,
+    seeds: int | None = None,
+    first_seed: int = 0,
+    steps: int | None = None,
+    chunk: int | None = None,
+    config: Any | Mapping[str, Any] | None = None,
+    data: DataSet | Own | None = None,
+    hyper: Mapping[str, Values] | None = None,
+    out: Path | str | None = None,
+    resume: bool = False,
+    checkpoint_seconds: float = 30.0,
+    encoder: Any = None,
+    decoder: Any = None,
+    optimiser: Any = None,
+    loss: Callable[..., Any] | None = None,
+    callbacks: Callbacks = (),
+) -> Run:
+    """Trains many seeds of a preset in one compiled program.
+
+    `jaxdis.train(name, seeds=8, hyper={"bound_a": [10, 25]})` does what `jaxdis train
+    NAME --seeds 8 --hyper.bound-a 10 25` does: it writes config.json, metrics.jsonl,
+    checkpoints, results.json and figures.npz into a directory.
+
+    Args:
+      name: METHOD/PRESET, where METHOD is a name or a file, `my_method.py:METHOD`; or a
+        method, of which the first preset is taken.
+      seeds, first_seed, steps, chunk, config, data, hyper: what differs from the
+        preset; see `plan`.
+      out: a new directory of the run; by default runs/NAME-TIME.
+      resume: whether to go on with the run in `out`.
+      checkpoint_seconds: the least time between two checkpoints.
+      encoder, decoder: networks in the place of the method's own, each a flax module or
+        a pair of functions `(init, apply)`; see `nets.network`.
+      optimiser: an optax transformation, or a function of the hyper-parameters that
+        gives one.
+      loss: a function in the place of the method's public loss, with its arguments.
+      callbacks: called with a `runner.Chunk` after every chunk; a true return value
+        ends the training.
+
+    Returns:
+      The finished run.
+
+    Raises:
+      ValueError: what is wrong and what would be right; nothing is left behind.
+      Stopped: by Ctrl-C or SIGTERM; the run can be resumed.
+    """
+    devices.use_all_cores()
+    checked = plan(
+        name,
+        seeds=seeds,
+        first_seed=first_seed,
+        steps=steps,
+        chunk=chunk,
+        config=config,
+        data=data,
+        hyper=hyper,
+        parts={
+            "encoder": encoder,
+            "decoder": decoder,
+            "optimiser": optimiser,
+            "loss": loss,
+        },
+    )
+    return carry_out(
+        checked,
+        out=out,
+        resume=resume,
+        checkpoint_seconds=checkpoint_seconds,
+        callbacks=callbacks,
+    )
+
+
+def carry_out(
+    plan: Plan,
+    *,
+    out: Path | str | None = None,
+    resume: bool = False,
+    checkpoint_seconds: float = 30.0,
+    command: str = "",
+    callbacks: Callbacks = (),
+) -> Run:
+    """Trains what was planned, as `train` does.
+
+    Args:
+      plan: the setting.
+      out: a new directory of the run; by default runs/NAME-TIME.
+      resume: whether to go on with the run in `out`.
+      checkpoint_seconds: the least time between two checkpoints.
+      command: what the directory names as the command that made it.
+      callbacks: called after every chunk, as `train` has it.
+
+    Returns:
+      The finished run.
+
+    Raises:
+      ValueError: the data or the directory are not what they should be.
+      Stopped: by Ctrl-C or SIGTERM; the run can be resumed.
+    """
+    began = time.perf_counter()
+    path = None if out is None else Path(out)
+    if resume:
+        path = check_resumed(plan, path)
+    # Data that cannot be read must not leave a directory behind.
+    experiment = prepare(plan)
+    command = command or f"jaxdis.train({plan.name!r}, ...)"
+    directory = path if resume and path else create(plan, path, command)
+    stored.write_data(directory, experiment.spec, experiment.splits.preparation)
+    log.console.print(
+        f"[bold]{plan.name}[/bold]: {len(plan.seeds)} seeds into {directory}"
+    )
+    if plan.rule:
+        log.console.print(plan.rule)
+    result = fit(
+        experiment,
+        directory,
+        resume=resume,
+        checkpoint_seconds=checkpoint_seconds,
+        callbacks=callbacks,
+    )
+    write(experiment, result, directory, time.perf_counter() - began)
+    return Run(directory, plan.method, parts=plan.parts)

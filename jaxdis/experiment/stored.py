@@ -1,0 +1,141 @@
+"""What a run keeps beside its parameters, so that it can be used without its data.
+
+data.json holds what the method knew of its data and what was done to rows before
+training, exactly: types, tuples and arrays come back as they were.
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxdis import log
+from jaxdis.data.preparation import from_json, to_json
+from jaxdis.types import Method, Preparation, Spec
+
+__all__ = ["config_of", "plain", "read_data", "rebuilt", "write_data"]
+
+FORMAT = 1
+"""Of data.json."""
+
+
+def plain(value: Any) -> Any:
+    """Nested tuples, dataclasses and arrays as what JSON can hold; see `rebuilt`."""
+    if hasattr(value, "_asdict"):
+        return {name: plain(v) for name, v in value._asdict().items()}
+    if dataclasses.is_dataclass(value):
+        return {
+            f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)
+        }
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if hasattr(value, "shape"):
+        array = np.asarray(value)
+        return {"dtype": str(array.dtype), "shape": array.shape, "values": array}
+    return value
+
+
+def rebuilt(kind: Any, found: Any) -> Any:
+    """The inverse of `plain` for a value of a type.
+
+    Args:
+      kind: a type, as the annotations of fields give it.
+      found: what JSON held.
+    """
+    arguments = typing.get_args(kind)
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        some = [argument for argument in arguments if argument is not type(None)]
+        return None if found is None or not some else rebuilt(some[0], found)
+    if isinstance(found, Mapping) and {"dtype", "shape", "values"} == set(found):
+        array = np.array(found["values"], np.dtype(found["dtype"]))
+        return array.reshape(found["shape"])
+    if isinstance(found, Mapping):
+        return _built(kind, found)
+    if isinstance(found, list):
+        item = arguments[0] if arguments else None
+        return tuple(rebuilt(item, part) for part in found)
+    return found
+
+
+def _built(kind: Any, found: Mapping[str, Any]) -> Any:
+    """A NamedTuple or a dataclass of its fields; another mapping as it is."""
+    if not (dataclasses.is_dataclass(kind) or hasattr(kind, "_fields")):
+        return dict(found)
+    kinds = typing.get_type_hints(kind)
+    return kind(**{name: rebuilt(kinds[name], value) for name, value in found.items()})
+
+
+def config_of(method: Method, settings: Mapping[str, Any]) -> Any:
+    """The config that a run was trained with.
+
+    Args:
+      method: the method of the run.
+      settings: its config.json.
+
+    Raises:
+      ValueError: the method has no such preset any more, or other fields.
+    """
+    name, found = settings["preset"], settings["config"]
+    if name not in method.presets:
+        raise ValueError(
+            f"{method.name} has no preset {name!r} any more; load the run with the "
+            "version of the method that trained it"
+        )
+    config: Any = method.presets[name].config
+    now = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    if lost := sorted(set(found) - set(now)):
+        raise ValueError(
+            f"the config of {method.name} has no {', '.join(lost)} any more; load the "
+            "run with the version of the method that trained it"
+        )
+    kinds = typing.get_type_hints(type(config))
+    # What JSON cannot hold is kept where it is as the preset has it.
+    changed = {
+        field: rebuilt(kinds[field], value)
+        for field, value in found.items()
+        if log.jsonable(plain(now[field])) != value
+    }
+    return dataclasses.replace(config, **changed)
+
+
+def write_data(directory: Path, spec: Spec, preparation: Preparation) -> None:
+    """Keeps what is known of the data and what was done to them with a run."""
+    record = {
+        "format": FORMAT,
+        "spec": plain(spec),
+        "preparation": to_json(preparation),
+    }
+    log.write_json(directory / "data.json", record)
+
+
+def read_data(directory: Path) -> tuple[Spec, Preparation]:
+    """What `write_data` kept.
+
+    Raises:
+      ValueError: the run is of an earlier or a later version, or the file is damaged.
+    """
+    path = directory / "data.json"
+    if not path.is_file():
+        raise ValueError(
+            f"{directory} is of an earlier version of jaxdis and lacks {path.name}: "
+            "its scores and report can be read, but nothing can be encoded; train it "
+            "again"
+        )
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        number = found["format"]
+        spec = rebuilt(Spec, found["spec"]) if number == FORMAT else None
+        preparation = from_json(found["preparation"])
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged ({error}); train the run again") from error
+    if spec is None:
+        raise ValueError(
+            f"{path} has format {number}, this version of jaxdis knows {FORMAT}; load "
+            "it with the version that trained the run"
+        )
+    return spec, preparation

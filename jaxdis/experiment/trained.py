@@ -1,0 +1,342 @@
+"""A trained run, as `train` returns it and `load` reads it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, PyTree
+
+from jaxdis import report, systems
+from jaxdis.experiment import using
+from jaxdis.experiment.model import Model, restore
+from jaxdis.report import read
+from jaxdis.types import Method, Rows
+
+__all__ = ["Choice", "Run", "load"]
+
+Arrays = dict[str, Float[np.ndarray, "point seed ..."]]
+
+
+class Choice(NamedTuple):
+    """The seed that is used where one must be.
+
+    Attributes:
+      point: its grid point.
+      seed: its number.
+      criterion: why it was chosen, in words.
+    """
+
+    point: int
+    seed: int
+    criterion: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run and its directory; what it holds is read when it is first asked for.
+
+    Attributes:
+      directory: where it was written.
+      method: its method.
+      checkpoint: which state of it is used: "last", "best" by the score's own
+        direction, or a number of steps.
+      parts: the parts of the method that were replaced, by name.
+    """
+
+    directory: Path
+    method: Method
+    checkpoint: int | str = "last"
+    parts: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What it was trained with: config.json."""
+        return _settings(self.directory)
+
+    @cached_property
+    def record(self) -> read.Record:
+        """What the directory holds of scores, curves and arrays."""
+        return read.load(self.directory)
+
+    @cached_property
+    def model(self) -> Model:
+        """The trained model, on one device."""
+        return restore(
+            self.directory, self.method, self.settings, self.checkpoint, self.parts
+        )
+
+    @property
+    def scores(self) -> Arrays:
+        """Every score on the test split; NaN where a seed has none."""
+        groups = self.record.groups
+        return {n: np.stack([g.final[n] for g in groups]) for n in self.record.scores}
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """Every logged metric `[point, seed, t]`, and "step", when it was, `[t]`."""
+        groups = self.record.groups
+        curves = {n: np.stack([g.curves[n] for g in groups]) for n in groups[0].curves}
+        return {"step": groups[0].steps, **curves}
+
+    @property
+    def graphs(self) -> Arrays:
+        """The learned graphs on the test split, by name."""
+        return self._arrays(self.method.graphs)
+
+    @property
+    def heads(self) -> Arrays:
+        """The learned heads of tasks on the test split, by name."""
+        return self._arrays(self.method.heads)
+
+    @property
+    def params(self) -> PyTree:
+        """All parameters `[point, seed, ...]`."""
+        shape = len(self.model.points), len(self.model.seeds)
+        return jax.tree.map(
+            lambda a: a.reshape(*shape, *a.shape[1:]), self.model.state.params
+        )
+
+    def _arrays(self, names: Sequence[str]) -> Arrays:
+        found = self.record.arrays
+        return {name: found[name] for name in names if name in found}
+
+    def choose(self, point: int | None = None) -> Choice:
+        """The seed whose codes agree most with those of the others.
+
+        Where agreement is not known, it is that with the best held-out score that needs
+        no true latents; where there is none, with the least loss.
+
+        Args:
+          point: the grid point; by default, any.
+        """
+        names = [
+            s.name for s in self.record.scores.values() if s.better and not s.truth
+        ]
+        agreement = np.array(self.record.results.get("agreement"), float)
+        options = [("agreement with the other seeds", agreement)]
+        for name in names:
+            sign = -1.0 if self.record.scores[name].better == "lower" else 1.0
+            title = f"held-out {self.record.scores[name].title}"
+            options.append((title, sign * self.scores[name]))
+        if "loss" in self.history:
+            options.append(("training loss", -self.history["loss"][..., -1]))
+        alive = ~np.stack([group.failed for group in self.record.groups])
+        if point is not None:
+            alive &= np.arange(len(alive))[:, None] == point
+        for criterion, worth in options:
+            if worth.shape == alive.shape and np.isfinite(worth[alive]).any():
+                known = np.where(alive & np.isfinite(worth), worth, -np.inf)
+                at, seed = np.unravel_index(known.argmax(), known.shape)
+                number = self.record.groups[int(at)].seeds[int(seed)]
+                return Choice(int(at), number, criterion)
+        raise ValueError(f"all seeds of the run in {self.directory} have failed")
+
+    def encode(
+        self, x: Any, *, seed: int | Literal["best"] | None = None, point: int = 0
+    ) -> Float[np.ndarray, "..."]:
+        """Codes of new observations, which are prepared as those of the training.
+
+        Args:
+          x: observations `[n, ...]`: numbers in the units of the training's data;
+            images as bytes or as numbers in [0, 1]; `Rows`; or a frame with columns of
+            the same names.
+          seed: the number of a seed, "best" for that of `choose`; by default all.
+          point: the grid point.
+
+        Returns:
+          `[seed, n, ..., z]`, or `[n, ..., z]` of one seed.
+
+        Raises:
+          ValueError: x is not what the run was trained on; or the run cannot be used.
+        """
+        number = self._seed(seed, point)
+        return using.encode(self.model, x, seed=number, point=point)
+
+    def decode(
+        self, z: Any, *, seed: int | Literal["best"] | None = None, point: int = 0
+    ) -> Float[np.ndarray, "..."]:
+        """Observations of codes, in the units of the training's data.
+
+        Args:
+          z: codes as `encode` gives them: `[seed, n, ..., z]`, or `[n, ..., z]` of one
+            seed.
+          seed: the number of a seed, "best" for that of `choose`; by default all.
+          point: the grid point.
+
+        Returns:
+          `[seed, n, ...]`, or `[n, ...]` of one seed.
+
+        Raises:
+          ValueError: z has another shape; or the run cannot be used.
+        """
+        number = self._seed(seed, point)
+        return using.decode(self.model, z, seed=number, point=point)
+
+    def traverse(
+        self,
+        x: Any,
+        latents: Sequence[int] | None = None,
+        span: float = 2.0,
+        steps: int = 7,
+        *,
+        seed: int | Literal["best"] = "best",
+        point: int = 0,
+        row: int = 0,
+    ) -> Float[np.ndarray, "latent step ..."]:
+        """What changes where one latent moves: decoded codes around that of one row.
+
+        Args:
+          x: observations, at least two.
+          latents: which latents move; by default all.
+          span: how far, to both sides, in standard deviations of the codes of x.
+          steps: the number of values of each latent.
+          seed: the number of a seed, or "best" for that of `choose`.
+          point: the grid point.
+          row: the row of x from which they move.
+
+        Raises:
+          ValueError: x is not what the run was trained on, or one of the others does
+            not exist; or the run cannot be used.
+        """
+        number = self._seed(seed, point)
+        assert number is not None
+        return using.traverse(
+            self.model,
+            x,
+            seed=number,
+            point=point,
+            latents=latents,
+            span=span,
+            steps=steps,
+            row=row,
+        )
+
+    def predict(
+        self, rows: Any, *, seed: int | Literal["best"] | None = None, point: int = 0
+    ) -> Float[np.ndarray, "..."]:
+        """What the method predicts of new rows: the next frames, or labels.
+
+        Args:
+          rows: `Rows`, or observations alone.
+          seed: the number of a seed, "best" for that of `choose`; by default all.
+          point: the grid point.
+
+        Returns:
+          `[seed, n, ...]`, or `[n, ...]` of one seed.
+
+        Raises:
+          ValueError: the method predicts nothing; or the run cannot be used.
+        """
+        number = self._seed(seed, point)
+        return using.predict(self.model, rows, seed=number, point=point)
+
+    def evaluate(self, rows: Rows) -> dict[str, Float[np.ndarray, "point seed"]]:
+        """The scores of the method's report on other rows; see `jaxdis.read`."""
+        return using.evaluate(self.model, rows)
+
+    def _seed(self, seed: int | Literal["best"] | None, point: int) -> int | None:
+        return self.choose(point).seed if seed == "best" else seed
+
+    def rows(self) -> list[dict[str, float]]:
+        """One row per grid point and seed: hyper-parameters, seed, scores."""
+        return [
+            {**group.hyper, "seed": seed, "failed": bool(group.failed[i])}
+            | {name: float(values[i]) for name, values in group.final.items()}
+            for group in self.record.groups
+            for i, seed in enumerate(group.seeds)
+        ]
+
+    def table(self) -> Any:
+        """`rows` as a frame of pandas; the rows themselves where that is missing."""
+        try:
+            import pandas
+        except ImportError:
+            return self.rows()
+        return pandas.DataFrame(self.rows())
+
+    def report(self) -> Path:
+        """Draws the run and writes its page; returns the page's path."""
+        return report.build(self.directory, self.method)
+
+
+def _settings(directory: Path) -> dict[str, Any]:
+    """The config.json of a run."""
+    path = directory / "config.json"
+    try:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+        missing = {"preset", "seeds"} - set(found)
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{directory} holds no run ({path.name} is missing or damaged); give a "
+            "directory that `jaxdis train` wrote"
+        ) from error
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}")
+    return found
+
+
+def _method(directory: Path, settings: Mapping[str, Any]) -> Method:
+    """The method that a run names."""
+    name = settings.get("reference", settings.get("method", settings.get("system")))
+    if name is None:
+        raise ValueError(
+            f"the run in {directory} was trained with a method that was in no file; "
+            "give it again, as jaxdis.load(..., method=METHOD)"
+        )
+    try:
+        return systems.find(str(name))
+    except ValueError as error:
+        raise ValueError(
+            f"the method of the run in {directory} is not there any more ({error}); "
+            "give it again, as jaxdis.load(..., method=METHOD)"
+        ) from error
+
+
+def load(
+    directory: Path | str,
+    *,
+    checkpoint: int | str = "last",
+    encoder: Any = None,
+    decoder: Any = None,
+    optimiser: Any = None,
+    loss: Any = None,
+    method: Method | str | None = None,
+) -> Run:
+    """A trained run, in any process and on any devices, without its data.
+
+    Of a run of an earlier version scores and report can be read, and nothing else.
+
+    Args:
+      directory: the directory of the run.
+      checkpoint: which state of it is used: "last", "best" by the score's own
+        direction, or one of the numbers of steps that were kept.
+      encoder, decoder: the networks that the run was trained with, if they were not the
+        method's own: a directory cannot hold them.
+      optimiser, loss: likewise; what is asked of a trained model does not need them.
+      method: the method, where it is not where the run says.
+
+    Raises:
+      ValueError: there is no run, its method is gone, or it lacks what is asked for.
+    """
+    path = Path(directory)
+    settings = _settings(path)
+    if method is None:
+        found = _method(path, settings)
+    else:
+        found = systems.find(method) if isinstance(method, str) else method
+    given = {
+        "encoder": encoder,
+        "decoder": decoder,
+        "optimiser": optimiser,
+        "loss": loss,
+    }
+    parts = {name: part for name, part in given.items() if part is not None}
+    run = Run(path, found, checkpoint, parts)
+    if parts or checkpoint != "last":
+        _ = run.model  # what was asked for by name is looked at now
+    return run
