@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdis import data, devices, experiment, log
+from jaxdis import data, devices, experiment, log, metrics
 from jaxdis.experiment import Plan, Run, Stopped
+from jaxdis.report import findings
 from jaxdis.report.read import failed_seeds, swept
 from jaxdis.report.text import setting
 from jaxdis.types import Method, Preset
@@ -141,8 +142,9 @@ def parse_train(args: Sequence[str]) -> tuple[Plan, Any]:
 
 
 def _print_results(run: Run, preset: Preset) -> None:
-    """One table per grid point."""
-    scores = [run.record.scores[n] for n in preset.scores if n in run.record.scores]
+    """One table per grid point, and what to know of them."""
+    shown = dict.fromkeys([*preset.scores, metrics.AGREEMENT.name])
+    scores = [run.record.scores[n] for n in shown if n in run.record.scores]
     names = swept([group.hyper for group in run.record.groups])
     for group in run.record.groups:
         settings = ", ".join(f"{n}={setting(group.hyper[n])}" for n in names)
@@ -155,6 +157,8 @@ def _print_results(run: Run, preset: Preset) -> None:
                 f"diverged and frozen: {len(lost)} of {len(group.seeds)} seeds: {lost}",
                 style="bold red",
             )
+    for sentence in findings(run.record):
+        log.console.print(sentence, markup=False, highlight=False)
 
 
 def train_command(args: Sequence[str]) -> int:

@@ -1,17 +1,20 @@
 """What is measured at the end of a run, and where it is written."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Bool, Float
 
 from jaxdis import log, metrics, runner, statistics
+from jaxdis.experiment import codes
 from jaxdis.experiment.prepared import Experiment
 from jaxdis.report.read import FORMAT
+from jaxdis.types import Score, TrainState
 
 __all__ = ["check_declared", "write"]
-
-UDR_ROWS = 2_000
 
 
 def check_declared(experiment: Experiment, found: dict[str, np.ndarray]) -> None:
@@ -22,30 +25,92 @@ def check_declared(experiment: Experiment, found: dict[str, np.ndarray]) -> None
       found: what its report returned.
 
     Raises:
-      ValueError: names what was not declared.
+      ValueError: names what was not declared, or has the name of what every run has.
     """
+    name = experiment.plan.method.name
     known = {*experiment.scores, *experiment.plan.method.arrays}
     if lost := sorted(set(found) - known):
         raise ValueError(
-            f"the report of {experiment.plan.method.name} returns {', '.join(lost)}, "
-            "which its scores and arrays do not declare"
+            f"the report of {name} returns {', '.join(lost)}, which its scores and "
+            "arrays do not declare"
+        )
+    taken = {*codes.ARRAYS, metrics.AGREEMENT.name} & set(found)
+    if taken:
+        raise ValueError(
+            f"the report of {name} returns {', '.join(sorted(taken))}, which every run "
+            "has by itself; take another name"
         )
 
 
-def _udr(experiment: Experiment, rows: runner.StackedRows) -> list[float | None]:
-    """Agreement of the seeds of each grid point.
+class _Ends(NamedTuple):
+    """What belongs to every run, whatever its method: by point and seed."""
 
-    Undefined for one seed, and where seeds do not see the same observations or do not
-    encode them.
+    scores: dict[str, Score]
+    values: dict[str, Float[np.ndarray, "p s"]]
+    arrays: dict[str, np.ndarray]
+    udr: Float[np.ndarray, "p"]
+
+
+def _ends(
+    experiment: Experiment, state: TrainState, failed: Bool[np.ndarray, "p s"]
+) -> _Ends:
+    """What the codes say by themselves; see `codes`."""
+    none = _Ends({}, {}, {}, np.full(len(failed), np.nan))
+    encoded = codes.encode_rows(experiment, state.params)
+    if encoded is None:
+        return none
+    related = codes.relate(encoded, failed)
+    arrays = {"agreement": related.pairs, "matched_codes": related.order}
+    arrays |= codes.draw_effects(
+        experiment, state.params, encoded, failed, related.seeds
+    )
+    scores = {s.name: s for s in (metrics.AGREEMENT, metrics.DEAD)}
+    values = {metrics.AGREEMENT.name: related.seeds, metrics.DEAD.name: related.dead}
+    if not np.isfinite(related.seeds).any():
+        del scores[metrics.AGREEMENT.name], values[metrics.AGREEMENT.name]
+        del arrays["agreement"]
+    return _Ends(scores, values, arrays, related.udr)
+
+
+def _observed(experiment: Experiment) -> Float[np.ndarray, "w"] | None:
+    """The MCC of the observations as they are, in each world of the data."""
+    test, spec = experiment.splits.test, experiment.spec
+    asked = metrics.MCC.name in experiment.scores and len(spec.shape) == 1
+    if test.z is None or not asked:
+        return None
+    worlds = spec.worlds or 1
+    x, z = (
+        np.asarray(a).reshape(worlds, -1, a.shape[-1])[:, : codes.ROWS]
+        for a in (test.x, test.z)
+    )
+    if x.shape[:2] != z.shape[:2]:
+        return None
+    mcc = jax.jit(metrics.mcc)
+    return np.array([float(mcc(*pair)) for pair in zip(z, x, strict=True)])
+
+
+def _floors(
+    experiment: Experiment,
+    evaluate: Callable[[TrainState], dict[str, np.ndarray]],
+    scores: dict[str, Score],
+) -> dict[str, dict[str, Float[np.ndarray, "p s"]]]:
+    """What the scores that have a floor are without learning, on the same rows.
+
+    "untrained": of the same seeds before the first step; "observations": of the
+    observations in the place of codes, where they are vectors.
     """
-    plan, encode = experiment.plan, experiment.system.encode
-    seeds, points = len(plan.seeds), len(plan.points)
-    if seeds < 2 or encode is None or experiment.world is not None:
-        return [None] * points
-    x = experiment.splits.test.x[:UDR_ROWS]
-    codes = jax.jit(jax.vmap(encode, in_axes=(0, None)))(rows.state.params, x)
-    codes = codes.reshape(points, seeds, -1, codes.shape[-1])
-    return [float(metrics.udr(z)) for z in codes]
+    names = [name for name, score in scores.items() if score.floor]
+    if not names:
+        return {}
+    shape = (len(experiment.plan.points), len(experiment.plan.seeds))
+    start = runner.init_rows(experiment.system, experiment.keys, experiment.hyper)
+    found = evaluate(start.state)
+    floors = {"untrained": {n: found[n].astype(float).reshape(shape) for n in names}}
+    if (observed := _observed(experiment)) is not None:
+        worlds = experiment.world
+        rows = np.zeros(shape, int) if worlds is None else np.asarray(worlds)
+        floors["observations"] = {metrics.MCC.name: observed[rows.reshape(shape)]}
+    return floors
 
 
 def write(
@@ -66,11 +131,15 @@ def write(
         experiment.keys,
         world=experiment.world,
     )
-    found = evaluate(result.rows.state)
+    state: TrainState = result.rows.state
+    found = evaluate(state)
     check_declared(experiment, found)
     failed = np.asarray(result.rows.failed).reshape(shape)
-    scores = {n: s for n, s in experiment.scores.items() if n in found}
-    values = {n: found[n].astype(float).reshape(shape) for n in scores}
+    ends = _ends(experiment, state, failed)
+    own = {n: s for n, s in experiment.scores.items() if n in found}
+    values = ends.values | {n: found[n].astype(float).reshape(shape) for n in own}
+    # Those of the method first, and as it declares them.
+    scores = own | {n: s for n, s in ends.scores.items() if n not in own}
     alive = {n: np.where(failed, np.nan, v) for n, v in values.items()}
     axes = {n: axes for n, axes in plan.method.arrays.items() if n in found}
     arrays = {
@@ -95,10 +164,17 @@ def write(
         "metrics": values,
         "mean": {n: statistics.mean(v) for n, v in alive.items()},
         "std": {n: statistics.deviation(v) for n, v in alive.items()},
-        "udr": _udr(experiment, result.rows),
+        "floors": _floors(experiment, evaluate, scores),
+        "udr": ends.udr,
+        "agreement": values.get(metrics.AGREEMENT.name),
         "skipped_updates": np.asarray(result.rows.skipped).reshape(shape),
         "failed_seeds": [np.array(plan.seeds)[row].tolist() for row in failed],
-        "arrays": axes,
+        "arrays": axes | {n: codes.ARRAYS[n] for n in ends.arrays},
+        "columns": experiment.splits.preparation.names.x,
+        "graphs": plan.method.graphs,
+        "heads": plan.method.heads,
+        "codes": plan.method.codes,
+        "sparser": plan.method.sparser,
     }
-    log.save_arrays(out / "figures.npz", arrays)
+    log.save_arrays(out / "figures.npz", arrays | ends.arrays)
     log.write_json(out / "results.json", results)

@@ -59,7 +59,9 @@ from jaxdis.metrics.likelihood import (
     unit_gaussian,
 )
 from jaxdis.metrics.ranking import (
+    AGREEMENT,
     UDR,
+    agreement,
     udr,
 )
 from jaxdis.metrics.regression import (
@@ -80,6 +82,7 @@ from jaxdis.metrics.usage import (
 )
 
 __all__ = [
+    "AGREEMENT",
     "BLOCK_R2",
     "COMPAT_LOGLIK",
     "DCI",
@@ -103,6 +106,7 @@ __all__ = [
     "UDR",
     "USAGE_ENTROPY",
     "R",
+    "agreement",
     "assign",
     "block_r2",
     "compat_loglik",

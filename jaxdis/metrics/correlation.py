@@ -33,7 +33,13 @@ __all__ = [
 ]
 
 MCC = Score(
-    "mcc", "MCC", "higher", (0, 1), "Hyvarinen and Morioka 2016 (arXiv 1605.06336)"
+    "mcc",
+    "MCC",
+    "higher",
+    (0, 1),
+    "Hyvarinen and Morioka 2016 (arXiv 1605.06336)",
+    truth=True,
+    floor=True,
 )
 MCC_SPEARMAN = MCC._replace(name="mcc_spearman", title="MCC of ranks")
 

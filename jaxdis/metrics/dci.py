@@ -29,7 +29,15 @@ __all__ = [
 
 REFINEMENTS = 20
 
-DCI_D = Score("dci_d", "DCI-D", "higher", (0, 1), "Eastwood and Williams 2018")
+DCI_D = Score(
+    "dci_d",
+    "DCI-D",
+    "higher",
+    (0, 1),
+    "Eastwood and Williams 2018",
+    truth=True,
+    floor=True,
+)
 DCI_C = DCI_D._replace(name="dci_c", title="DCI-C")
 DCI_I = DCI_D._replace(name="dci_i", title="DCI-I", range=(-math.inf, 1))
 

@@ -16,7 +16,12 @@ from jaxdis.types import Score
 __all__ = ["EXTRA", "MISSING", "SHD", "edge_errors", "permute_graphs", "shd"]
 
 SHD = Score(
-    "shd", "SHD", "lower", (0, math.inf), "Lachapelle et al. 2022 (arXiv 2107.10098)"
+    "shd",
+    "SHD",
+    "lower",
+    (0, math.inf),
+    "Lachapelle et al. 2022 (arXiv 2107.10098)",
+    truth=True,
 )
 MISSING = SHD._replace(name="missing", title="Missing edges")
 EXTRA = SHD._replace(name="extra", title="Extra edges")

@@ -17,11 +17,13 @@ from jaxdis.metrics.columns import as_float, ranks, standardise
 from jaxdis.metrics.correlation import matched
 from jaxdis.types import Score
 
-__all__ = ["UDR", "relative_strength", "udr"]
+__all__ = ["AGREEMENT", "UDR", "agreement", "relative_strength", "udr"]
 
 LASSO_ALPHA, LASSO_STEPS = 0.1, 3000
 
 UDR = Score("udr", "UDR", "higher", (0, 1), "Duan et al. 2020 (arXiv 1905.12614)")
+AGREEMENT = UDR._replace(name="agreement", title="Agreement")
+"""Of one seed: the median of its row of `agreement`, without itself."""
 
 
 def relative_strength(relation: Float[Array, "k l"]) -> Float[Array, ""]:
@@ -96,14 +98,48 @@ _KINDS = {
 
 
 @partial(jax.jit, static_argnames="kind")
-def _udr(z_hat: Float[Array, "s n k"], kind: str) -> Float[Array, ""]:
-    s, n, _ = z_hat.shape
+def _agreement(z_hat: Float[Array, "s n k"], kind: str) -> Float[Array, "s s"]:
     columns, relate, score = _KINDS[kind]
     codes = jax.vmap(standardise)(jax.vmap(columns)(z_hat))
-    corr = jnp.einsum("snk,tnl->stkl", codes, codes, precision="highest") / n
-    relation = relate(jnp.clip(corr, -1.0, 1.0))
-    scores = jax.vmap(jax.vmap(score))(jnp.abs(relation))
-    return jnp.median(scores[np.nonzero(~np.eye(s, dtype=bool))])
+    corr = jnp.einsum("snk,tnl->stkl", codes, codes, precision="highest")
+    relation = relate(jnp.clip(corr / z_hat.shape[1], -1.0, 1.0))
+    return jax.vmap(jax.vmap(score))(jnp.abs(relation))
+
+
+def agreement(
+    z_hat: Num[ArrayLike, "s n k"],
+    *,
+    kind: Literal["mcc", "lasso", "spearman"] = "mcc",
+) -> Float[Array, "s s"]:
+    """How well the codes of each seed agree with those of each other seed.
+
+        A[s, t] = score(R^(s,t))
+
+    - "mcc": the MCC of the codes of two seeds;
+    - "lasso": R[a, b] = |Lasso coefficient, alpha = .1| of code b of seed t on the
+      standardised codes of seed s, score = `relative_strength`;
+    - "spearman": R[a, b] = |rank correlation|, score = `relative_strength`.
+
+    Args:
+      z_hat: codes [s, n, k] of the seeds for the same samples.
+      kind: one of the three above.
+
+    Returns:
+      A, [s, s], higher is better. Two seeds that agree up to order and sign have 1 with
+      "mcc", .9 with "lasso", and less than 1 with "spearman"; dead codes count 0. NaN
+      for a seed with a code that is not finite.
+
+    Raises:
+      ValueError: for a wrong shape or an unknown kind.
+
+    Source: Duan et al. 2020 (arXiv 1905.12614); "mcc": Lachapelle et al. 2024
+      (arXiv 2401.04890).
+    """
+    check.one_of("kind", kind, _KINDS)
+    z_hat = as_float(z_hat)
+    if z_hat.ndim != 3:
+        raise ValueError(f"z_hat has shape {z_hat.shape}; it must be [s, n, k]")
+    return _agreement(z_hat, kind)
 
 
 def udr(
@@ -113,16 +149,11 @@ def udr(
 ) -> Float[Array, ""]:
     """Unsupervised disentanglement ranking: how well the seeds of a setting agree.
 
-        UDR = median over s != t of score(R^(s,t))
-
-    - "mcc": the MCC of the codes of two seeds;
-    - "lasso": R[a, b] = |Lasso coefficient, alpha = .1| of code b of seed t on the
-      standardised codes of seed s, score = `relative_strength`;
-    - "spearman": R[a, b] = |rank correlation|, score = `relative_strength`.
+        UDR = median over s != t of A[s, t],   A = `agreement`
 
     Args:
       z_hat: codes [s, n, k] of at least two seeds for the same samples.
-      kind: one of the three above.
+      kind: how two seeds are compared; see `agreement`.
 
     Returns:
       A scalar, higher is better. Seeds that agree up to order and sign reach 1 with
@@ -138,13 +169,11 @@ def udr(
     Source: Duan et al. 2020 (arXiv 1905.12614); "mcc": Lachapelle et al. 2024
       (arXiv 2401.04890).
     """
-    check.one_of("kind", kind, _KINDS)
-    z_hat = as_float(z_hat)
-    if z_hat.ndim != 3:
-        raise ValueError(f"z_hat has shape {z_hat.shape}; it must be [s, n, k]")
-    if z_hat.shape[0] < 2:
+    pairs = agreement(z_hat, kind=kind)
+    seeds = len(pairs)
+    if seeds < 2:
         raise ValueError(
-            f"z_hat holds {z_hat.shape[0]} seed; pairs of seeds are compared, so at "
-            "least 2 are needed"
+            f"z_hat holds {seeds} seed; pairs of seeds are compared, so at least 2 are "
+            "needed"
         )
-    return _udr(z_hat, kind)
+    return jnp.median(pairs[np.nonzero(~np.eye(seeds, dtype=bool))])

@@ -40,10 +40,20 @@ FIT_ROWS, JUDGE_ROWS = 512, 2048  # at most, of a kernel regression
 KERNEL_RIDGE = 0.1
 CG_STEPS = 300
 
-R = Score("r", "R", "higher", (0, 1), "Lachapelle et al. 2024 (arXiv 2401.04890)")
-R2 = Score("r2", "R²", "higher", (0, 1), "Lachapelle et al. 2022 (arXiv 2107.10098)")
+R = Score(
+    "r",
+    "R",
+    "higher",
+    (0, 1),
+    "Lachapelle et al. 2024 (arXiv 2401.04890)",
+    truth=True,
+    floor=True,
+)
+R2 = R._replace(
+    name="r2", title="R²", source="Lachapelle et al. 2022 (arXiv 2107.10098)"
+)
 R_CON = R._replace(name="r_con", title="R_con")
-BLOCK_R2 = Score("block_r2", "R² of blocks", "higher", (0, 1))
+BLOCK_R2 = R._replace(name="block_r2", title="R² of blocks", source="")
 
 
 def _fit(

@@ -10,13 +10,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxdis.report.choice import recommendation
+from jaxdis.report.sentences import findings
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
     from jaxdis.report.read import Record
     from jaxdis.types import Method
 
-__all__ = ["build", "compare", "later"]
+__all__ = ["build", "compare", "findings", "later", "recommendation"]
 
 
 def build(directory: Path, method: "Method | None" = None) -> Path:
@@ -32,15 +35,15 @@ def build(directory: Path, method: "Method | None" = None) -> Path:
 
 
 def compare(directories: Sequence[Path], out: Path) -> Path:
-    """Draws several runs side by side; see `jaxdis.report.page.compare`.
+    """Draws several runs side by side; see `jaxdis.report.comparison`.
 
     Args:
       directories: the directories of finished runs.
       out: the page to write.
     """
-    from jaxdis.report import page
+    from jaxdis.report import comparison
 
-    return page.compare(directories, out)
+    return comparison.compare(directories, out)
 
 
 def later(module: str, function: str) -> "Callable[[Record], Drawing | bytes | None]":

@@ -15,7 +15,7 @@ from jaxdis.report.kit import (
     ranked,
     shade_bar,
 )
-from jaxdis.report.read import Group, Record, moments
+from jaxdis.report.read import Group, Record, alive, moments
 from jaxdis.report.text import fixed, plus_minus
 
 __all__ = ["draw_correlation"]
@@ -31,13 +31,15 @@ def _draw_mean(ax: Axes, group: Group, matrices: Seeds) -> None:
     heat(ax, matrices[rows].mean(0), highest=1.0)
     number_axes(ax, "true latent", "matched code")
     name = f"mean of {len(rows)} seeds" if len(rows) > 1 else "correlation of latents"
-    name_panel(ax, name, f"MCC {plus_minus(moments(group, 'mcc'))}")
+    known = alive(group, "mcc").size > 0
+    name_panel(ax, name, f"MCC {plus_minus(moments(group, 'mcc'))}" if known else "")
 
 
 def _draw_seed(ax: Axes, group: Group, matrices: Seeds, row: int) -> None:
     heat(ax, matrices[row])
     bad = bool(group.failed[row])
-    mcc = f"  {fixed(float(group.final['mcc'][row]))}" if "mcc" in group.final else ""
+    value = float(group.final["mcc"][row]) if "mcc" in group.final else np.nan
+    mcc = f"  {fixed(value)}" if np.isfinite(value) else ""
     name = f"seed {group.seeds[row]}{' failed' if bad else mcc}"
     ax.set_title(name, fontsize=8.5, pad=3, color=WRONG if bad else INK)
 

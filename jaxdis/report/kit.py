@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_hex
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatter
 
+from jaxdis import metrics
 from jaxdis.report.read import Group, Record, failed_seeds, finite, mean_std
 from jaxdis.report.text import failure, plus_minus, tick, title
 from jaxdis.types import Comparison, Score
@@ -37,6 +38,7 @@ __all__ = [
     "draw_alive",
     "draw_failed",
     "dress",
+    "first_word",
     "heat",
     "name_panel",
     "number_axes",
@@ -250,6 +252,9 @@ def shade_bar(part: SubFigure, axes: Any, label: str) -> None:
 def ranked(group: Group, matrices: Seeds, by: Sequence[Score]) -> list[int]:
     """Rows of seeds with a result, best first.
 
+    Where the run has none of the scores, those that agree most with the others come
+    first; without an agreement, seeds are in their own order.
+
     Args:
       group: the grid point.
       matrices: what is drawn of each seed; where it is not finite, a seed has none.
@@ -257,7 +262,7 @@ def ranked(group: Group, matrices: Seeds, by: Sequence[Score]) -> list[int]:
         passed over.
     """
     keys = []
-    for score in reversed(by):
+    for score in reversed(_judges(group, by) or _judges(group, [metrics.AGREEMENT])):
         if score.name in group.final:
             values = group.final[score.name]
             worse = -values if score.better == "higher" else values
@@ -265,6 +270,40 @@ def ranked(group: Group, matrices: Seeds, by: Sequence[Score]) -> list[int]:
     order = np.lexsort(keys) if keys else np.arange(len(group.seeds))
     usable = np.isfinite(matrices).all((1, 2)) & ~group.failed
     return [int(i) for i in order if usable[i]]
+
+
+def _judges(group: Group, by: Sequence[Score]) -> list[Score]:
+    """Those that some seed of the group has."""
+    return [s for s in by if finite([group.final.get(s.name, NONE)]).size]
+
+
+def first_word(group: Group, by: Sequence[Score]) -> str:
+    """What the first seed of `ranked` is: "best", "agrees most", or "" for neither.
+
+    Args:
+      group: the grid point.
+      by: the scores that decide.
+    """
+    if _judges(group, by):
+        return "best"
+    return "agrees most" if _judges(group, [metrics.AGREEMENT]) else ""
+
+
+class _PlainLog(LogFormatter):
+    """Labels of logarithmic axes as numbers: the others are formulas."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return tick(x) if super().__call__(x, pos) else ""
+
+
+def _plain_ticks(figure: Figure) -> None:
+    """Replaces the formulas that logarithmic axes are labelled with."""
+    for ax in figure.findobj(Axes):
+        for axis in (ax.xaxis, ax.yaxis):
+            for which in ("major", "minor"):
+                old = getattr(axis, f"get_{which}_formatter")()
+                if isinstance(old, LogFormatter):
+                    getattr(axis, f"set_{which}_formatter")(_PlainLog())
 
 
 def render(picture: Picture, record: Record) -> tuple[str, bytes] | None:
@@ -299,6 +338,7 @@ def render_comparison(
 
 def save(figure: Figure) -> bytes:
     """A figure as PNG."""
+    _plain_ticks(figure)
     buffer = io.BytesIO()
     options: Any = {"bbox_inches": "tight", "pad_inches": 0.15, "dpi": DPI}
     figure.savefig(buffer, format="png", **options)

@@ -25,6 +25,7 @@ __all__ = [
     "load",
     "mean_std",
     "moments",
+    "most_agreed",
     "swept",
 ]
 
@@ -43,6 +44,7 @@ class Group(NamedTuple):
       final: the scores at the end; NaN where there is none.
       steps: when metrics were logged.
       curves: the logged metrics; NaN where there is none.
+      floors: what scores are without learning, by the name of the floor.
     """
 
     label: str
@@ -52,6 +54,7 @@ class Group(NamedTuple):
     final: dict[str, Float[np.ndarray, "s"]]
     steps: Int[np.ndarray, "t"]
     curves: dict[str, Float[np.ndarray, "s t"]]
+    floors: Mapping[str, Mapping[str, Float[np.ndarray, "s"]]] = {}
 
 
 class Record(NamedTuple):
@@ -90,6 +93,24 @@ def finite(arrays: Sequence[np.ndarray]) -> Float[np.ndarray, "n"]:
 def alive(group: Group, score: str) -> Float[np.ndarray, "a"]:
     """A score at the end, of the seeds that did not fail and have it."""
     return finite([group.final[score][~group.failed]] if score in group.final else [])
+
+
+def most_agreed(
+    agreement: Float[np.ndarray, "s"], failed: Bool[np.ndarray, "s"]
+) -> int | None:
+    """The seed that agrees most with the others; where none does, the first that lived.
+
+    Args:
+      agreement: of each seed; NaN where there is none.
+      failed: which seeds are left out.
+
+    Returns:
+      Its row; None if every seed failed.
+    """
+    if failed.all():
+        return None
+    worth = np.where(np.isfinite(agreement), agreement, -1.0)
+    return int(np.argmax(np.where(failed, -np.inf, worth)))
 
 
 def mean_std(values: Float[np.ndarray, "n"]) -> tuple[float, float]:
@@ -162,12 +183,12 @@ def _upgraded(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def _per_seed(
-    path: Path, values: dict[str, Any], shape: tuple[int, int]
+    path: Path, where: str, values: dict[str, Any], shape: tuple[int, int]
 ) -> dict[str, Float[np.ndarray, "g s"]]:
     """Scores of results.json as arrays; null becomes NaN."""
     arrays = {}
     for name, value in values.items():
-        wanted = f"metrics.{name} must hold {shape[0]} x {shape[1]} numbers"
+        wanted = f"{where}.{name} must hold {shape[0]} x {shape[1]} numbers"
         with _reading(path, f"{wanted} (points x seeds) or nulls"):
             arrays[name] = np.array(value, float).reshape(shape)
     return arrays
@@ -254,17 +275,21 @@ def load(directory: Path) -> Record:
         lost = results["failed_seeds"]
         failed = [np.isin(seeds, lost[i]) for i in range(len(hypers))]
         metrics, names = dict(results["metrics"]), swept(hypers)
+        floors = {n: dict(f) for n, f in dict(results.get("floors") or {}).items()}
         labels = [", ".join(f"{n} {setting(h[n])}" for n in names) for h in hypers]
         method = settings.get("method") or settings["system"]
     rows = (len(hypers), len(seeds))
-    final = _per_seed(path, metrics, rows)
+    final = _per_seed(path, "metrics", metrics, rows)
+    lows = {n: _per_seed(path, f"floors.{n}", f, rows) for n, f in floors.items()}
     steps, curves = _curves(directory / "metrics.jsonl", len(hypers), seeds)
     groups = []
     for i, hyper in enumerate(hypers):
         label = labels[i] or f"point {i}" if len(hypers) > 1 else ""
         ends = {name: values[i] for name, values in final.items()}
         logged = {name: values[i] for name, values in curves.items()}
-        groups.append(Group(label, hyper, seeds, failed[i], ends, steps, logged))
+        low = {n: {s: v[i] for s, v in floor.items()} for n, floor in lows.items()}
+        lived = Group(label, hyper, seeds, failed[i], ends, steps, logged, low)
+        groups.append(lived)
     with _reading(path, "arrays must hold names of axes, spec names of its fields"):
         declared, spec = dict(results["arrays"]), dict(results.get("spec") or {})
     return Record(

@@ -230,6 +230,10 @@ class Method(NamedTuple):
         defaults do for all data.
       graphs: which of its arrays are learned graphs.
       heads: which of its arrays are learned heads of tasks.
+      codes: which words of the axes of its graphs and heads number the codes as
+        `System.encode` returns them, where the true latents are not known.
+      sparser: the hyper-parameters that regularise, and the side of each on which they
+        do so more, for the choice among points of a grid.
     """
 
     name: str
@@ -248,3 +252,5 @@ class Method(NamedTuple):
     chosen: Callable[..., None] | None = None
     graphs: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    sparser: Mapping[str, Literal["higher", "lower"]] = {}

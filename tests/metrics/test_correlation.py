@@ -10,7 +10,15 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import norm, spearmanr
 from sklearn.linear_model import Lasso
 
-from jaxdis.metrics import assign, correlation_matrix, dead, mcc, standardise, udr
+from jaxdis.metrics import (
+    agreement,
+    assign,
+    correlation_matrix,
+    dead,
+    mcc,
+    standardise,
+    udr,
+)
 from jaxdis.metrics.ranking import relative_strength
 
 KINDS = ["pearson", "spearman"]
@@ -294,6 +302,7 @@ def test_seed_axis_jit_and_vmap_equal_a_loop(rng, kind):
         (lambda: standardise(GOOD[0]), r"x has shape \(2,\); it must be \[n, k\]"),
         (lambda: dead(GOOD[0]), r"z_hat has shape \(2,\)"),
         (lambda: udr(GOOD), r"z_hat has shape \(10, 2\); it must be \[s, n, k\]"),
+        (lambda: agreement(GOOD), r"z_hat has shape \(10, 2\); it must be \[s, n, k\]"),
         (lambda: udr(GOOD[None]), "z_hat holds 1 seed; .* at least 2"),
         (lambda: udr(GOOD[None], kind="pearson"), "kind must be one of .* 'pearson'"),
         (lambda: jax.jit(mcc)(GOOD, GOOD[:9]), "z_hat has 9 rows and z has 10"),
@@ -352,6 +361,9 @@ def test_udr_matches_sklearn_and_scipy(rng, kind):
     pairs = itertools.permutations(z_hat, 2)
     scores = [PAIR_ORACLES[kind](a, b) for a, b in pairs]
     assert np.ptp(scores) > 0.01
+    matrix = np.asarray(agreement(z_hat, kind=kind))
+    apart = ~np.eye(5, dtype=bool)
+    np.testing.assert_allclose(matrix[apart], scores, atol=1e-4)
     assert float(udr(z_hat, kind=kind)) == pytest.approx(np.median(scores), abs=1e-5)
 
 
@@ -392,6 +404,18 @@ def test_udr_of_failed_and_dead_seeds(rng, kind):
     assert float(udr(np.ones((5, 1000, 10)), kind=kind)) == 0
     z_hat[2, 7, 1] = np.nan
     assert np.isnan(udr(z_hat, kind=kind))
+
+
+def test_agreement_with_a_failed_seed_and_of_a_seed_with_itself(rng):
+    z_hat = rng.normal(size=(3, 1000, 4))
+    z_hat[0, :, 3] = 0.5  # dead: it has no counterpart
+    z_hat[2, 7, 1] = np.nan
+    matrix = np.asarray(agreement(z_hat))
+    np.testing.assert_allclose(np.diag(matrix)[:2], [0.75, 1.0], atol=1e-6)
+    assert np.isnan(matrix[2]).all()
+    assert np.isnan(matrix[:, 2]).all()
+    np.testing.assert_allclose(matrix[0, 1], matrix[1, 0], rtol=1e-6)
+    assert agreement(z_hat[:1]).shape == (1, 1)
 
 
 def test_udr_within_jit(rng):

@@ -379,11 +379,59 @@ def test_results_of_a_later_format_are_refused(tmp_path):
         build(tmp_path / "run")
 
 
-def test_arrays_that_no_picture_can_be_made_of_are_named(tmp_path):
+def test_a_picture_that_cannot_be_drawn_is_named_and_the_others_are_there(tmp_path):
     make_run(tmp_path / "run", size=3)
     path = tmp_path / "run" / "figures.npz"
     with np.load(path) as file:
         arrays = dict(file) | {"true": np.array([["x"] * 3] * 3)}
     np.savez(path, **arrays)
-    with pytest.raises(ValueError, match=r"figures\.npz does not fit results\.json"):
-        build(tmp_path / "run")
+    text = words(build(tmp_path / "run"))
+    assert re.search(
+        'class="failed">matrix could not be drawn: TypeError: .+</p>', text
+    )
+    assert "over 4 seeds" in text
+    check_picture(tmp_path / "run" / "seeds.png")
+    assert not (tmp_path / "run" / "matrix.png").exists()
+
+
+def change(run, file, **changes):
+    path = run / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def headline_of(page):
+    return re.search("headline.>(.*)</p>", words(page))[1]
+
+
+def test_runs_on_other_data_or_of_other_length_are_not_ranked(tmp_path):
+    for name in ("one", "two"):
+        make_run(tmp_path / name, seeds=2)
+    runs = [tmp_path / "one", tmp_path / "two"]
+    change(runs[1], "config.json", seeds=2, preset="other")
+    line = headline_of(report.compare(runs, tmp_path / "out.html"))
+    assert line.startswith("Best of 2 by mean MCC")
+    data = {"x_dim": 25, "graph": {"kind": "diagonal & <b>"}}
+    change(runs[1], "config.json", data=data)
+    line = headline_of(report.compare(runs, tmp_path / "out.html"))
+    assert line == "2 runs that cannot be ranked: they differ in data.x_dim: 20 and 25"
+    change(runs[1], "results.json", steps=100)
+    line = headline_of(report.compare(runs, tmp_path / "out.html"))
+    assert line.endswith("data.x_dim: 20 and 25; steps: 2000 and 100")
+
+
+def test_parts_of_one_setting_are_called_so(tmp_path):
+    make_run(tmp_path / "one", seeds=2)
+    make_run(tmp_path / "two", seeds=2, first=2)
+    runs = [tmp_path / "one", tmp_path / "two"]
+    line = headline_of(report.compare(runs, tmp_path / "out.html"))
+    assert line == "2 parts of one setting, with the seeds 0–1, 2–3"
+
+
+def test_columns_that_no_seed_has_are_left_out(tmp_path):
+    run = tmp_path / "run"
+    make_run(run, seeds=2)
+    results = json.loads((run / "results.json").read_text())
+    change(run, "results.json", metrics=results["metrics"] | {"mcc": [[None, None]]})
+    cells, _ = table(read(build(run)), "seed")
+    assert cells[0] == ["seed", "SHD ↓", "NLL ↓"]
+    assert headline_of(run / "report.html").startswith("SHD ")

@@ -64,6 +64,9 @@ transformations each of some pairs shows, their frames, and errors of all pairs,
 ways "both at once", "the first alone" and "the second alone"; and how often a sequence
 of each transformation is taken for which."""
 
+INDEX_ACCURACY = Score(
+    "index_accuracy", "Index accuracy", "higher", (0.0, 1.0), truth=True
+)
 STATIC_ERROR = metrics.EQUIVARIANCE_ERROR._replace(
     name="static_error", title="Static error", better=None
 )
@@ -120,9 +123,9 @@ def _of_flows(model: Model) -> Iterator[Score]:
     yield metrics.IWAE
     yield Score("hj_residual", "HJ residual", "lower", (0.0, float("inf")))
     if model.index_encoder is not None and model.names:
-        yield Score("index_accuracy", "Index accuracy", "higher", (0.0, 1.0))
+        yield INDEX_ACCURACY
         words = "Index accuracy of a draw"
-        yield Score("index_accuracy_drawn", words, "higher", (0.0, 1.0))
+        yield INDEX_ACCURACY._replace(name="index_accuracy_drawn", title=words)
     yield metrics.COMPAT_LOGLIK
     if model.divergence.densities is not None:
         yield Score("released_loglik", "Released likelihood figure")

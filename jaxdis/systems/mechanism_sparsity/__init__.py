@@ -61,4 +61,11 @@ METHOD = Method(
     sized=sized,
     chosen=check_chosen,
     graphs=("graph_z", "graph_a"),
+    codes=("child", "parent"),
+    sparser={
+        "bound_z": "lower",
+        "bound_a": "lower",
+        "coeff_z": "higher",
+        "coeff_a": "higher",
+    },
 )

@@ -14,6 +14,7 @@ from jaxdis.report.kit import (
     Points,
     Seeds,
     blocks,
+    first_word,
     heat,
     name_panel,
     number_axes,
@@ -76,10 +77,12 @@ def _matrices(
         return {f"seed {group.seeds[i]}": learned[i] for i in rows[:panels]}
     if len(rows) < 2:
         return {f"seed {group.seeds[i]}": learned[i] for i in rows}
-    return {
-        f"mean of {len(rows)} seeds": learned[rows].mean(0),
-        f"best: seed {group.seeds[rows[0]]}": learned[rows[0]],
-        f"worst: seed {group.seeds[rows[-1]]}": learned[rows[-1]],
+    first = first_word(group, BEST_FIRST)
+    last = {"best": "worst", "agrees most": "agrees least"}.get(first, "")
+    named = {f"{first}: seed": rows[0], f"{last}: seed": rows[-1]}
+    return {f"mean of {len(rows)} seeds": learned[rows].mean(0)} | {
+        f"{name.removeprefix(': ')} {group.seeds[i]}": learned[i]
+        for name, i in named.items()
     }
 
 

@@ -136,4 +136,6 @@ METHOD = Method(
     figures=_FIGURES,
     sized=sized,
     heads=("label_heads",),
+    codes=("feature",),
+    sparser={"alpha": "higher", "beta": "higher"},
 )

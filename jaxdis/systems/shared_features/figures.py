@@ -24,6 +24,7 @@ from jaxdis.report.kit import (
     coloured,
     draw_alive,
     dress,
+    first_word,
     heat,
     name_panel,
     number_axes,
@@ -119,8 +120,8 @@ def _draw_heads(
         for word, score in words.items()
         if score.name in group.final
     )
-    several = metrics.MCC.name in group.final and len(group.seeds) > 1
-    name_panel(ax, f"{'best: ' if several else ''}seed {group.seeds[seed]}", note)
+    word = first_word(group, [metrics.MCC]) if len(group.seeds) > 1 else ""
+    name_panel(ax, f"{word and f'{word}: '}seed {group.seeds[seed]}", note)
 
 
 def draw_heads(record: Record) -> Figure | None:

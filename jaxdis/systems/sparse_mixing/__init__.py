@@ -72,6 +72,8 @@ METHOD = Method(
     arrays=scores.ARRAYS,
     sized=sized,
     graphs=("jacobian",),
+    codes=("latent",),
+    sparser={"alpha": "higher"},
     figures=(
         Figure(
             "correlation",

@@ -40,10 +40,12 @@ AT_ONCE = 2**22  # numbers of observations or Jacobians that a seed holds at onc
 
 _JACOBIAN = "Li et al. 2025 (arXiv 2503.00639), the sparsity of the mixing"
 MCC_OBSERVED = metrics.MCC._replace(
-    name="mcc_observed", title="MCC of raw observations", better=None
+    name="mcc_observed", title="MCC of raw observations", better=None, floor=False
 )
 RECONSTRUCTION = Score("reconstruction", "Squared error", "lower", (0.0, np.inf))
-WRONG_ENTRIES = Score("wrong_entries", "Wrong entries", "lower", (0.0, np.inf))
+WRONG_ENTRIES = Score(
+    "wrong_entries", "Wrong entries", "lower", (0.0, np.inf), truth=True
+)
 _ALWAYS = (
     Score("jac_std_l1", "Scaled Jacobian L1", None, (0.0, np.inf), _JACOBIAN),
     Score("latent_std", "Deviation of latents", None, (0.0, np.inf)),

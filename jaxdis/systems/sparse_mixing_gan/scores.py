@@ -37,7 +37,7 @@ REACH = 2.5  # of the values that a style latent is moved over
 SYNERGY = "Li et al. 2025 (arXiv 2503.00639)"
 DIGIT_KEPT = Score("digit_kept", "Digit kept", "higher", (0, 1))
 DOMAIN_RIGHT = Score("domain_right", "Domain right", "higher", (0, 1))
-COLOUR_RIGHT = Score("colour_right", "Colour right", "higher", (0, 1))
+COLOUR_RIGHT = Score("colour_right", "Colour right", "higher", (0, 1), truth=True)
 ACTIVE = Score("active", "Active style latents", None, (0, math.inf), SYNERGY)
 DIVERSITY = Score("diversity", "Diversity, 1 as real", None, (0, math.inf))
 CLASS_ENTROPY = Score("class_entropy", "Entropy of classes, nats", None, (0, math.inf))

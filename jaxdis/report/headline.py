@@ -1,0 +1,88 @@
+"""The line below the title of a page, and the facts below that."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxdis.report import text
+from jaxdis.report.read import Group, Record, alive, failed_seeds, finite, moments
+from jaxdis.report.sentences import below_floor
+from jaxdis.types import Score
+
+__all__ = ["headline", "run_facts"]
+
+IN_FRONT = 3  # scores that are named
+UNTRAINED = "untrained"
+
+
+def _floor(group: Group, score: Score) -> str:
+    """The floor of a score: in words if it is below it."""
+    if (below := below_floor(group, score)) is not None:
+        return f" (below its floor: {below[0]} {text.fixed(below[1])})"
+    floor = group.floors.get(UNTRAINED, {}).get(score.name, np.empty(0))
+    known = finite([floor])
+    return f" ({UNTRAINED} {text.fixed(float(known.mean()))})" if known.size else ""
+
+
+def _score(group: Group, scores: Sequence[Score]) -> str:
+    """The first scores that the group has, with their floors."""
+    shown = [s for s in scores if alive(group, s.name).size][:IN_FRONT]
+    return ", ".join(
+        f"{s.title} {text.plus_minus(moments(group, s.name))}{_floor(group, s)}"
+        for s in shown
+    )
+
+
+def _best(groups: list[Group], scores: Sequence[Score]) -> str:
+    """Names the point with the best mean, if there is anything to judge it by."""
+    there = [s for s in scores if any(alive(g, s.name).size for g in groups)]
+    for score in there[:1]:
+        means = np.array([moments(g, score.name)[0] for g in groups])
+        if score.better:
+            worse = -means if score.better == "higher" else means
+            best = groups[int(np.nanargmin(worse))]
+            count = f"Best of {len(groups)} by mean {text.phrase(score)}"
+            return f"{count}: {best.label} with {_score(best, scores)}"
+    return f"{len(groups)} points, {sum(len(g.seeds) for g in groups)} runs"
+
+
+def headline(groups: list[Group], scores: Sequence[Score], comparable: str = "") -> str:
+    """The first scores, or the best of several points, and who failed.
+
+    Args:
+      groups: grid points, or runs.
+      scores: the scores, the first one first.
+      comparable: why groups cannot be ranked, in words that are said instead; "" if
+        they can.
+    """
+    runs = sum(len(g.seeds) for g in groups)
+    lost = [seed for g in groups for seed in failed_seeds(g)]
+    if len(groups) == 1:
+        of = f"{runs - len(lost)} of " if lost else ""
+        over = f"{of}{runs} seed{'s' * (runs > 1)}"
+        shown = _score(groups[0], scores)
+        line = f"{shown} over {over}" if shown else f"No score of {over}"
+        return f"{line}; {text.failure(lost)}" if lost else line
+    line = comparable or _best(groups, scores)
+    return f"{line}; {len(lost)} of {runs} runs failed" if lost else line
+
+
+def run_facts(run: Record) -> dict[str, str]:
+    """Seeds, steps, times and versions of a run, by their names."""
+    r, seeds = run.results, run.groups[0].seeds
+    facts = {
+        "seeds": f"{len(seeds)} ({seeds[0]}–{seeds[-1]})" if len(seeds) > 1 else "1",
+        "steps": f"{r['steps']:,}" if "steps" in r else "–",
+        "devices": str(r.get("devices", "–")),
+        "wall time": text.duration(r.get("wall_s")),
+        "compilation": text.duration(r.get("compile_s")),
+        "a step of all rows": text.duration(r.get("step_s")),
+    }
+    udr = np.ravel(np.array(r.get("udr"), float))
+    if np.isfinite(udr).any():
+        facts["agreement of seeds (UDR)"] = ", ".join(
+            map(text.number, udr[np.isfinite(udr)])
+        )
+    if skipped := np.sum(r.get("skipped_updates", 0)):
+        facts["skipped updates"] = text.number(float(skipped))
+    return facts | {k: str(v) for k, v in run.settings.get("versions", {}).items()}
