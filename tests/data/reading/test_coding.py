@@ -154,6 +154,8 @@ WORDS = np.array([f"name {i}" for i in range(N)])
         ({"u": np.zeros((N, 2))}, r"data.u must be one column; got u \(60, 2\)"),
         ({"u_0": WORDS, "u_1": WORDS}, r"one column; got u_0 \(60,\), u_1 \(60,\)"),
         ({"k": np.zeros((N, 2, 2))}, r"data.k must be one column; got k \(60, 2, 2\)"),
+        ({"u": np.array([2.0**53, 1] * 30)}, "data.u must be .* below 900719925474099"),
+        ({"y": [0, 1, np.inf] * 20}, "data.y must be finite; row 2 of column 'y'"),
         ({"y": WORDS}, "data.y must be classes, and almost every row"),
         ({"y": np.arange(N) + 5.0}, "data.y must be measured; 'y' counts the rows"),
         ({"y": RNG.permutation(N), "labels": "y:classes"}, "classes, and almost"),
