@@ -138,18 +138,18 @@ def _read_columns(
     columns: Columns, taken: dict[str, tuple[str, ...]]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Tidy arrays of each field, all with as many rows."""
-    every = list(dict.fromkeys(name for names in taken.values() for name in names))
+    field_of = {name: field for field, names in taken.items() for name in names}
     found = {}
-    for name, array in columns.get(every).items():
-        field = next(f for f, names in taken.items() if name in names)
+    for name, array in columns.get(tuple(field_of)).items():
         try:
             found[name] = tidy(array)
         except ValueError as error:
-            raise ValueError(
-                f"data.{field} must be numbers or words; {name!r} holds {error}"
-            ) from error
+            what = f"data.{field_of[name]} must be numbers or words"
+            raise ValueError(f"{what}; {name!r} holds {error}") from error
         if not found[name].ndim:
-            raise ValueError(f"data.{field} must have rows; {name!r} is one value")
+            raise ValueError(
+                f"data.{field_of[name]} must have rows; {name!r} is one value"
+            )
     first = taken["x"][0]
     for field, names in taken.items():
         for name in names:
