@@ -76,7 +76,8 @@ def apply(preparation: Preparation, rows: Rows) -> Rows:
     """Rows as they are trained on: float32, standardised, coded as in training.
 
     Columns are found by their names where both have names, and classes, domains and
-    transformations by what they are called. True latents stay as they are.
+    transformations by what they are called. True latents stay as they are. Labels that
+    the rows lack are missing.
 
     Args:
       preparation: what was measured on the training rows.

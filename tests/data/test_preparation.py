@@ -178,6 +178,13 @@ def test_domains_and_classes_are_coded_as_in_training():
     assert rows.names == NAMES
 
 
+def test_labels_that_rows_lack_are_missing():
+    found = preparation.measure(ROWS)
+    rows = preparation.apply(found, Rows(X, y=Y[:, 1:], names=Names(y=LABELS[1:])))
+    assert np.isnan(rows.y[:, 0]).all()
+    np.testing.assert_array_equal(rows.y[:, 1], Y[:, 1])
+
+
 def test_classes_that_are_numbers_keep_them():
     y = (np.arange(200) % 3)[:, None]
     names = Names(y=(Label("n", 3),))
@@ -250,12 +257,12 @@ def test_large_and_small_numbers_are_no_outliers():
         (Rows(X, y=Y[:, 1:]), r"data.y must have as many columns as names, 2; got"),
         (Rows(X, y=Y * [1, 2]), "data.y, column 'kind', must be below 3, .* got 4"),
         (
-            Rows(X, y=Y[:, :1], names=Names(y=LABELS[:1])),
-            "data.y must have the label 'kind'; it has weight",
+            Rows(X, y=Y[:, :1], names=Names(y=(Label("age"),))),
+            "data.y must have labels that were trained on, weight, kind; it has age",
         ),
         (
             Rows(X, y=Y, names=Names(y=(Label("weight"), Label("kind")))),
-            "data.y must be read with labels=kind:classes",
+            "data.y, 'kind', must be among .* cat, dog, owl; got 0, 1, 2",
         ),
     ],
 )

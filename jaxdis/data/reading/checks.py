@@ -1,11 +1,10 @@
-"""What observations must be, so that something can be learned from them."""
+"""What observations must be, whoever gives them."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from jaxdis import log
-from jaxdis.data.reading.columns import shown
 from jaxdis.data.reading.values import check_finite
 from jaxdis.types import Rows
 
@@ -13,14 +12,11 @@ __all__ = [
     "check_channels",
     "check_given",
     "check_images",
-    "check_varied",
     "observations",
 ]
 
 CHANNELS = (1, 2, 3, 4)  # of images as they are most often
 FEW_CHANNELS = (1, 3, 4)  # of images whose first axis they are
-OUTLIER = 1e6  # as many times the middle half from the median
-SAMPLE = 10_000  # rows that quantiles are taken of
 GREY_SIZE = 8  # from which a square of numbers may be an image
 
 
@@ -118,75 +114,6 @@ def _check_three(array: np.ndarray, name: str) -> None:
         log.note(
             f"{name} of shape {array.shape} is taken for sequences of {steps} vectors; "
             "if they are grey images, give x[..., None]"
-        )
-
-
-def check_varied(rows: Rows) -> None:
-    """Whether every column can be standardised.
-
-    Args:
-      rows: the rows to learn from, on the host.
-
-    Raises:
-      ValueError: columns of x or a that are constant, labels with one class only, or
-        an outlier beside which all other values of a column are the same.
-    """
-    names = rows.names
-    for field in ("x", "a", "z"):
-        values = getattr(rows, field)
-        if values is None or values.ndim > 3 or len(values) < 2:
-            continue
-        called = () if names is None else getattr(names, field)
-        columns = values.reshape(-1, values.shape[-1])
-        called = called or tuple(f"{field}_{i}" for i in range(values.shape[-1]))
-        _check_spread(field, columns, called, constant=field == "z", each=len(values))
-    if rows.y is not None and len(rows.y) > 1 and names is not None:
-        y = np.asarray(rows.y)
-        for i, label in enumerate(names.y):
-            if label.classes is None:
-                gaps = np.isnan(y[:, i])
-                column = np.where(gaps, np.median(y[~gaps, i]), y[:, i])[:, None]
-                _check_spread("y", column, (label.name,), constant=False, each=len(y))
-            elif label.classes < 2:
-                raise ValueError(
-                    f"data.y must have 2 classes or more in every column; "
-                    f"{label.name!r} has one"
-                )
-
-
-def _check_spread(
-    field: str, columns: np.ndarray, names: Sequence[str], *, constant: bool, each: int
-) -> None:
-    """Raises ValueError for a column that standardisation would turn to zeros.
-
-    Args:
-      field: the field.
-      columns: numbers, the rows of all steps behind one another.
-      names: the names of the columns.
-      constant: whether columns may be constant.
-      each: the number of rows, of one step or more.
-    """
-    low, high = columns.min(0), columns.max(0)
-    same = np.flatnonzero(low == high)
-    if len(same) and not constant:
-        raise ValueError(
-            f"data.{field} must vary in every column; leave out those that are "
-            f"constant: {shown([names[int(i)] for i in same])}"
-        )
-    some = columns[:: max(1, len(columns) // SAMPLE)].astype(np.float64)
-    quantiles = np.quantile(some, [0.01, 0.25, 0.5, 0.75, 0.99], axis=0)
-    spread = quantiles[3] - quantiles[1]
-    spread = np.where(spread > 0, spread, quantiles[4] - quantiles[0])
-    far = np.maximum(high - quantiles[2], quantiles[2] - low)
-    bad = np.flatnonzero((spread > 0) & (far > OUTLIER * spread))
-    if len(bad):
-        column = columns[:, bad[0]].astype(np.float64)
-        worst = int(np.argmax(np.abs(column - quantiles[2, bad[0]])))
-        row = worst // (len(columns) // each)
-        raise ValueError(
-            f"data.{field} must have no value beside which all others are alike; "
-            f"column {names[bad[0]]!r} holds {column[worst]:.3g} in row {row} and half "
-            f"of its values are within {spread[bad[0]]:.3g}"
         )
 
 

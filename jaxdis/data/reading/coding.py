@@ -22,6 +22,7 @@ __all__ = [
 
 MOST_CLASSES = 20  # of whole numbers, unless they are said to be classes
 KINDS = ("classes", "numbers", "ordered")
+EXACT = 2**53  # from which on float64 lacks whole numbers
 SPLITS = {
     "train": 0, "training": 0, "0": 0,
     "valid": 1, "validation": 1, "val": 1, "1": 1,
@@ -46,10 +47,13 @@ def _words(values: np.ndarray) -> list[str | None]:
     ]
 
 
-def _code(values: np.ndarray) -> tuple[Int[np.ndarray, "n"], tuple[str, ...]]:
+def _code(
+    field: str, values: np.ndarray
+) -> tuple[Int[np.ndarray, "n"], tuple[str, ...]]:
     """The number of each value in sorted order, and the values as words.
 
     Args:
+      field: the field, as messages call it.
       values: tidy values of rank 1.
 
     Returns:
@@ -63,6 +67,11 @@ def _code(values: np.ndarray) -> tuple[Int[np.ndarray, "n"], tuple[str, ...]]:
         out[there] = [place[word] for word in values[there].tolist()]
         return out, tuple(words)
     found, index = np.unique(values[there], return_inverse=True)
+    if values.dtype.kind == "f" and np.abs(found).max(initial=0) >= EXACT:
+        raise ValueError(
+            f"data.{field} must be words or numbers below {EXACT}, beyond which two "
+            f"may be one; got {np.abs(found).max():.0f}"
+        )
     out[there] = index
     return out, tuple(word or "" for word in _words(found))
 
@@ -95,7 +104,7 @@ def code_classes(
         )
     if values.dtype.kind == "f":
         check_finite(field, values, (name,))
-    codes, words = _code(values.reshape(-1))
+    codes, words = _code(field, values.reshape(-1))
     if field != "episode":
         _check_repeated(field, name, len(words), codes.size)
     return codes.reshape(values.shape), words
@@ -234,16 +243,14 @@ def _code_label(
     gaps = missing(values)
     if gaps.all():
         raise ValueError(f"data.y must have labels; {name!r} is missing in every row")
-    if kind == "numbers":
-        values = numbers("y", name, values)
+    check_finite("y", values, (name,), gaps=True)
     if kind is None:
         kind = "classes" if _are_classes(values) else "numbers"
     if kind == "numbers":
         numbers("y", name, values)
-        check_finite("y", values, (name,), gaps=True)
         check_count("y", name, values)
         return values.astype(np.float32), Label(name)
-    codes, words = _code(values)
+    codes, words = _code("y", values)
     if values.dtype.kind != "b":
         _check_repeated("y", name, len(words), int((~gaps).sum()))
     counted = words == tuple(map(str, range(len(words))))

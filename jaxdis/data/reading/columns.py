@@ -73,10 +73,6 @@ def _patterns(wanted: Field) -> tuple[str, ...]:
     return (wanted,) if isinstance(wanted, str) else tuple(wanted)
 
 
-def _is_pattern(name: str, columns: Columns) -> bool:
-    return name not in columns.names and any(c in name for c in "*?[")
-
-
 def resolve(columns: Columns, fields: Fields) -> dict[str, tuple[str, ...]]:
     """The names of the columns of each field that has any.
 
@@ -93,47 +89,45 @@ def resolve(columns: Columns, fields: Fields) -> dict[str, tuple[str, ...]]:
         is left, or no observations.
     """
     wanted = {name: _patterns(value) for name, value in fields._asdict().items()}
-    taken = {
-        field: [n for n in wanted[field] if n in columns.names] for field in FIELDS
-    }
+    there = set(columns.names)
+    taken = {field: [n for n in wanted[field] if n in there] for field in FIELDS}
     named = {n for names in taken.values() for n in names}
     for field in FIELDS:
         if getattr(fields, field) is None:
             taken[field] = [n for n in _default(field, columns) if n not in named]
-    found: dict[str, list[str]] = {field: [] for field in FIELDS}
     # "*" comes last, as it takes what is left.
     for field in sorted(FIELDS, key=lambda f: "*" in wanted[f]):
+        if not wanted[field]:
+            continue
         others = {n for other in FIELDS if other != field for n in taken[other]}
-        for name in wanted[field] or taken[field]:
-            matched = [name]
-            if _is_pattern(name, columns):
-                matched = [n for n in columns.names if fnmatchcase(n, name)]
-                _check_matched(field, name, matched, columns)
-                matched = [n for n in matched if n not in others]
-            elif name not in columns.names:
-                there = f"{columns.where} has {shown(columns.names)}"
-                error = check.unknown("column", name, columns.names, there)
-                raise ValueError(f"data.{field}: {error}")
-            found[field] += [n for n in matched if n not in found[field]]
-        if wanted[field] and not found[field]:
+        found: dict[str, None] = {}
+        for name in wanted[field]:
+            matched = [name] if name in there else _matched(field, name, columns)
+            found |= dict.fromkeys(n for n in matched if n == name or n not in others)
+        if not found:
             raise ValueError(
                 f"data.{field} must leave itself a column; all that match "
                 f"{', '.join(wanted[field])} belong to other fields"
             )
-        taken[field] = found[field]
-    if not found["x"]:
+        taken[field] = list(found)
+    if not taken["x"]:
         raise ValueError(
             "data.x must name the observations, as none is called x or x_0, x_1, ...; "
             f"{columns.where} has {shown(columns.names)}"
         )
-    return {field: tuple(names) for field, names in found.items() if names}
+    return {field: tuple(names) for field, names in taken.items() if names}
 
 
-def _check_matched(
-    field: str, pattern: str, matched: Sequence[str], columns: Columns
-) -> None:
+def _matched(field: str, pattern: str, columns: Columns) -> list[str]:
+    """The columns that a pattern matches, at least one."""
+    if not any(c in pattern for c in "*?["):
+        has = f"{columns.where} has {shown(columns.names)}"
+        error = check.unknown("column", pattern, columns.names, has)
+        raise ValueError(f"data.{field}: {error}")
+    matched = [n for n in columns.names if fnmatchcase(n, pattern)]
     if not matched:
         raise ValueError(
             f"data.{field} must match a column, and {pattern!r} matches none; "
             f"{columns.where} has {shown(columns.names)}"
         )
+    return matched

@@ -7,32 +7,23 @@ import numpy as np
 from jaxdis.data.reading.columns import shown
 from jaxdis.types import Label, Names, Rows
 
-__all__ = ["label_kinds", "recode"]
-
-
-def label_kinds(labels: Sequence[Label]) -> dict[str, str]:
-    """What `jaxdis.read` takes as `labels` to read the same kinds again."""
-    return {
-        label.name: "numbers"
-        if label.classes is None
-        else ("ordered" if label.ordered else "classes")
-        for label in labels
-    }
+__all__ = ["recode"]
 
 
 def recode(rows: Rows, names: Names) -> Rows:
     """Rows whose classes have the numbers that `names` gives them.
 
-    A file with fewer classes than the one that was trained on numbers them otherwise.
-    Label columns come in the order of `names`, and those that it lacks are left out.
+    A file with fewer classes than the one that was trained on numbers them otherwise,
+    and its few whole numbers may pass for no classes. Label columns come in the order
+    of `names`; those that the rows lack are missing, and others are left out.
 
     Args:
       rows: rows as `jaxdis.read` returns them, with names.
       names: the names of the rows that were trained on.
 
     Raises:
-      ValueError: a class, domain or transformation that those rows do not have, or a
-        label that these do not have.
+      ValueError: a class, domain or transformation that those rows do not have, words
+        in place of numbers, or none of their labels.
     """
     own = rows.names
     if own is None:
@@ -41,12 +32,9 @@ def recode(rows: Rows, names: Names) -> Rows:
     for field, old, new in (("u", own.u, names.u), ("k", own.k, names.k)):
         values = getattr(rows, field)
         if values is not None and new:
-            changed[field] = _places(field, old, new)[np.asarray(values)]
+            changed[field] = _translated(field, np.asarray(values), old, new)
     if rows.y is not None and names.y:
-        columns = [_column(rows, label) for label in names.y]
-        y = np.stack(columns, 1)
-        whole = not np.isnan(y).any() and all(label.classes for label in names.y)
-        changed["y"] = y.astype(np.int32 if whole else np.float32)
+        changed["y"] = _labels(np.asarray(rows.y, np.float64), own.y, names.y)
     coded = Names(
         own.x,
         own.a,
@@ -58,36 +46,59 @@ def recode(rows: Rows, names: Names) -> Rows:
     return rows._replace(names=coded, **changed)  # type: ignore[arg-type]
 
 
-def _places(field: str, old: Sequence[str], new: Sequence[str]) -> np.ndarray:
-    """The new number of each old one."""
-    lost = [word for word in old if word not in new]
+def _translated(
+    field: str, values: np.ndarray, old: Sequence[str], new: Sequence[str]
+) -> np.ndarray:
+    """The new number of each class."""
+    place = {word: i for i, word in enumerate(new)}
+    places = np.array([place.get(word, -1) for word in old], np.int32)
+    out = places[values]
+    lost = np.unique(values[out < 0]).tolist()
     if lost:
         raise ValueError(
             f"data.{field} must be among those that were trained on, {shown(new)}; got "
-            f"{shown(lost)}"
+            f"{shown([old[i] for i in lost])}"
         )
-    place = {word: i for i, word in enumerate(new)}
-    return np.array([place[word] for word in old], np.int32)
+    return out
+
+
+def _labels(y: np.ndarray, own: Sequence[Label], labels: Sequence[Label]) -> np.ndarray:
+    """The columns of labels in their order; NaN where one is missing."""
+    place = {label.name: i for i, label in enumerate(own)}
+    out = np.full((len(y), len(labels)), np.nan)
+    for i, label in enumerate(labels):
+        if label.name in place:
+            column = place[label.name]
+            there = ~np.isnan(y[:, column])
+            out[there, i] = _column(y[there, column], own[column], label)
+    if not any(label.name in place for label in labels):
+        raise ValueError(
+            f"data.y must have labels that were trained on, "
+            f"{shown([label.name for label in labels])}; it has {shown(tuple(place))}"
+        )
+    whole = not np.isnan(out).any() and all(label.classes for label in labels)
+    return out.astype(np.int32 if whole else np.float32)
 
 
 def _classes(label: Label) -> tuple[str, ...]:
     return label.values or tuple(map(str, range(label.classes or 0)))
 
 
-def _column(rows: Rows, label: Label) -> np.ndarray:
-    own = () if rows.names is None else rows.names.y
-    names = [one.name for one in own]
-    if label.name not in names:
-        raise ValueError(
-            f"data.y must have the label {label.name!r}; it has {shown(names)}"
-        )
-    place = names.index(label.name)
-    values = np.asarray(rows.y, np.float64)[:, place]
-    if (label.classes is None) != (own[place].classes is None):
-        kind = label_kinds([label])[label.name]
-        raise ValueError(f"data.y must be read with labels={label.name}:{kind}")
-    if label.classes is None:
+def _column(values: np.ndarray, own: Label, label: Label) -> np.ndarray:
+    """Labels that are there, as another column has them."""
+    if own.classes is None and label.classes is None:
         return values
-    gaps = np.isnan(values)
-    places = _places(f"y, {label.name!r},", _classes(own[place]), _classes(label))
-    return np.where(gaps, np.nan, places[np.where(gaps, 0, values).astype(int)])
+    if own.classes is None:
+        found, codes = np.unique(values, return_inverse=True)
+        words = [str(int(v)) if v == int(v) else str(v) for v in found.tolist()]
+    else:
+        words, codes = list(_classes(own)), values.astype(int)
+    if label.classes is not None:
+        return _translated(f"y, {label.name!r},", codes, words, _classes(label))
+    try:
+        return np.array([float(word) for word in words])[codes]
+    except ValueError:
+        raise ValueError(
+            f"data.y must be numbers in {label.name!r}, as in training; got "
+            f"{shown(words)}"
+        ) from None

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from jaxdis.data import files
-from jaxdis.data.reading.checks import check_given, check_varied, observations
+from jaxdis.data.reading.checks import check_given, observations
 from jaxdis.data.reading.coding import (
     Kinds,
     check_count,
@@ -30,7 +30,7 @@ from jaxdis.data.reading.tables import (
 from jaxdis.data.reading.values import number_columns, tidy
 from jaxdis.types import Names, Rows
 
-__all__ = ["columns_of", "gather", "read"]
+__all__ = ["columns_of", "read"]
 
 
 def read(
@@ -93,44 +93,27 @@ def read(
     Raises:
       ValueError: one sentence that names the field, and the row and column, for
         everything that is not as it should be.
+
+    Note:
+      New rows for a model that is there may be all alike, so that columns that are
+      constant or dwarfed by an outlier are refused by training and not here.
     """
     fields = Fields(x, a, u, y, k, z, episode, split)
-    rows = gather(source, fields, window, stride, labels, size)
-    check_varied(rows)
-    return rows
+    if not isinstance(source, Rows):
+        return _read(columns_of(source, size), fields, (window, stride), labels)
+    if any(value is not None for value in (*fields, window, stride, labels, size)):
+        raise ValueError("data.file are rows already, whose fields cannot be chosen")
+    return _given(source)
 
 
-def gather(
-    source: object,
+def _read(
+    columns: Columns,
     fields: Fields,
-    window: int | None = None,
-    stride: int | None = None,
-    labels: Kinds = None,
-    size: int | None = None,
+    lengths: tuple[int | None, int | None],
+    labels: Kinds,
 ) -> Rows:
-    """As `read`, of rows that may be too few to learn from: columns may be constant.
-
-    Args:
-      source: as in `read`.
-      fields: the columns of each field.
-      window: as in `read`.
-      stride: as in `read`.
-      labels: as in `read`.
-      size: as in `read`.
-
-    Raises:
-      ValueError: as `read`.
-    """
-    if isinstance(source, Rows):
-        others = (*fields, window, stride, labels, size)
-        if any(value is not None for value in others):
-            raise ValueError(
-                "data.file are rows already, whose fields cannot be chosen"
-            )
-        return _given(source)
-    columns = columns_of(source, size)
     taken = resolve(columns, fields)
-    if "episode" not in taken and (window, stride) != (None, None):
+    if "episode" not in taken and lengths != (None, None):
         raise ValueError(
             "data.episode must name the column that tells episodes apart, as "
             f"data.window cuts them; {columns.where} has {shown(columns.names)}"
@@ -138,7 +121,7 @@ def gather(
     arrays = _read_columns(columns, taken)
     # A missing label may be a NaN that numpy warns of; whatever matters is checked.
     with np.errstate(invalid="ignore"):
-        return _rows(arrays, (window, stride), labels)
+        return _rows(arrays, lengths, labels)
 
 
 def _given(rows: Rows) -> Rows:
@@ -155,18 +138,18 @@ def _read_columns(
     columns: Columns, taken: dict[str, tuple[str, ...]]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Tidy arrays of each field, all with as many rows."""
-    every = list(dict.fromkeys(name for names in taken.values() for name in names))
+    field_of = {name: field for field, names in taken.items() for name in names}
     found = {}
-    for name, array in columns.get(every).items():
-        field = next(f for f, names in taken.items() if name in names)
+    for name, array in columns.get(tuple(field_of)).items():
         try:
             found[name] = tidy(array)
         except ValueError as error:
-            raise ValueError(
-                f"data.{field} must be numbers or words; {name!r} holds {error}"
-            ) from error
+            what = f"data.{field_of[name]} must be numbers or words"
+            raise ValueError(f"{what}; {name!r} holds {error}") from error
         if not found[name].ndim:
-            raise ValueError(f"data.{field} must have rows; {name!r} is one value")
+            raise ValueError(
+                f"data.{field_of[name]} must have rows; {name!r} is one value"
+            )
     first = taken["x"][0]
     for field, names in taken.items():
         for name in names:

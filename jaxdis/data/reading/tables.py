@@ -3,6 +3,7 @@
 import csv
 import gzip
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -70,7 +71,7 @@ def _header(row: Sequence[str]) -> tuple[str, ...]:
 
 def _check_unique(names: Sequence[str]) -> None:
     """Raises ValueError that says which columns have the same name."""
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise ValueError(f"it has several columns that are called {', '.join(twice)}")
 
@@ -78,7 +79,8 @@ def _check_unique(names: Sequence[str]) -> None:
 def _read_csv(
     path: Path, names: tuple[str, ...], wanted: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    places = [names.index(name) for name in wanted]
+    place_of = {name: i for i, name in enumerate(names)}
+    places = [place_of[name] for name in wanted]
     words: set[int] = set()  # columns that hold more than numbers
     with explained(path, "a readable table"):
         while True:
