@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxdis.report import text
+from jaxdis.report.choice import choose, judged_by
 from jaxdis.report.read import Group, Record, alive, failed_seeds, finite, moments
 from jaxdis.report.sentences import below_floor
 from jaxdis.types import Score
 
-__all__ = ["headline", "run_facts"]
+__all__ = ["headline", "run_facts", "taken"]
 
 IN_FRONT = 3  # scores that are named
 UNTRAINED = "untrained"
@@ -46,14 +47,23 @@ def _best(groups: list[Group], scores: Sequence[Score]) -> str:
     return f"{len(groups)} points, {sum(len(g.seeds) for g in groups)} runs"
 
 
-def headline(groups: list[Group], scores: Sequence[Score], comparable: str = "") -> str:
+def taken(record: Record) -> str:
+    """Of a grid without a truth to judge it by, the point to take; "" of others."""
+    choice = choose(record)
+    if choice is None or judged_by(record) is not None:
+        return ""
+    group, scores = record.groups[choice.point], list(record.scores.values())
+    return f"Of {len(record.groups)} points, {group.label}: {_score(group, scores)}"
+
+
+def headline(groups: list[Group], scores: Sequence[Score], instead: str = "") -> str:
     """The first scores, or the best of several points, and who failed.
 
     Args:
       groups: grid points, or runs.
       scores: the scores, the first one first.
-      comparable: why groups cannot be ranked, in words that are said instead; "" if
-        they can.
+      instead: what is said of several groups in place of the best by the first score;
+        "" for that.
     """
     runs = sum(len(g.seeds) for g in groups)
     lost = [seed for g in groups for seed in failed_seeds(g)]
@@ -63,7 +73,7 @@ def headline(groups: list[Group], scores: Sequence[Score], comparable: str = "")
         shown = _score(groups[0], scores)
         line = f"{shown} over {over}" if shown else f"No score of {over}"
         return f"{line}; {text.failure(lost)}" if lost else line
-    line = comparable or _best(groups, scores)
+    line = instead or _best(groups, scores)
     return f"{line}; {len(lost)} of {runs} runs failed" if lost else line
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jaxdis import log, systems
 from jaxdis.report import kit, markup, read, tables
-from jaxdis.report.headline import headline, run_facts
+from jaxdis.report.headline import headline, run_facts, taken
 from jaxdis.report.markup import Drawn
 from jaxdis.report.pictures import AFTER, BEFORE
 from jaxdis.report.read import Record
@@ -104,5 +104,5 @@ def build(directory: Path, method: Method | None = None) -> Path:
     ]
     for picture in pictures.drawn:
         log.write_atomically(directory / picture.file, picture.content)
-    line = headline(record.groups, list(record.scores.values()))
+    line = headline(record.groups, list(record.scores.values()), taken(record))
     return markup.save(directory / "report.html", record.name, line, sections)

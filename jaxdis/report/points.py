@@ -57,6 +57,15 @@ def _draw_udr(ax: Axes, groups: list[Group], udr: Float[np.ndarray, "p"]) -> Non
     dress(ax, metrics.UDR)
 
 
+def _scale(ax: Axes) -> None:
+    """Numbers in full; differences of less than a twentieth are not blown up."""
+    low, high = ax.get_ylim()
+    middle, least = (low + high) / 2, 0.05 * max(abs(low), abs(high))
+    if high - low < least:
+        ax.set_ylim(middle - least / 2, middle + least / 2)
+    ax.ticklabel_format(axis="y", style="plain", useOffset=False)
+
+
 def _mark(ax: Axes, choice: Choice, order: list[int]) -> None:
     """The points that are as good as the best, and the one to take."""
     for place, point in enumerate(order):
@@ -94,6 +103,7 @@ def draw_choice(record: Record) -> Figure | None:
     turned: Any = {"rotation": 30, "ha": "right"} if not swept_name else {}
     shown = range(0, len(groups), 1 + len(groups) // 16)
     for ax in axes:
+        _scale(ax)
         ax.set_xlim(-0.6, len(groups) - 0.4)
         ax.set_xticks(shown, labels=[labels[i] for i in shown], fontsize=9, **turned)
         ax.set_xlabel(swept_name)

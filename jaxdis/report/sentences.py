@@ -141,12 +141,13 @@ def findings(record: Record) -> list[str]:
             for sentence in of(record, group):
                 where.setdefault(sentence, []).append(group.label)
         for sentence, labels in where.items():
-            if len(labels) == len(record.groups):
-                everywhere = " at every point" if len(labels) > 1 else ""
-                found.append(_whole(sentence + everywhere))
-            else:
+            if len(labels) < len(record.groups):
                 # A point is named as it is written, with a small letter in front.
                 found.append(f"{' and '.join(labels)}: {sentence}.")
+            elif len(labels) > 1:
+                found.append(f"At every point: {sentence}.")
+            else:
+                found.append(_whole(sentence))
     return found
 
 

@@ -77,10 +77,15 @@ def in_order(
 
 
 def alike(matrices: Seeds) -> float:
-    """The median correlation of the entries of two seeds; NaN of fewer than two."""
+    """The median correlation of the entries of two seeds.
+
+    NaN of fewer than two, and where entries are all alike up to a hundredth.
+    """
     flat = matrices.reshape(len(matrices), -1)
+    level = np.abs(flat).max(1, initial=0.0)
     flat = flat - flat.mean(1, keepdims=True)
     size = np.linalg.norm(flat, axis=1)
+    size = np.where(flat.std(1) > 0.01 * level, size, 0.0)
     pairs = [
         float(flat[i] @ flat[j] / (size[i] * size[j]))
         for i, j in itertools.combinations(range(len(flat)), 2)
@@ -122,7 +127,9 @@ def _panels(
             for j, i in enumerate(rows[:PANELS])
         }
     shown = in_order(shown, order[rows], array.codes)
-    note = f"entries of two seeds correlate {fixed(alike(shown))}"
+    likeness = alike(shown)
+    note = f"entries of two seeds correlate {fixed(likeness)}"
+    note = note if np.isfinite(likeness) else ""
     return {
         f"mean of {len(rows)} seeds": (note, shown.mean(0)),
         "deviation over seeds": ("", shown.std(0, ddof=1)),

@@ -1,10 +1,12 @@
 """What a run keeps beside the report of its method."""
 
+import re
+
 import numpy as np
 import pytest
 
 import jaxdis
-from jaxdis import experiment, metrics
+from jaxdis import experiment, metrics, report
 from jaxdis.experiment.results import check_declared
 
 NAME = "mechanism_sparsity/quickstart"
@@ -67,3 +69,35 @@ def test_names_of_what_every_run_has_are_taken():
     made = made._replace(plan=made.plan._replace(method=method))
     with pytest.raises(ValueError, match="returns agreement, which every run has"):
         check_declared(made, {"agreement": np.zeros(2)})
+
+
+def test_a_sweep_on_data_of_ones_own_says_what_can_be_known(tmp_path):
+    """No true latents, two bounds: no score that does not exist is named."""
+    rng = np.random.default_rng(0)
+    rows = jaxdis.read({"x": rng.normal(size=(400, 6)), "a": rng.normal(size=(400, 2))})
+    run = jaxdis.train(
+        "mechanism_sparsity/own",
+        data=rows,
+        seeds=2,
+        hyper={"bound_a": [2, 6]},
+        steps=4,
+        chunk=2,
+        config=TINY["config"] | {"z_dim": 3},
+        out=tmp_path / "run",
+    )
+    said = report.recommendation(run.record)
+    assert "held-out NLL" in said
+    assert "bound_a" in said
+    assert 'class="headline">Of 2 points, bound_a ' in run.report().read_text()
+    page = re.sub(r'base64,[^"]*', "", run.report().read_text())
+    assert "best: seed" not in page
+    assert "MCC" not in page
+    assert "could not be drawn" not in page
+    drawn = {path.stem for path in run.directory.glob("*.png")}
+    wanted = {"agreement", "choice", "graphs", "structure", "traversals", "curves"}
+    assert wanted <= drawn
+    (dead,) = {g.final["dead"].tolist()[0] for g in run.record.groups}
+    assert dead == 0
+    assert not run.record.groups[0].floors
+    assert "agreement" in run.record.groups[0].final
+    assert run.choose().criterion == "agreement with the other seeds"

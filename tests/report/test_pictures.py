@@ -151,6 +151,7 @@ def test_matching_and_likeness_of_matrices():
     expected = np.median(flat[np.triu_indices(3, 1)])
     np.testing.assert_allclose(alike(some), expected)
     assert np.isnan(alike(some[:1]))
+    assert np.isnan(alike(1 - 1e-3 * some))
 
 
 def test_effects_of_codes_on_vectors_are_of_the_largest_of_a_point():

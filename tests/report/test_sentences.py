@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxdis.metrics import MCC
 from jaxdis.report import findings
-from jaxdis.report.headline import headline
+from jaxdis.report.headline import headline, taken
 from jaxdis.report.sentences import below_floor
 from tests.report.records import grid, make_group, make_record
 
@@ -89,6 +89,19 @@ def test_a_score_above_its_floor_has_it_beside_it():
     # An untrained encoder equals its own floor.
     equal = make_group(mcc=[0.60, 0.62], floors=FLOORS)
     assert below_floor(equal, MCC) is None
+
+
+def test_the_point_to_take_is_named_where_no_truth_says_which_is_the_best():
+    record = grid([[1.0, 1.1], [1.01, 1.09], [2.0, 2.0]], [0.5, 0.8, 0.9])
+    scores = list(record.scores.values())
+    line = headline(record.groups, scores, taken(record))
+    assert line == "Of 3 points, bound 10: NLL 1.050 ± 0.057"
+    known = [
+        group._replace(final=group.final | {"mcc": np.array([0.5, 0.6])})
+        for group in record.groups
+    ]
+    assert taken(make_record(known, [0.5, 0.8, 0.9])) == ""
+    assert taken(make_record(record.groups[:1])) == ""
 
 
 def test_scores_that_no_seed_has_are_not_named():
