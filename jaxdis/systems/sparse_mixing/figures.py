@@ -1,5 +1,6 @@
 """Pictures of a sparse mixing: its Jacobian, and its latents by domain."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,6 +123,7 @@ def _draw_point(
     jacobians: Float[np.ndarray, "s x z"],
     mask: Bool[np.ndarray, "x z"] | None,
     matched: bool,
+    names: Sequence[str],
 ) -> None:
     """The true mask, where it is known, and Jacobians of two seeds."""
     panels = min(len(group.seeds), 2) + (mask is not None)
@@ -139,7 +141,11 @@ def _draw_point(
         ax.set_axis_off()
     if not chosen:
         name_panel(left[0], "Jacobian", "every seed failed", bad=True)
-    axes[0].set_ylabel("observed variable", fontsize=10, labelpad=3)
+    if len(names) == jacobians.shape[1] and chosen:
+        rows = axes[0].get_yticks()
+        axes[0].set_yticks(rows, labels=[names[int(i)] for i in rows])
+    else:
+        axes[0].set_ylabel("observed variable", fontsize=10, labelpad=3)
     shade_bar(part, axes, "of the row's largest")
 
 
@@ -171,7 +177,8 @@ def _draw_maps(
 def draw_jacobians(record: Record) -> Figure | None:
     """The true mask and Jacobians of the best seed and the median; a row per point.
 
-    Of images there is a map for each latent, the mean over the colours.
+    Rows have the names of the columns where the run has them. Of images there is a map
+    for each latent, the mean over the colours.
 
     Args:
       record: a run with the array "jacobian"; None is drawn of others, and if every
@@ -195,9 +202,11 @@ def draw_jacobians(record: Record) -> Figure | None:
     panels = min(len(groups[0].seeds), 2) + (mask is not None)
     side = min(max(5.0 / m, 0.05), 0.36)
     width, height = max(side * n, 1.5) + 0.75, max(side * m, 1.0) + 1.2
-    figure, parts = blocks(groups, width * panels + 1.1, height)
+    names = record.results.get("columns") or []
+    letters = 0.07 * max((len(name) for name in names), default=0)
+    figure, parts = blocks(groups, width * panels + 1.1 + letters, height)
     for part, group, jacobians in zip(parts, groups, every, strict=True):
-        _draw_point(part, group, jacobians, mask, matched)
+        _draw_point(part, group, jacobians, mask, matched, names)
     return figure
 
 

@@ -2,37 +2,13 @@
 
 from typing import Any
 
-import jax
-from jaxtyping import Array
-
 from jaxdis import nets
 from jaxdis.systems.sparse_mixing.config import Config
 from jaxdis.types import Spec
 
 __all__ = ["decoder", "encoder"]
 
-
-def _fitting(
-    given: Any, name: str, inputs: tuple[int, ...], outputs: tuple[int, ...]
-) -> nets.Network:
-    """A user's network, of which one pass is traced."""
-    found = nets.network(given, name)
-
-    def one(x: Array) -> Array:
-        return found.apply(found.init(jax.random.key(0), x[0]), x)
-
-    try:
-        shape = jax.eval_shape(one, jax.ShapeDtypeStruct((2, *inputs), float)).shape
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name} fails on an input of shape {inputs}: {error}"
-        ) from error
-    if shape != (2, *outputs):
-        raise ValueError(
-            f"{name} must map an input of shape {inputs} to an output of shape "
-            f"{outputs}, got {shape[1:]}"
-        )
-    return found
+_ENCODES = "means and then log variances of the latents"
 
 
 def encoder(config: Config, spec: Spec, given: Any = None) -> nets.Network:
@@ -44,10 +20,10 @@ def encoder(config: Config, spec: Spec, given: Any = None) -> nets.Network:
       given: a network of one's own; see `nets.network`.
 
     Raises:
-      ValueError: a network of one's own that fails on such data, or has other outputs.
+      ValueError: a network of one's own whose outputs have another shape.
     """
     if given is not None:
-        return _fitting(given, "encoder", spec.shape, (2 * config.z_dim,))
+        return nets.checked(given, "encoder", spec.shape, (2 * config.z_dim,), _ENCODES)
     return nets.encoder_for(
         spec.shape,
         2 * config.z_dim,
@@ -66,10 +42,12 @@ def decoder(config: Config, spec: Spec, given: Any = None) -> nets.Network:
       given: a network of one's own; see `nets.network`.
 
     Raises:
-      ValueError: a network of one's own that fails on latents, or has other outputs.
+      ValueError: a network of one's own whose outputs have another shape.
     """
     if given is not None:
-        return _fitting(given, "decoder", (config.z_dim,), spec.shape)
+        return nets.checked(
+            given, "decoder", (config.z_dim,), spec.shape, "the mean of x"
+        )
     return nets.decoder_for(
         spec.shape,
         hidden=config.decoder,

@@ -138,6 +138,9 @@ def test_without_truth_no_seed_is_called_the_best():
     names = ["least error: seed 1", "median: seed 2"]
     axes = every_axes(draw_jacobians(record))
     assert [ax.get_title("left") for ax in axes] == names
+    named = record._replace(results={"columns": list("abcdef")})
+    first = every_axes(draw_jacobians(named))[0]
+    assert [t.get_text() for t in first.get_yticklabels()] == list("abcdef")
     jacobian = record.arrays["jacobian"][0, 1]
     np.testing.assert_allclose(
         axes[0].collections[0].get_array(), jacobian / jacobian.max(1, keepdims=True)

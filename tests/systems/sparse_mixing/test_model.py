@@ -283,11 +283,10 @@ def test_parts_of_ones_own_are_used(batch):
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        ({"encoder": nn.Dense(3)}, "encoder must map an input of shape (2,) to an "
-         "output of shape (4,), got (3,)"),
-        ({"decoder": nn.Dense(3)}, "decoder must map an input of shape (2,) to an "
-         "output of shape (2,), got (3,)"),
-        ({"encoder": nn.Conv(4, (3, 3, 3))}, "encoder fails on an input of shape (2,)"),
+        ({"encoder": nn.Dense(3)}, "encoder must turn inputs ('b', 2) into outputs "
+         "('b', 4), means and then log variances of the latents; it gives ('b', 3)"),
+        ({"decoder": nn.Dense(3)}, "decoder must turn inputs ('b', 2) into outputs "
+         "('b', 2), the mean of x; it gives ('b', 3)"),
         ({"encoder": 3}, "encoder must be a flax module or a pair of functions"),
         ({"optimiser": 0.1}, "optimiser must be an optax transformation, or a function "
          "of the hyper-parameters that gives one; got float"),
