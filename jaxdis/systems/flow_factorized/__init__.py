@@ -10,15 +10,17 @@ from jaxdis.systems.flow_factorized.config import (
     default_hyper,
 )
 from jaxdis.systems.flow_factorized.heldout import batches
-from jaxdis.systems.flow_factorized.model import make
+from jaxdis.systems.flow_factorized.model import OBJECTIVES, make
 from jaxdis.systems.flow_factorized.presets import PRESETS
 from jaxdis.systems.flow_factorized.scores import ARRAYS, scores
+from jaxdis.systems.flow_factorized.sizes import sized
 from jaxdis.types import Figure, Method
 
 __all__ = [
     "EXACT",
     "FAITHFUL",
     "METHOD",
+    "OBJECTIVES",
     "PRESETS",
     "Config",
     "Hyper",
@@ -84,4 +86,5 @@ METHOD = Method(
             later("jaxdis.systems.flow_factorized.figures", "draw_confusion"),
         ),
     ),
+    sized=sized,
 )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,10 +13,10 @@ from jaxdis.kernels import potential_flow
 from jaxdis.kernels.potential_flow import Potentials
 from jaxdis.systems.flow_factorized import terms
 from jaxdis.systems.flow_factorized.config import Config
-from jaxdis.systems.flow_factorized.networks import Model
+from jaxdis.systems.flow_factorized.networks import Model, Part
 from jaxdis.types import Spec
 
-__all__ = ["NEEDS", "build"]
+__all__ = ["NEEDS", "SUPERVISIONS", "Supervision", "build"]
 
 NEEDS = ("sequences", "images")
 
@@ -83,17 +83,22 @@ _ARCHITECTURES = {
 }
 
 
-class _Supervision(NamedTuple):
-    """Which networks there are beside the VAE."""
+class Supervision(NamedTuple):
+    """Which networks there are beside the VAE.
+
+    Attributes:
+      flows: whether there are potentials along which latents flow.
+      infers: whether there is a network that infers the transformation.
+    """
 
     flows: bool
     infers: bool
 
 
-_SUPERVISIONS = {
-    "known": _Supervision(flows=True, infers=False),
-    "inferred": _Supervision(flows=True, infers=True),
-    "none": _Supervision(flows=False, infers=False),
+SUPERVISIONS = {
+    "known": Supervision(flows=True, infers=False),
+    "inferred": Supervision(flows=True, infers=True),
+    "none": Supervision(flows=False, infers=False),
 }
 
 
@@ -108,7 +113,7 @@ _OFFSETS: dict[str, Callable[[Potentials], Potentials]] = {
 }
 
 _WORDS: dict[str, Iterable[str]] = {
-    "supervision": _SUPERVISIONS,
+    "supervision": SUPERVISIONS,
     "vae": _ARCHITECTURES,
     "log_det": flows.LOG_DETS,
     "kl": terms.DIVERGENCES,
@@ -121,12 +126,46 @@ _WORDS: dict[str, Iterable[str]] = {
 }
 
 
-def build(config: Config, spec: Spec) -> Model:
+def _part(
+    architecture: _Architecture, network: nn.Module, shape: tuple[int, int, int]
+) -> Part:
+    """A built-in network of images."""
+    flat = architecture.flat
+    return Part(
+        lambda key: network.init(key, flat(jnp.zeros((1, *shape)))),
+        lambda params, x: nets.apply(network, params, flat(x)),
+    )
+
+
+def _encoder(given: Any, z_dim: int, shape: tuple[int, int, int]) -> Part:
+    """An encoder of a user's."""
+    meaning = "the means and log variances of config.z_dim latents"
+    own = nets.checked(given, "encoder", shape, (2 * z_dim,), meaning)
+    return Part(
+        lambda key: own.init(key, jnp.zeros(shape)),
+        lambda params, x: own.over(params, x, 3),
+    )
+
+
+def _decoder(given: Any, z_dim: int, shape: tuple[int, int, int]) -> Part:
+    """A decoder of a user's."""
+    own = nets.checked(given, "decoder", (z_dim,), shape, "the logits of the pixels")
+    return Part(
+        lambda key: own.init(key, jnp.zeros(z_dim)),
+        lambda params, z: own.over(params, z, 1),
+    )
+
+
+def build(
+    config: Config, spec: Spec, encoder: Any = None, decoder: Any = None
+) -> Model:
     """Looks up what the config names, once.
 
     Args:
       config: the config of the method.
       spec: what is known of the data.
+      encoder: a network of a user's own, in place of that of the config.
+      decoder: likewise.
 
     Raises:
       ValueError: a config that does not fit itself or the data, by its field.
@@ -143,20 +182,34 @@ def build(config: Config, spec: Spec) -> Model:
     hidden = config.potential_width or config.z_dim
     potential_flow.check_sizes(max(k, 1), config.z_dim, hidden)
     _check_combinations(config)
-    architecture, kind = _ARCHITECTURES[config.vae], _SUPERVISIONS[config.supervision]
-    if height % architecture.stride or width % architecture.stride:
+    supervision = config.supervision or ""
+    architecture, kind = _ARCHITECTURES[config.vae or ""], SUPERVISIONS[supervision]
+    whole = height % architecture.stride == 0 == width % architecture.stride
+    built_in = encoder is None or decoder is None or kind.infers
+    if built_in and not whole:
         raise ValueError(
             f"config.vae={config.vae!r} halves images until {architecture.stride} must "
             f"divide their sides, and they are {height} x {width}; resize them or use "
             "'mlp'"
         )
     shape = (height, width, channels)
-    encoder, decoder, index = architecture.networks(config, shape, k)
+    into, out, index = architecture.networks(config, shape, k)
+    z_dim, several = config.z_dim, (height, width, channels * spec.steps)
     return Model(
-        encoder=encoder,
-        decoder=decoder,
-        index_encoder=index if kind.infers else None,
-        flat=architecture.flat,
+        encoder=(
+            _part(architecture, into, shape)
+            if encoder is None
+            else _encoder(encoder, z_dim, shape)
+        ),
+        decoder=(
+            Part(
+                lambda key: out.init(key, jnp.zeros((1, z_dim))),
+                lambda params, z: nets.apply(out, params, z),
+            )
+            if decoder is None
+            else _decoder(decoder, z_dim, shape)
+        ),
+        index_encoder=_part(architecture, index, several) if kind.infers else None,
         flows=kind.flows,
         shape=shape,
         steps=spec.steps - 1,
@@ -170,7 +223,7 @@ def build(config: Config, spec: Spec) -> Model:
         offset=_OFFSETS[config.head],
         divergence=terms.DIVERGENCES[config.kl],
         equation=terms.EQUATIONS[config.hj],
-        condition=terms.CONDITIONS[config.supervision][config.ic],
+        condition=terms.CONDITIONS[supervision][config.ic],
         index_loss=terms.INDEX_LOSSES[config.index_loss],
         gradient=terms.GRADIENTS[config.prior_gradient],
     )
@@ -185,7 +238,7 @@ def _number(config: Config, spec: Spec) -> int:
             f"config.transformations must be 0 for data that name theirs, {known} of "
             f"them, got {asked}"
         )
-    kind = _SUPERVISIONS[config.supervision]
+    kind = SUPERVISIONS[config.supervision or ""]
     if kind.flows and not kind.infers and not known:
         raise ValueError(
             f"config.supervision={config.supervision!r} needs the transformation `k` "

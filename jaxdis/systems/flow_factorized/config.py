@@ -17,12 +17,14 @@ class Config:
     Attributes:
       supervision: where the transformation comes from, "known" or "inferred" from the
         sequence; "none" is a plain VAE of single frames, the reference without a flow.
+        None is "known" where the data name transformations, else "inferred".
       transformations: the number K of transformations that are inferred from data which
-        name none; 0 for the number of those that the data name.
-      z_dim: the number of latents, even.
+        name none; 0 for the number of those that the data name, or for 4.
+      z_dim: the number of latents, even; 0 for a number by the size of the images.
       vae: the networks, "conv" for images whose sides 4 divides, "deep_conv" for
-        128 x 128, "mlp" for small ones.
-      width: the channels of the convolutions, or the units of an MLP's hidden layers.
+        128 x 128, "mlp" for small ones; None for those that fit the images.
+      width: the channels of the convolutions, or the units of an MLP's hidden layers; 0
+        for what suits small runs.
       depth: the number of hidden layers of an MLP.
       index_width: the width of the network that infers the transformation from all
         frames; 0 for `width`.
@@ -50,10 +52,10 @@ class Config:
         potentials are float32.
     """
 
-    supervision: Literal["known", "inferred", "none"] = "known"
+    supervision: Literal["known", "inferred", "none"] | None = "known"
     transformations: int = 0
     z_dim: int = 324
-    vae: Literal["conv", "deep_conv", "mlp"] = "conv"
+    vae: Literal["conv", "deep_conv", "mlp"] | None = "conv"
     width: int = 324
     depth: int = 2
     index_width: int = 0

@@ -16,15 +16,15 @@ Source: Song, Keller, Sebe and Welling 2023, "Flow Factorized Representation Lea
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Num
 
-from jaxdis import flows, gaussian, losses
-from jaxdis.optimise import in_one_pass, minimise
+from jaxdis import flows, gaussian, losses, optimise
+from jaxdis.optimise import in_one_pass
 from jaxdis.systems.flow_factorized import networks
 from jaxdis.systems.flow_factorized.build import build
 from jaxdis.systems.flow_factorized.config import Config, Hyper
@@ -35,12 +35,14 @@ from jaxdis.types import Metrics, PRNGKey, Rows, Scalar, Spec, System, TrainStat
 __all__ = [
     "OBJECTIVES",
     "Noise",
+    "Objective",
     "Terms",
+    "adam",
     "draw_noise",
     "flow_terms",
     "gumbel_index",
     "make",
-    "optimiser",
+    "predict",
     "vae_terms",
 ]
 
@@ -257,12 +259,61 @@ OBJECTIVES: dict[str, Objective] = {
 metrics)`."""
 
 
-def optimiser(model: Model, hyper: Hyper) -> optax.GradientTransformation:
+def adam(model: Model, hyper: Hyper) -> optax.GradientTransformation:
     """Adam; the released gradient of the prior's scales is a running sum."""
     return model.gradient(in_one_pass(optax.adam(hyper.learning_rate)))
 
 
-def make(config: Config, spec: Spec) -> System:
+def predict(model: Model, state: TrainState, rows: Rows) -> Float[Array, "n t h w c"]:
+    """The next T frames after the last one that is given, T as in training.
+
+    The latent starts at the posterior mean of that frame and flows as from the start of
+    a sequence.
+
+    Args:
+      model: the networks.
+      state: the state of the seed.
+      rows: frames `x` `[n, t, h, w, c]`, or single ones `[n, h, w, c]`, and which
+        transformations `k` move them: `[n]`, or `[n, j]` for several at once. Where
+        transformations are inferred, k counts the model's own; without k it is inferred
+        from x, which then are as many frames as in training.
+
+    Returns:
+      Frames in [0, 1].
+
+    Raises:
+      ValueError: no transformation is given, and none can be inferred.
+    """
+    x = networks.pixels(rows.x)
+    x = x[:, None] if x.ndim == 4 else x
+    if rows.k is not None:
+        k = rows.k.reshape(len(x), -1)
+        y = jax.nn.one_hot(k, model.k).sum(1)
+    elif model.index_encoder is not None and x.shape[1] == model.steps + 1:
+        likeliest = jnp.argmax(networks.index_logits(model, state.params, x), -1)
+        y = jax.nn.one_hot(likeliest, model.k)
+    else:
+        inferred = f", or x must be {model.steps + 1} frames to infer it from"
+        raise ValueError(
+            "rows.k must say which transformation moves each row, in 0 .. "
+            f"{model.k - 1}{inferred if model.index_encoder is not None else ''}; got "
+            f"none with {x.shape[1]} frames"
+        )
+    z0 = networks.posterior(model, state.params, x[:, -1]).mean
+    flow, at = networks.flow_of(model, state.params), networks.times(model, model.steps)
+    z = flows.walk(flow, z0, y, at, None).z
+    return networks.images(model, state.params, z).swapaxes(0, 1)
+
+
+def make(
+    config: Config,
+    spec: Spec,
+    *,
+    encoder: Any = None,
+    decoder: Any = None,
+    optimiser: Any = None,
+    loss: Objective | None = None,
+) -> System:
     """Builds the system for sequences of the given frames and transformations.
 
     Minimised: `sum_t E[-log p(x_t | z_t)] + KL(q(z_0 | x_0) || N(0, I))
@@ -270,19 +321,26 @@ def make(config: Config, spec: Spec) -> System:
     inferred `terms.INDEX_LOSSES`.
 
     Args:
-      config: the config of the method.
+      config: the config of the method; what it leaves to the data is `sizes.sized`.
       spec: what is known of the data.
+      encoder: a network of one's own, from an image to means and log variances in one
+        vector; see `nets.network`.
+      decoder: a network of one's own, from a latent to the logits of an image.
+      optimiser: an optax transformation, or `hyper -> transformation`, in place of
+        `adam`.
+      loss: a function with the arguments and results of those in `OBJECTIVES`, in place
+        of the one by `config.supervision`.
 
     Raises:
-      ValueError: a config that does not fit the data; see `build.build`.
+      ValueError: a config or a part that does not fit the data; see `build.build`.
 
     Source: Song et al. 2023, section 3.
     """
-    model = build(config, spec)
-    objective = OBJECTIVES[config.supervision]
-    tx = partial(optimiser, model)
+    model = build(config, spec, encoder, decoder)
+    objective = loss or OBJECTIVES[config.supervision or ""]
+    tx = optimise.optimiser(optimiser, partial(adam, model))
 
-    def loss(
+    def descended(
         params: ModelParams, state: TrainState, batch: Rows, hyper: Hyper, key: PRNGKey
     ) -> tuple[Array, tuple[tuple[()], Metrics]]:
         total, metrics = objective(model, params, state.step, batch, hyper, key)
@@ -298,5 +356,7 @@ def make(config: Config, spec: Spec) -> System:
     def decode(params: ModelParams, z: Float[Array, "*b z"]) -> Array:
         return networks.images(model, params, z)
 
-    report = partial(REPORTS[config.supervision], model)
-    return System(init, minimise(loss, tx), encode, decode, report)
+    report = partial(REPORTS[config.supervision or ""], model)
+    after = partial(predict, model) if model.flows else None
+    step = optimise.minimise(descended, tx)
+    return System(init, step, encode, decode, report, after, predicts="x")

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Num
 
-from jaxdis import flows, gaussian, nets
+from jaxdis import flows, gaussian
 from jaxdis.kernels import potential_flow
 from jaxdis.kernels.potential_flow import Potentials
 from jaxdis.systems.flow_factorized import terms
@@ -18,6 +17,7 @@ from jaxdis.types import Params, PRNGKey
 __all__ = [
     "Model",
     "ModelParams",
+    "Part",
     "decode",
     "flow_of",
     "images",
@@ -28,6 +28,18 @@ __all__ = [
     "posterior",
     "times",
 ]
+
+
+class Part(NamedTuple):
+    """A network of the model, built-in or a user's.
+
+    Attributes:
+      init: `key -> params`.
+      apply: `(params, x) -> y`, over any leading axes.
+    """
+
+    init: Callable[[PRNGKey], Params]
+    apply: Callable[[Params, Array], Array]
 
 
 class ModelParams(NamedTuple):
@@ -57,9 +69,8 @@ class Model(NamedTuple):
     Attributes:
       encoder: the network from an image to mean and log variance.
       decoder: the network from a latent to logits of pixels.
-      index_encoder: the network from all frames to logits of the transformation; None
-        where it is not inferred.
-      flat: `images -> what the networks take`, the images or their pixels in a row.
+      index_encoder: the network from all frames, as channels of one image, to logits of
+        the transformation; None where it is not inferred.
       flows: whether latents flow; not in a plain VAE.
       shape: the height, width and channels of a frame.
       steps: the number T of steps; a sequence has T + 1 frames.
@@ -78,10 +89,9 @@ class Model(NamedTuple):
       gradient: `optimiser -> optimiser`, what it makes of the prior's gradient.
     """
 
-    encoder: nn.Module
-    decoder: nn.Module
-    index_encoder: nn.Module | None
-    flat: Callable[[Array], Array]
+    encoder: Part
+    decoder: Part
+    index_encoder: Part | None
     flows: bool
     shape: tuple[int, int, int]
     steps: int
@@ -103,17 +113,13 @@ class Model(NamedTuple):
 def init_params(key: PRNGKey, model: Model) -> ModelParams:
     """Initial parameters of one seed."""
     keys = jax.random.split(key, 5)
-    h, w, c = model.shape
-    frame = model.flat(jnp.zeros((1, h, w, c)))
-    encoder = model.encoder.init(keys[0], frame)
-    decoder = model.decoder.init(keys[1], jnp.zeros((1, model.z_dim)))
+    encoder, decoder = model.encoder.init(keys[0]), model.decoder.init(keys[1])
     if not model.flows:
         return ModelParams(encoder, decoder, None, None, None, None)
     sizes = (model.k, model.z_dim, model.hidden)
     index = None
     if model.index_encoder is not None:
-        several = model.flat(jnp.zeros((1, h, w, c * (model.steps + 1))))
-        index = model.index_encoder.init(keys[4], several)
+        index = model.index_encoder.init(keys[4])
     return ModelParams(
         encoder,
         decoder,
@@ -142,7 +148,7 @@ def mean_and_log_var(
       params: the parameters of one seed.
       x: images in [0, 1].
     """
-    out = nets.apply(model.encoder, params.encoder, model.flat(x))
+    out = model.encoder.apply(params.encoder, x)
     mean, log_var = jnp.split(out, 2, axis=-1)
     return mean, log_var
 
@@ -170,7 +176,7 @@ def decode(
       params: the parameters of one seed.
       z: latents.
     """
-    logits = nets.apply(model.decoder, params.decoder, z)
+    logits = model.decoder.apply(params.decoder, z)
     return logits.reshape(*z.shape[:-1], *model.shape)
 
 
@@ -204,9 +210,7 @@ def index_logits(
       x: sequences in [0, 1].
     """
     assert model.index_encoder is not None
-    return nets.apply(
-        model.index_encoder, params.index_encoder, model.flat(_stacked(x))
-    )
+    return model.index_encoder.apply(params.index_encoder, _stacked(x))
 
 
 def flow_of(model: Model, params: ModelParams) -> flows.Flow:

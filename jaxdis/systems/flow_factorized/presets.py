@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from jaxdis.data.own import OwnFile
 from jaxdis.data.sequences import (
     BlobSequences,
     DigitSequences,
@@ -148,6 +149,19 @@ PRESETS: dict[str, Preset] = {
         Expectation("equivariance_error", 20),
         Expectation("static_error", 62),
         Expectation("elbo", -200),
+    ),
+    # Your own sequences of images: `--data.file`, `--data.x`, `--data.k`.
+    "own": Preset(
+        config=replace(EXACT, supervision=None, z_dim=0, vae=None, width=0,
+                       index_width=32, batch=32),
+        data=OwnFile(),
+        steps=0,
+        hyper=_DIGITS.hyper,
+        source="this library",
+        cost="depends on the data",
+        seeds=4,
+        chunk=1_000,
+        scores=("equivariance_error", "static_error", "elbo", "hj_residual"),
     ),
     "MNIST": _MNIST,
     "Shapes3D": _SHAPES,

@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 
 from jaxdis.data.digits import ATTRIBUTES, Digits
+from jaxdis.systems.shared_features.columns import columns_of
 from jaxdis.systems.shared_features.config import Config
-from jaxdis.systems.shared_features.labelled import (
-    Group,
-    draw_episodes,
-    groups_of,
-    label_tasks,
-)
+from jaxdis.systems.shared_features.groups import Group, groups_of
+from jaxdis.systems.shared_features.labelled import label_tasks
+from jaxdis.systems.shared_features.new_tasks import Asked, draw_episodes
 from jaxdis.systems.shared_features.presets import PRESETS
 from jaxdis.types import Label, Rows, Source, Spec, Splits
 
@@ -46,7 +44,7 @@ def settings(**changes):
 
 
 def test_draws_keep_support_and_query_apart():
-    train = rows_of([9, 20, 13], columns=2)
+    train = rows_of([11, 20, 13], columns=2)
     held_out = rows_of([40, 40, 40], columns=2)
     sample, *_ = label_tasks(SMALL, spec_of(2), Splits(train, held_out, held_out))
     draws = jax.vmap(sample)(jax.random.split(KEY, 5))
@@ -63,7 +61,7 @@ def test_draws_keep_support_and_query_apart():
         seen.setdefault(domain, set()).update(rows)
         seen.setdefault((domain, fits[0]), set())
     # Every row and every task comes up.
-    assert sum(len(seen[d]) for d in range(3)) == 42
+    assert sum(len(seen[d]) for d in range(3)) == 44
     assert {k for k in seen if isinstance(k, tuple)} == {
         (d, c) for d in range(3) for c in (0, 1)
     }
@@ -72,12 +70,11 @@ def test_draws_keep_support_and_query_apart():
 def test_the_smallest_task_has_a_sample_for_either_half():
     train = rows_of([2])
     train = train._replace(y=jnp.array([[0], [1]]))
-    sample, *_ = label_tasks(
-        settings(batch=8), spec_of(), Splits(train, rows_of([30]), rows_of([30]))
-    )
+    config = settings(batch=8, support=1, query=1)
+    splits = Splits(train, rows_of([30]), rows_of([30]))
+    sample, *_ = label_tasks(config, spec_of(), splits)
     rows = np.asarray(sample(KEY).x[:, :, 0])
-    assert (rows[:, :7] == rows[:, :1]).all()
-    assert (rows[:, 7:] == 1 - rows[:, :1]).all()
+    assert (rows[:, 1:] == 1 - rows[:, :1]).all()
     assert len(set(rows[:, 0])) == 2
 
 
@@ -85,7 +82,8 @@ def test_new_tasks_are_balanced_and_judged_by_other_rows():
     part = rows_of([60, 90], columns=2, classes=3)
     groups = groups_of(part, np.array([1]), (0, 1))
     rng = np.random.default_rng(0)
-    drawn = draw_episodes(part, groups, 4, 20, 7, 3, rng)
+    columns, asked = columns_of(spec_of(2, 3)), Asked(4, 3, 20, 7)
+    drawn = draw_episodes(part, groups, asked, columns, rng)
     assert drawn.x.shape == (6, 32, 3)  # 7 // 2 of each of two
     for x, y in zip(np.asarray(drawn.x), np.asarray(drawn.y), strict=True):
         rows = x[:, 0].astype(int)
@@ -96,17 +94,20 @@ def test_new_tasks_are_balanced_and_judged_by_other_rows():
     column = np.repeat([0, 1], 3)[:, None]
     rows = np.asarray(drawn.x[:, :, 0], int)
     np.testing.assert_array_equal(drawn.y, np.asarray(part.y)[rows, column])
-    assert len(draw_episodes(part, groups, 4, 20, 1, 3, rng).x) == 1
+    one, many = (asked._replace(tasks=n) for n in (1, 64))
+    assert len(draw_episodes(part, groups, one, columns, rng).x) == 1
     # No more than 20 of one.
-    assert len(draw_episodes(part, groups[:1], 4, 20, 64, 3, rng).x) == 20
+    assert len(draw_episodes(part, groups[:1], many, columns, rng).x) == 20
 
 
 @pytest.mark.parametrize(("shots", "query"), [(30, 10), (3, 83)])
 def test_too_few_samples_for_a_new_task_are_named(shots, query):
     part = rows_of([10, 90], classes=3)
     groups = [Group(np.arange(10, 100), 0)]
-    with pytest.raises(ValueError, match=r"config\.shots and config\.test_query must"):
-        draw_episodes(part, groups, shots, query, 3, 3, np.random.default_rng(0))
+    asked, columns = Asked(shots, 3, query, 3), columns_of(spec_of(1, 3))
+    words = r"config\.shots and config\.test_query must .* 'label 0' has 90 held-out"
+    with pytest.raises(ValueError, match=words):
+        draw_episodes(part, groups, asked, columns, np.random.default_rng(0))
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +185,15 @@ def test_a_task_of_one_class_is_named():
     known = rows_of([20, 30])
     y = np.where(np.asarray(known.u)[:, None] == 1, 0, np.asarray(known.y))
     splits = Splits(known._replace(y=jnp.asarray(y)), known, known)
-    message = "labels of column 0 hold one class only in b; a task needs at least two"
+    message = "label column 'label 0' holds one value only in b; a task needs at least"
+    # The other domain has the task.
+    with pytest.warns(UserWarning, match=f"1 of 2 tasks are left out: {message}"):
+        sample, *_ = label_tasks(SMALL, spec_of(), splits)
+    assert (sample(KEY).x[:, :, 1] == 0).all()
+    alone = rows_of([0, 30])
+    wrong = splits._replace(train=alone._replace(y=0 * alone.y))
     with pytest.raises(ValueError, match=message):
-        label_tasks(SMALL, spec_of(), splits)
+        label_tasks(SMALL, spec_of(), wrong)
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_rate_falls_along_a_cosine_to_nothing(draw, stepped):
 def test_images_are_scaled_and_convolved():
     data = Tiles()
     model, x = build(IMAGES, data.spec()), data.load().test.x
-    params = jax.jit(model.network.init)(KEY, jnp.zeros((1, 16, 16, 1)))
+    params = jax.jit(model.encoder.init)(KEY)
     encode = jax.jit(lambda x: features(model, params, x))
     codes = np.asarray(encode(x))
     assert codes.shape == (len(x), IMAGES.z_dim)
