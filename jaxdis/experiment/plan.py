@@ -219,6 +219,23 @@ def _points(
     )
 
 
+def _grid(
+    method: Method,
+    preset: Preset,
+    config: Any,
+    spec: Spec,
+    steps: int,
+    hyper: Mapping[str, Values],
+) -> Points:
+    """Every hyper-parameter at each point; an error for one that must be chosen."""
+    defaults = method.default_hyper(config, spec, steps)._replace(**preset.hyper)
+    own = _own_points(preset, config, spec, hyper)
+    points = _points(own, defaults._asdict(), hyper)
+    if method.chosen is not None:
+        method.chosen(config, spec, {*preset.hyper, *hyper, *itertools.chain(*own)})
+    return points
+
+
 def _sizes(given: Any, config: Any) -> str:
     """The fields that a config left to the data, as "z_dim 10"."""
     if given is config:
@@ -283,19 +300,13 @@ def plan(
     check.at_least("steps", steps, 1)
     check.at_least("chunk", chunk, 1)
     check.batch(getattr(config, "batch", 1), spec.rows)
-    defaults = method.default_hyper(config, spec, steps)._replace(**preset.hyper)
-    hyper = hyper or {}
-    own = _own_points(preset, config, spec, hyper)
-    grid = _points(own, defaults._asdict(), hyper)
-    if method.chosen is not None:
-        method.chosen(config, spec, {*preset.hyper, *hyper, *itertools.chain(*own)})
     planned = Plan(
         method=method,
         preset_name=preset_name,
         preset=preset,
         config=config,
         data=chosen,
-        points=grid,
+        points=_grid(method, preset, config, spec, steps, hyper or {}),
         seeds=tuple(range(first_seed, first_seed + seeds)),
         steps=steps,
         chunk=chunk,

@@ -35,7 +35,7 @@ def _random(preset: Preset, *expects: Expectation) -> Preset:
 
 
 _QUICKSTART = Preset(
-    config=Config(z_dim=5, encoder=(64,) * 3, batch=256),
+    config=Config(z_dim=0, encoder=(64,) * 3, batch=256),
     data=CausalProcess(z_dim=5, x_dim=10, samples=100_000),
     steps=10_000,
     hyper={"learning_rate": 2e-3},

@@ -198,7 +198,10 @@ _PARENTS = {"z": "from past latents", "a": "from actions"}
 
 
 def check_data(spec: Spec) -> None:
-    """Raises ValueError unless the data have actions, sequences, or both in pairs."""
+    """Raises ValueError unless the data have actions, sequences, or both in pairs.
+
+    And if a true graph has another shape than the true latents and actions say.
+    """
     if has_past(spec) and spec.steps != 2 and spec.a_dim:
         raise ValueError(
             "mechanism_sparsity knows one action per row, of its last step, and takes "
@@ -211,6 +214,14 @@ def check_data(spec: Spec) -> None:
             "mechanism_sparsity needs actions `a` or sequences of at least 2 steps; "
             f"this data set has {', '.join(spec.offers)}"
         )
+    sizes = {"gz": (spec.z_dim, spec.z_dim), "ga": (spec.z_dim, spec.a_dim)}
+    for name, size in sizes.items():
+        graph: np.ndarray | None = getattr(spec.truth, name)
+        if spec.z_dim and graph is not None and graph.shape != size:
+            raise ValueError(
+                f"data.{name} is the true graph and must be of shape {size}, a row for "
+                f"each of the true latents data.z; got {graph.shape}"
+            )
 
 
 def check_values(

@@ -55,7 +55,9 @@ def _dense(preset: Preset, mean: float, spread: float) -> Preset:
     )
 
 
+# As many latents as the data have.
 _SMALL = Config(
+    z_dim=0,
     encoder=(64,) * 3,
     decoder=(64,) * 3,
     transition=(32,) * 2,
@@ -79,7 +81,7 @@ def _small(
     removals are rarely undone.
     """
     return Preset(
-        config=replace(_SMALL, z_dim=data.z_dim),
+        config=_SMALL,
         data=data,
         steps=steps,
         hyper={"dual_rate": 5e-3, **hyper},
@@ -152,7 +154,7 @@ PRESETS: dict[str, Preset] = {
     )._replace(scores=("r_con", "mcc", "r", "shd", "nll")),
     # Data of one's own: nobody knows the number of edges, so that it is swept.
     "own": Preset(
-        config=replace(_SMALL, z_dim=0),
+        config=_SMALL,
         data=OwnFile(),
         steps=0,
         source="this library",

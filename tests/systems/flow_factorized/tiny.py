@@ -28,7 +28,8 @@ def own_rows(count: int = 60, known: bool = False) -> Rows:
     x = np.where(k[:, None, None, None] == 0, down, right)
     names = Names(k=("down", "right") if known else ())
     frames = (x * 255)[..., None].astype(np.uint8)
-    return Rows(frames, k=k if known else None, names=names)
+    index: Any = k if known else None
+    return Rows(frames, k=index, names=names)
 
 
 _MLP: dict[str, Any] = {"z_dim": 4, "vae": "mlp", "width": 8, "depth": 1, "batch": 6}
