@@ -71,14 +71,21 @@ def codes_of(params: dict) -> np.ndarray:
 
 
 ELSEWHERE = """
-import sys, numpy as np, jax, jaxdis
+import sys, jax, jaxdis
+from jaxdis import cli
 assert len(jax.devices()) == 1
-run = jaxdis.load(sys.argv[1])
-x = np.load(sys.argv[2])
-np.savez(sys.argv[3], first=run.encode(x), second=run.encode(x, point=1))
-jaxdis.train(
-    sys.argv[4], hyper={"penalty": [0.0, 0.1]}, out=sys.argv[5], checkpoint_seconds=0
-)
+run, x, first, second, method, out = sys.argv[1:]
+hyper = ["--hyper.penalty", "0", "0.1", "--checkpoint-seconds", "0"]
+for command in (
+    ["encode", run, x, "--out", first],
+    ["encode", run, x, "--out", second, "--point", "1"],
+    ["train", f"{method}:METHOD/table", *hyper, "--out", out],
+):
+    sys.argv[1:] = command
+    try:
+        cli.main()
+    except SystemExit as done:
+        assert done.code == 0
 """
 
 
@@ -99,8 +106,12 @@ def test_codes_elsewhere_are_those_at_the_end_of_training(run, ended, tmp_path):
         env=environment,
         cwd=tmp_path,
     )
-    with np.load(tmp_path / "z.npz") as found:
-        z = np.concatenate([found["first"], found["second"]])
+    codes = []
+    for file in files[1:]:
+        with np.load(file) as found:
+            codes.append(found["codes"])
+            assert found["seeds"].tolist() == [0, 1, 2]
+    z = np.concatenate(codes)
     assert z.shape == (6, 11, 2)
     np.testing.assert_allclose(z, codes_of(ended), rtol=1e-6, atol=1e-6)
     # And the other way round: trained on one device, used on the eight of the tests.

@@ -11,10 +11,22 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.export
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdis import devices, experiment, log, metrics, report, runner, systems
+from jaxdis import (
+    checkpoint,
+    devices,
+    experiment,
+    log,
+    metrics,
+    report,
+    runner,
+    systems,
+)
+from jaxdis.experiment import stored
+from jaxdis.experiment.directory import create
 from jaxdis.report import read
 from jaxdis.types import Source, Stream
 
@@ -175,16 +187,11 @@ def written(trained, tmp_path_factory):
     """The directory of the run, as the command line leaves it."""
     out = tmp_path_factory.mktemp("run")
     plan = trained.experiment.plan
-    log.write_json(
-        out / "config.json",
-        {
-            "command": "",
-            "method": plan.method.name,
-            "preset": plan.preset_name,
-            "seeds": SEEDS,
-            "first_seed": plan.seeds[0],
-        },
-    )
+    made = trained.experiment
+    create(plan, out, "")
+    stored.write_data(out, made.spec, made.splits.preparation)
+    with checkpoint.open_manager(out / "checkpoints") as manager:
+        checkpoint.save(manager, STEPS, trained.result.rows, 0.0)
     lines = [
         {"step": step, "point": 0, "seed": seed, "loss": 1.0}
         for step in (CHUNK, STEPS)
@@ -222,6 +229,32 @@ def test_every_figure_is_drawn(trained, written):
     assert "could not be drawn" not in page.read_text()
     drawn = {path.stem for path in written.iterdir() if path.suffix in (".png", ".gif")}
     DRAWN.setdefault(trained.experiment.plan.method.name, set()).update(drawn)
+
+
+def test_a_run_is_loaded_and_used(trained, written):
+    """Its states are those of the end, and it works on rows as a user has them."""
+    made, run = trained.experiment, experiment.load(written)
+    assert run.model.config == made.plan.config
+    found, wanted = run.model.state, trained.result.rows.state
+    chex.assert_trees_all_equal(
+        (found.params, found.extra, found.step),
+        (wanted.params, wanted.extra, wanted.step),
+    )
+    test = made.splits.test
+    if made.world is not None:
+        test = jax.tree.map(lambda a: a[0], test)
+    few = jax.tree.map(lambda a: np.array(a[:3]), test)
+    if made.system.encode is not None:
+        z = run.encode(few.x)
+        params = jax.tree.map(lambda a: a[1], wanted.params)
+        np.testing.assert_allclose(
+            z[1], made.system.encode(params, jnp.asarray(few.x)), rtol=1e-4, atol=1e-5
+        )
+        if made.system.decode is not None:
+            decoded = run.decode(z)
+            assert decoded.shape[-len(made.spec.shape) :] == made.spec.shape
+    if made.system.predict is not None:
+        assert run.predict(few).shape[:2] == (SEEDS, 3)
 
 
 DRAWN: dict[str, set[str]] = {}
