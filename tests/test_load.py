@@ -93,13 +93,8 @@ def test_codes_elsewhere_are_those_at_the_end_of_training(run, ended, tmp_path):
     np.save(tmp_path / "x.npy", X)
     environment = {**os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}
     environment |= {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
-    words = [
-        run.directory,
-        tmp_path / "x.npy",
-        tmp_path / "z.npz",
-        FILE,
-        tmp_path / "b",
-    ]
+    files = [tmp_path / name for name in ("x.npy", "1.npz", "2.npz")]
+    words = [run.directory, *files, FILE, tmp_path / "b"]
     subprocess.run(
         [sys.executable, "-c", ELSEWHERE, *map(str, words)],
         check=True,
