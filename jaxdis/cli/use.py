@@ -11,6 +11,7 @@ import tyro
 from jaxdis import devices, experiment, log, tables
 from jaxdis.experiment import Run
 from jaxdis.experiment.reading import OBSERVATIONS, read_again
+from jaxdis.report.read import swept
 from jaxdis.report.text import setting
 
 __all__ = ["encode_command", "evaluate_command", "export_command"]
@@ -139,7 +140,7 @@ def encode_command(args: Sequence[str]) -> int:
     seed = _seed(run, options.seed, options.point)
     asked = {f.name: getattr(options.data, f.name) for f in dataclasses.fields(Columns)}
     names = run.model.preparation.names
-    rows = read_again(options.file, run.settings, names, asked, only=OBSERVATIONS)
+    rows = read_again(options.file, run.settings, names, asked, kept=OBSERVATIONS)
     codes = run.encode(rows, seed=seed, point=options.point)
     codes = codes if seed is None else codes[None]
     seeds = list(run.model.seeds) if seed is None else [seed]
@@ -161,18 +162,17 @@ def evaluate_command(args: Sequence[str]) -> int:
         tables.check_path(options.out, (".json",))
     run = _load(options.run, options.checkpoint)
     asked = {f.name: getattr(options.data, f.name) for f in dataclasses.fields(Columns)}
-    names = run.model.preparation.names
-    rows = read_again(options.file, run.settings, names, asked)
+    coded = run.model.preparation.names
+    rows = read_again(options.file, run.settings, coded, asked)
     found = run.evaluate(rows)
     model = run.model
     declared = [
         s for s in run.method.scores(model.config, model.spec) if s.name in found
     ]
+    names = swept(model.points)
     for point, hyper in enumerate(model.points):
-        words = ", ".join(f"{n}={setting(v)}" for n, v in hyper.items())
-        title = f"{options.file}, {run.method.name}" + (
-            f" ({words})" if len(model.points) > 1 else ""
-        )
+        words = ", ".join(f"{n}={setting(hyper[n])}" for n in names)
+        title = f"{run.method.name}, {options.file.name}" + f" ({words})" * bool(words)
         values = {name: value[point] for name, value in found.items()}
         log.console.print(log.seed_table(title, declared, model.seeds, values, ()))
     if options.out is not None:

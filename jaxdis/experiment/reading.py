@@ -9,8 +9,8 @@ from jaxdis.types import Names, Rows
 
 __all__ = ["OBSERVATIONS", "read_again"]
 
-OBSERVATIONS = ("x", "episode", "window", "stride", "size")
-"""What tells which observations a file holds, and nothing of labels or actions."""
+OBSERVATIONS = ("x", "size")
+"""What tells which observations a file holds, one a row: windows are for training."""
 
 SIZES = ("window", "stride", "size")
 TABLES = (".csv", ".tsv", ".csv.gz", ".parquet")
@@ -22,7 +22,7 @@ def read_again(
     names: Names,
     asked: Mapping[str, Any],
     *,
-    only: tuple[str, ...] | None = None,
+    kept: tuple[str, ...] | None = None,
 ) -> Rows:
     """Reads a file with the columns, windows and sizes of a run's own file.
 
@@ -32,7 +32,7 @@ def read_again(
       names: what the columns that it was trained on were called.
       asked: arguments of `jaxdis.read` that replace those of the run; () and None where
         they do not.
-      only: the arguments that matter; by default all of them.
+      kept: the arguments that are as for the run; by default all of them.
 
     Raises:
       ValueError: the file cannot be read, or lacks what is asked for.
@@ -47,9 +47,9 @@ def read_again(
     same = own if alike else {name: own[name] for name in SIZES if name in own}
     called = {"x": names.x, "a": names.a} if table else {}
     chosen: dict[str, Any] = {
-        name: asked[name] or called.get(name) or same.get(name) or None
-        for name in asked
-        if only is None or name in only
+        name: value or called.get(name) or same.get(name) or None
+        for name, value in asked.items()
+        if value or kept is None or name in kept
     }
     words: dict[str, Any] = {
         name: list(value) if isinstance(value, tuple) else value
