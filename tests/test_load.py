@@ -225,27 +225,34 @@ def test_what_is_watched(first, name, sign):
     assert found.value(first) == np.nanmean(first[name])
 
 
+def rescore(directory: Path, **scores) -> None:
+    path = directory / "results.json"
+    found = json.loads(path.read_text())["metrics"]
+    change(path, metrics=found | scores)
+
+
 def test_the_seed_that_agrees_most_is_chosen(copied):
-    agreement = [[0.1, None, 0.7], [0.3, 0.8, 0.2]]
-    change(copied / "results.json", agreement=agreement)
+    rescore(copied, agreement=[[0.1, None, 0.7], [0.3, 0.8, 0.2]])
+    change(copied / "results.json", udr=[0.3, 0.4])
     run = jaxdis.load(copied)
+    # Errors of both points are alike, and the seeds of the second one agree more.
     assert run.choose() == (1, 1, "agreement with the other seeds")
     assert run.choose(point=0)[:2] == (0, 2)
     np.testing.assert_array_equal(run.encode(X, seed="best"), run.encode(X)[2])
     change(copied / "results.json", failed_seeds=[[], [1]])
-    assert jaxdis.load(copied).choose()[:2] == (0, 2)
+    assert jaxdis.load(copied).choose(point=1)[:2] == (1, 0)
+    change(copied / "results.json", failed_seeds=[[0, 1, 2], [0, 1, 2]])
+    with pytest.raises(ValueError, match="all seeds of the run"):
+        jaxdis.load(copied).choose()
 
 
 def test_without_agreement_the_held_out_score_chooses(copied):
-    change(copied / "results.json", agreement=None)
-    path = copied / "results.json"
-    metrics = json.loads(path.read_text())["metrics"]
-    change(path, metrics=metrics | {"error": [[3, 2, 1], [5, 6, 0.5]]})
+    none = [[None] * 3] * 2
     # MCC would need true latents, whatever it says.
-    change(path, metrics=metrics | {"mcc": [[1, 0, 0], [0, 0, 0]]})
-    assert jaxdis.load(copied).choose().criterion == "held-out Error"
-    change(path, metrics=metrics | {"error": [[3, 2, 1], [5, 6, 0.5]]})
-    assert jaxdis.load(copied).choose()[:2] == (1, 2)
+    rescore(copied, agreement=none, mcc=[[1, 0, 0], [0, 0, 0]], error=[[3, 2, 1]] * 2)
+    assert jaxdis.load(copied).choose(point=0) == (0, 2, "held-out Error")
+    rescore(copied, error=none, distance=none)
+    assert jaxdis.load(copied).choose().criterion == "training loss"
 
 
 def test_a_run_of_an_earlier_version_keeps_its_scores(copied, run):

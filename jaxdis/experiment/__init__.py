@@ -6,10 +6,10 @@ from jaxdis.experiment.results import write
 from jaxdis.experiment.run import prepare
 from jaxdis.experiment.start import carry_out, train
 from jaxdis.experiment.stopping import Stopped
-from jaxdis.experiment.trained import Choice, Run, load
+from jaxdis.experiment.trained import Chosen, Run, load
 
 __all__ = [
-    "Choice",
+    "Chosen",
     "Experiment",
     "Plan",
     "Run",

@@ -37,7 +37,7 @@ def read_again(
     Raises:
       ValueError: the file cannot be read, or lacks what is asked for.
     """
-    from jaxdis.data.reading import read
+    from jaxdis.data.reading import columns_of, read
 
     data = settings.get("data", {})
     own = data if {"file", *SIZES, "episode"} <= set(data) else {}
@@ -51,6 +51,9 @@ def read_again(
         for name, value in asked.items()
         if value or kept is None or name in kept
     }
+    episodes = "episode" in columns_of(file, chosen.get("size")).names
+    if kept == OBSERVATIONS and (episodes or chosen.get("episode")):
+        chosen = {"window": 1} | chosen
     words: dict[str, Any] = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in chosen.items()

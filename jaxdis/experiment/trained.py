@@ -1,7 +1,7 @@
 """A trained run, as `train` returns it and `load` reads it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +14,17 @@ from jaxtyping import Float, PyTree
 from jaxdis import report, systems
 from jaxdis.experiment import using
 from jaxdis.experiment.model import Model, restore
+from jaxdis.metrics import AGREEMENT
 from jaxdis.report import read
+from jaxdis.report.choice import choose, objective, side
 from jaxdis.types import Method, Rows
 
-__all__ = ["Choice", "Run", "load"]
+__all__ = ["Chosen", "Run", "load"]
 
 Arrays = dict[str, Float[np.ndarray, "point seed ..."]]
 
 
-class Choice(NamedTuple):
+class Chosen(NamedTuple):
     """The seed that is used where one must be.
 
     Attributes:
@@ -105,36 +107,41 @@ class Run:
         found = self.record.arrays
         return {name: found[name] for name in names if name in found}
 
-    def choose(self, point: int | None = None) -> Choice:
+    def choose(self, point: int | None = None) -> Chosen:
         """The seed whose codes agree most with those of the others.
 
         Where agreement is not known, it is that with the best held-out score that needs
         no true latents; where there is none, with the least loss.
 
         Args:
-          point: the grid point; by default, any.
+          point: the grid point; by default the one that the report recommends, or else
+            that of the best seed of all.
+
+        Raises:
+          ValueError: all seeds have failed.
         """
-        names = [
-            s.name for s in self.record.scores.values() if s.better and not s.truth
-        ]
-        agreement = np.array(self.record.results.get("agreement"), float)
-        options = [("agreement with the other seeds", agreement)]
-        for name in names:
-            sign = -1.0 if self.record.scores[name].better == "lower" else 1.0
-            title = f"held-out {self.record.scores[name].title}"
-            options.append((title, sign * self.scores[name]))
-        if "loss" in self.history:
-            options.append(("training loss", -self.history["loss"][..., -1]))
-        alive = ~np.stack([group.failed for group in self.record.groups])
+        record = self.record
+        if point is None and (found := choose(record)) is not None:
+            point = found.point
+        alive = ~np.stack([group.failed for group in record.groups])
         if point is not None:
             alive &= np.arange(len(alive))[:, None] == point
-        for criterion, worth in options:
-            if worth.shape == alive.shape and np.isfinite(worth[alive]).any():
-                known = np.where(alive & np.isfinite(worth), worth, -np.inf)
-                at, seed = np.unravel_index(known.argmax(), known.shape)
-                number = self.record.groups[int(at)].seeds[int(seed)]
-                return Choice(int(at), number, criterion)
+        for criterion, worth in self._worth():
+            known = np.where(alive & np.isfinite(worth), worth, -np.inf)
+            if np.isfinite(known).any():
+                at, seed = map(int, np.unravel_index(known.argmax(), known.shape))
+                return Chosen(at, record.groups[at].seeds[seed], criterion)
         raise ValueError(f"all seeds of the run in {self.directory} have failed")
+
+    def _worth(self) -> Iterator[tuple[str, Float[np.ndarray, "point seed"]]]:
+        """What seeds may be chosen by, in words and more is better."""
+        scores, history = self.scores, self.history
+        if AGREEMENT.name in scores:
+            yield "agreement with the other seeds", scores[AGREEMENT.name]
+        if (score := objective(self.record)) is not None:
+            yield f"held-out {score.title}", side(score) * scores[score.name]
+        if "loss" in history:
+            yield "training loss", -history["loss"][..., -1]
 
     def encode(
         self, x: Any, *, seed: int | Literal["best"] | None = None, point: int = 0

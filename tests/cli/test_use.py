@@ -98,6 +98,24 @@ def test_codes_of_other_files(directory, tmp_path):
         assert found["codes"].shape == (2, 9, 2)
 
 
+def test_rows_of_a_series_have_a_code_each(directory, new, tmp_path):
+    rows = new.read_text().splitlines()
+    table = [
+        "episode," + rows[0],
+        *(f"{i // 5},{row}" for i, row in enumerate(rows[1:])),
+    ]
+    series, out = tmp_path / "series.csv", tmp_path / "z.npz"
+    series.write_text("\n".join(table) + "\n")
+    assert command("encode", directory, series, "--out", out) == 0
+    run = jaxdis.load(directory)
+    with np.load(out) as found:
+        expected = run.encode(NEW.x.astype(np.float32))
+        np.testing.assert_allclose(found["codes"], expected, rtol=1e-5, atol=1e-6)
+    assert command("encode", directory, series, "--data.window", 3, "--out", out) == 0
+    with np.load(out) as found:
+        assert found["codes"].shape == (2, 3, 3, 2)
+
+
 def test_scores_on_other_data(directory, new, tmp_path, capsys):
     out = tmp_path / "scores.json"
     assert command("evaluate", directory, new, "--out", out) == 0
@@ -125,8 +143,9 @@ def test_all_numbers_in_one_long_table(directory, tmp_path):
     ]  # fmt: skip
     run = jaxdis.load(directory)
     assert {r["split"] for r in rows} == {"train", "valid", "test"}
-    # 2 points, 2 seeds; 5 steps of loss, error and three scores; three scores at last.
-    assert len(rows) == 4 * (5 * 5 + 3)
+    # 2 points, 2 seeds; 5 steps of loss, error and three scores; at last also those
+    # that every run has, agreement and dead codes.
+    assert len(rows) == 4 * (5 * 5 + 5)
 
     def value(**wanted):
         (found,) = [r for r in rows if all(r[k] == v for k, v in wanted.items())]
@@ -144,7 +163,7 @@ def test_runs_with_other_hyper_parameters_share_a_table(directory, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "long.parquet"
     assert command("export", directory, directory, "--out", out) == 0
-    assert parquet.read_table(out).num_rows == 2 * 4 * (5 * 5 + 3)
+    assert parquet.read_table(out).num_rows == 2 * 4 * (5 * 5 + 5)
 
 
 @pytest.mark.parametrize(
