@@ -62,6 +62,18 @@ def _records(
         yield {"step": chunk.step, "point": point, "seed": seeds[seed], **values}
 
 
+def _logged(
+    experiment: Experiment,
+    chunk: runner.Chunk,
+    found: dict[str, np.ndarray],
+    lines: Path,
+) -> dict[str, np.ndarray]:
+    """Checks and appends what was measured after a chunk; the scores and the loss."""
+    check_declared(experiment, found)
+    log.append_lines(lines, _records(experiment, chunk, found))
+    return {"loss": chunk.metrics.get("loss", np.array(np.nan)), **found}
+
+
 def _resume_point(
     experiment: Experiment, manager: Any, lines: Path
 ) -> tuple[int, runner.StackedRows] | None:
@@ -118,10 +130,7 @@ def fit(
 
         def on_chunk(chunk: runner.Chunk) -> bool:
             nonlocal saved, shown
-            found = evaluate(chunk.rows.state)
-            check_declared(experiment, found)
-            log.append_lines(lines, _records(experiment, chunk, found))
-            values = {"loss": chunk.metrics.get("loss", np.nan), **found}
+            values = _logged(experiment, chunk, evaluate(chunk.rows.state), lines)
             shown = shown or watched(experiment.scores, values)
             value = shown.value(values)
             bar.update(
@@ -134,8 +143,7 @@ def fit(
             wishes = [callback(chunk) for callback in callbacks]  # every one is called
             last = any(wishes) or stopping() or chunk.step == plan.steps
             if last or time.perf_counter() - saved >= checkpoint_seconds:
-                worth = shown.sign * value
-                checkpoint.save(manager, chunk.step, chunk.rows, worth)
+                checkpoint.save(manager, chunk.step, chunk.rows, shown.sign * value)
                 saved = time.perf_counter()
             return any(wishes) or stopping()
 
