@@ -126,7 +126,7 @@ def draw_alive(ax: Axes, group: Group, metric: str, colour: str, alpha: float) -
     # A line through one step is nothing: it needs a dot.
     look: Any = {"color": colour}
     if len(group.steps) == 1:
-        look |= {"marker": "o", "clip_on": False}
+        look |= {"marker": "o"}
     ax.plot(group.steps, curves.T, lw=0.8, alpha=alpha, **look)
     mean, low, high = _mean_curve(curves)
     ax.fill_between(group.steps, low, high, color=colour, alpha=0.18, lw=0)
