@@ -170,9 +170,7 @@ def show(name: str, run: jaxdis.Run, joints: int) -> None:
     wiring = np.tile(np.eye(joints), (learned.shape[-2] // joints, 1))
     for point, graphs in enumerate(learned):
         wrong = ((graphs > 0.5) != wiring[None]).sum((1, 2)).mean()
-        print(
-            f"  point {point + 1}: {wrong:.1f} of {wiring.size} edges are not wired so"
-        )
+        print(f"  point {point + 1}: {wrong:.1f} of {wiring.size} edges are wrong")
     print(f"  edges from motors at point {choice.point + 1}, mean over seeds:")
     for i, row in enumerate(learned[choice.point].mean(0)):
         quantity = ("angle", "velocity")[i // joints]

@@ -142,8 +142,9 @@ def has_past(spec: Spec) -> bool:
 def sized(config: Config, spec: Spec) -> Config:
     """The config with a number of latents.
 
-    Where the config leaves it to the data it is that of the true latents. Where these
-    are not known it is 10, or the number of observed variables, if that is lower.
+    Where the config leaves it to the data it is that of the true latents, or that of
+    the rows of a true graph. Where neither is known it is 10, or the number of observed
+    variables, if that is lower.
 
     Args:
       config: the method's config.
@@ -151,7 +152,9 @@ def sized(config: Config, spec: Spec) -> Config:
     """
     if config.z_dim:
         return config
-    return replace(config, z_dim=spec.z_dim or min(10, math.prod(spec.shape)))
+    graphs = [g for g in (spec.truth.gz, spec.truth.ga) if g is not None]
+    known = spec.z_dim or (len(graphs[0]) if graphs else 0)
+    return replace(config, z_dim=known or min(10, math.prod(spec.shape)))
 
 
 def unknown_graphs(config: Config, spec: Spec) -> dict[str, int]:
@@ -198,10 +201,7 @@ _PARENTS = {"z": "from past latents", "a": "from actions"}
 
 
 def check_data(spec: Spec) -> None:
-    """Raises ValueError unless the data have actions, sequences, or both in pairs.
-
-    And if a true graph has another shape than the true latents and actions say.
-    """
+    """Raises ValueError unless the data have actions, sequences, or both in pairs."""
     if has_past(spec) and spec.steps != 2 and spec.a_dim:
         raise ValueError(
             "mechanism_sparsity knows one action per row, of its last step, and takes "
@@ -214,14 +214,6 @@ def check_data(spec: Spec) -> None:
             "mechanism_sparsity needs actions `a` or sequences of at least 2 steps; "
             f"this data set has {', '.join(spec.offers)}"
         )
-    sizes = {"gz": (spec.z_dim, spec.z_dim), "ga": (spec.z_dim, spec.a_dim)}
-    for name, size in sizes.items():
-        graph: np.ndarray | None = getattr(spec.truth, name)
-        if spec.z_dim and graph is not None and graph.shape != size:
-            raise ValueError(
-                f"data.{name} is the true graph and must be of shape {size}, a row for "
-                f"each of the true latents data.z; got {graph.shape}"
-            )
 
 
 def check_values(

@@ -249,10 +249,6 @@ ACTIONS = Spec(shape=(6,), a_dim=3)
     ("spec", "message"),
     [
         (ACTIONS._replace(steps=3), "has sequences of 3 steps: give one row per step"),
-        (
-            ACTIONS._replace(z_dim=4, truth=Truth(ga=np.ones((3, 4), int))),
-            "data.ga is the true graph and must be of shape (4, 3)",
-        ),
         (Spec(shape=(6,), steps=1), "needs actions `a` or sequences of at least 2"),
     ],
 )

@@ -129,6 +129,7 @@ def test_latents_of_a_sequence_hold_for_its_steps():
     ("spec", "z_dim"),
     [
         (Spec(shape=(6,), a_dim=1, z_dim=4), 4),
+        (Spec(shape=(6,), a_dim=1, truth=Truth(ga=np.ones((3, 1), int))), 3),
         (Spec(shape=(6,), a_dim=1), 6),
         (Spec(shape=(60,), a_dim=1), 10),
         (Spec(shape=(8, 8, 1), a_dim=1), 10),
