@@ -336,6 +336,8 @@ def draw_few_shot(record: Record) -> Figure | None:
     below = f", not shown below {number(LOWEST)}" if low < LOWEST < high else ""
     axes[0].set_ylabel(f"{record.scores['score'].title}{below}")
     axes[0].set_ylim(LOWEST if below else low, high)
+    for line in (line for ax in axes for line in ax.lines):
+        line.set_clip_on(True)  # what is not shown must not take room either
     entries = [ax.get_legend_handles_labels() for ax in axes]
     lines, names = max(entries, key=lambda entry: len(entry[1]))
     figure.legend(lines, names, loc="outside right upper")

@@ -13,6 +13,7 @@ from jaxdis.systems.shared_features.figures import (
     draw_few_shot,
     draw_grid,
     draw_heads,
+    draw_label_heads,
     draw_usage,
 )
 from jaxdis.systems.shared_features.scores import scores
@@ -46,6 +47,8 @@ def made_arrays(points, seeds, features):
         "few_shot": few + 0.02 * rng.normal(size=(points, seeds, 3, 3)),
         "raw": few[:2] - 0.2,
         "shots": np.array(SHOTS),
+        "label_heads": rng.normal(size=(points, seeds, 2, features, 3)),
+        "label_scores": rng.random((points, seeds, 2)),
     }
 
 
@@ -74,7 +77,8 @@ def made(*, sweep=SWEEP[:1], seeds=4, failed=(), known=True, features=FEATURES):
     arrays = made_arrays(points, seeds, features)
     if not known:
         del arrays["correlation"], arrays["supports"]
-    return Record("shared_features/toy", {}, {}, groups, {}, declared, arrays)
+    named = {"labels": [{"name": "label"}, {"name": "age"}]}
+    return Record("shared_features/toy", {}, {}, groups, named, declared, arrays)
 
 
 def without(record, *names):
@@ -270,3 +274,30 @@ def test_scores_far_below_zero_hide_nothing():
     (ax,) = panels(draw_few_shot(few))
     assert ax.get_ylim()[0] == -1
     assert ax.get_ylabel() == "Accuracy, not shown below −1"
+
+
+def test_heads_of_label_columns():
+    record = made(sweep=SWEEP[:2], failed=(0,))
+    figure = draw_label_heads(record)
+    assert len(figure.axes) == 2
+    for point, ax in enumerate(figure.axes):
+        weights = np.abs(record.arrays["label_heads"][point, 1]).max(2)
+        order = np.argsort(-weights.sum(0))
+        want = (weights / weights.max(1, keepdims=True))[:, order]
+        np.testing.assert_allclose(heat_map(ax), want)
+        scores = record.arrays["label_scores"][point, 1]
+        words = [label.get_text() for label in ax.get_yticklabels()]
+        assert words == [f"label ({scores[0]:.3f})", f"age ({scores[1]:.3f})"]
+        assert "seed 1" in ax.get_title(loc="left")
+    assert draw_label_heads(made(failed=range(4))) is None
+    assert draw_label_heads(without(record, "label_heads")) is None
+
+
+def test_scores_that_are_not_shown_take_no_room():
+    """One number of shots is a dot, which must be cut off as well."""
+    record = made()
+    few = np.full((1, 4, 3, 1), -9.0)
+    few[:, :, 0] = 0.5
+    arrays = record.arrays | {"few_shot": few, "shots": np.array([5])}
+    arrays["raw"] = np.array([[-20.0], [0.4]])
+    assert drawn(record._replace(arrays=arrays))["few_shot.png"]
