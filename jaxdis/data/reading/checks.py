@@ -17,11 +17,15 @@ __all__ = [
 
 CHANNELS = (1, 2, 3, 4)  # of images as they are most often
 FEW_CHANNELS = (1, 3, 4)  # of images whose first axis they are
+BLUR = 1e-5  # deviations of a column by which rounding may move its numbers
 GREY_SIZE = 8  # from which a square of numbers may be an image
 
 
 def observations(field: str, array: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Numbers of float32, or images of bytes, that are what they should be.
+    """Numbers, or images of bytes, that are what they should be.
+
+    They are of float32, or of float64 where a column is so far from 0 that float32
+    would blur it.
 
     Args:
       field: "x", "a" or "z".
@@ -37,9 +41,18 @@ def observations(field: str, array: np.ndarray, names: Sequence[str]) -> np.ndar
     check_finite(field, array, names)
     if field == "x" and array.ndim >= 3:
         check_images(array, "data.x")
-        if array.dtype == np.uint8:
-            return array
-    return np.ascontiguousarray(array, np.float32)
+    if array.dtype == np.uint8 and array.ndim >= 3 and field == "x":
+        return array
+    if array.ndim > 3:
+        return np.ascontiguousarray(array, np.float32)
+    narrow = np.ascontiguousarray(array, np.float32)
+    if array.dtype != np.float64:
+        return narrow
+    rows = tuple(range(array.ndim - 1))
+    with np.errstate(over="ignore"):  # of squares; such columns are not near each other
+        spread = array.std(rows)
+    blurred = (np.abs(array - narrow).max(rows) > BLUR * spread) & (spread > 0)
+    return np.ascontiguousarray(array) if blurred.any() else narrow
 
 
 def check_images(array: np.ndarray, name: str) -> None:

@@ -20,7 +20,7 @@ from jaxdis.data.reading.coding import (
 from jaxdis.data.reading.columns import Columns, Field, Fields, resolve, shown
 from jaxdis.data.reading.folders import folder_columns
 from jaxdis.data.reading.hdf5 import hdf5_columns
-from jaxdis.data.reading.series import cut, windows
+from jaxdis.data.reading.series import cut, unrolled, windows
 from jaxdis.data.reading.tables import (
     csv_columns,
     frame_columns,
@@ -64,7 +64,8 @@ def read(
     With `episode` the rows are one long series, in the order of time within an episode,
     and are cut into windows `x [n, t, ...]`. A row of the series holds an observation
     and *the action that led to it*; a window has the action, the label and the rest of
-    its last row, and `group` is its episode.
+    its last row, and `group` is its episode. Sequences `x [n, t, ...]` with an action
+    for each of their observations, `a [n, t, a]`, are cut likewise, as n episodes.
 
     Args:
       source: the path of an npz, npy, csv, tsv, csv.gz, parquet or HDF5 file, or of a
@@ -72,7 +73,7 @@ def read(
         or rows, which are checked and returned.
       x: the observations, vectors `[n, x]`, images `[n, h, w, c]`, or sequences of
         them `[n, t, ...]`.
-      a: the actions `[n, a]`.
+      a: the actions `[n, a]`, or `[n, t, a]`.
       u: the domain of each row.
       y: the labels.
       k: the transformation of each row, or several.
@@ -88,7 +89,8 @@ def read(
       size: the height and width to which images of a folder are cropped and resized.
 
     Returns:
-      The rows. Numbers are of float32, and images of bytes remain bytes.
+      The rows. Numbers are of float32, or of float64 where float32 would blur a column
+      that is far from 0; images of bytes remain bytes.
 
     Raises:
       ValueError: one sentence that names the field, and the row and column, for
@@ -191,6 +193,8 @@ def _rows(
     if "episode" in arrays:
         out["group"], _ = code_classes("episode", {**arrays["episode"]})
         out = _cut(out, lengths)
+    elif "a" in out and out["a"].ndim == 3 and out["x"].ndim in (3, 5):
+        out = _cut(unrolled(out), lengths)
     _check_axes(out)
     return Rows(**cast(Any, out), names=Names(**names))
 

@@ -6,7 +6,7 @@ from jaxtyping import Int
 from jaxdis import check, log
 from jaxdis.data.files import check_memory
 
-__all__ = ["WINDOW", "cut", "windows"]
+__all__ = ["WINDOW", "cut", "unrolled", "windows"]
 
 WINDOW = 2  # observations of a window: one transition
 
@@ -73,3 +73,28 @@ def cut(array: np.ndarray, rows: Int[np.ndarray, "m t"]) -> np.ndarray:
     """
     check_memory("data.x in windows", rows.size * array[0].nbytes)
     return array[rows] if rows.shape[1] > 1 else array[rows[:, 0]]
+
+
+def unrolled(sequences: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Sequences one after the other as one series, each an episode of its own.
+
+    Args:
+      sequences: arrays `[n, t, ...]` of x, a and z; arrays `[n, ...]` of the rest,
+        which hold for all steps of a sequence.
+
+    Raises:
+      ValueError: the actions have other steps than the observations.
+    """
+    n, t = sequences["a"].shape[:2]
+    if sequences["x"].shape[:2] != (n, t):
+        raise ValueError(
+            "data.a must be [n, a], or [n, t, a] with the sequences of data.x; got "
+            f"shape {sequences['a'].shape} and data.x {sequences['x'].shape}"
+        )
+    out = {
+        name: array.reshape(n * t, *array.shape[2:])
+        if name in ("x", "a") or (name == "z" and array.ndim == 3)
+        else np.repeat(array, t, 0)
+        for name, array in sequences.items()
+    }
+    return out | {"group": np.repeat(np.arange(n), t)}

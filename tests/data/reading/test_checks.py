@@ -173,3 +173,10 @@ def test_rows_that_do_not_fit(rows, message):
 def test_fields_of_rows_cannot_be_chosen():
     with pytest.raises(ValueError, match="rows already, whose fields cannot be chosen"):
         jaxdis.read(Rows(X), a="b")
+
+
+def test_columns_far_from_zero_keep_their_digits():
+    far = 1e9 + X
+    rows = jaxdis.read({"x": far})
+    np.testing.assert_array_equal(rows.x, far)
+    assert jaxdis.read({"x": X}).x.dtype == np.float32

@@ -163,3 +163,20 @@ def test_windows_that_do_not_fit_into_memory(monkeypatch):
     monkeypatch.setattr(files, "free_memory", lambda: 100)
     with pytest.raises(ValueError, match=r"data.x in windows takes .* GB, and 1e-07"):
         jaxdis.read(SERIES)
+
+
+def test_sequences_with_an_action_for_each_step_are_episodes():
+    rng = np.random.default_rng(1)
+    x, a = rng.normal(size=(7, 5, 4)), rng.normal(size=(7, 5, 2))
+    u = np.arange(7) % 2
+    rows = jaxdis.read({"x": x, "a": a, "z": x[..., :2], "u": u})
+    assert rows.x.shape == (7 * 4, 2, 4)
+    pairs = np.stack([x[:, :-1], x[:, 1:]], 2).reshape(-1, 2, 4)
+    np.testing.assert_array_equal(rows.x, pairs.astype(np.float32))
+    np.testing.assert_array_equal(rows.z, pairs[..., :2].astype(np.float32))
+    # The action of a window led to its last observation.
+    np.testing.assert_array_equal(rows.a, a[:, 1:].reshape(-1, 2).astype(np.float32))
+    np.testing.assert_array_equal(rows.group, np.repeat(np.arange(7), 4))
+    np.testing.assert_array_equal(rows.u, np.repeat(u, 4))
+    with pytest.raises(ValueError, match=r"data.a must be \[n, a\], or \[n, t, a\]"):
+        jaxdis.read({"x": x, "a": a[:, :3]})
