@@ -13,14 +13,12 @@ from jaxdis.data.sequences.factorial import (
     Isaac3dSequences,
     Shapes3dSequences,
 )
-from jaxdis.data.sequences.given import GivenSequences
 from jaxdis.data.sequences.stills import DigitSequences, MnistSequences
 
 __all__ = [
     "BlobSequences",
     "DigitSequences",
     "Falcor3dSequences",
-    "GivenSequences",
     "Isaac3dSequences",
     "MnistSequences",
     "Shapes3dSequences",

@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdis.data.sequences import GivenSequences
+from jaxdis.data.own import OwnRows
 from jaxdis.systems.flow_factorized import METHOD
-from jaxdis.types import Label, Rows, Splits
+from jaxdis.types import Label, Names, Rows, Splits
 from tests.systems.flow_factorized.common import (
     NAMES,
     SPEC,
@@ -63,7 +63,7 @@ def test_classes_left_out_and_longer_sequences():
 
 @pytest.mark.parametrize(("k", "names"), [(K, NAMES), (None, ())])
 def test_sequences_of_ones_own(k, names):
-    data = GivenSequences(X, k, names, held_out=0.2)
+    data = OwnRows(Rows(X, k=k, names=Names(k=names)), held_out=0.2)
     config = TINY if names else PLAIN
     made = METHOD.batches(config, data.spec(), data.load())
     assert made.sample(jax.random.key(0)).x.dtype == jnp.uint8
@@ -96,3 +96,9 @@ def test_rows_without_the_transformation_are_named():
     wrong = given._replace(test=given.test._replace(k=None))
     with pytest.raises(ValueError, match=r"data\.k must hold .* name right, down"):
         METHOD.batches(TINY, SPEC, wrong)
+
+
+def test_frames_with_channels_first_are_told_what_to_transpose():
+    frames = np.moveaxis(np.repeat(X, 3, -1), -1, 2)
+    with pytest.raises(ValueError, match=r"data\.x.*(moveaxis|transpose)"):
+        OwnRows(Rows(frames)).spec()
