@@ -265,6 +265,14 @@ def test_a_run_of_an_earlier_version_keeps_its_scores(copied, run):
         old.encode(X)
 
 
+def test_a_run_that_was_interrupted_can_be_used(copied, run):
+    (copied / "results.json").unlink()
+    stopped = jaxdis.load(copied)
+    np.testing.assert_array_equal(stopped.encode(X), run.encode(X))
+    with pytest.raises(ValueError, match="a run that has finished"):
+        stopped.scores  # noqa: B018
+
+
 def test_a_run_of_a_later_version_is_refused(copied):
     change(copied / "data.json", format=9)
     with pytest.raises(ValueError, match="has format 9"):
