@@ -238,7 +238,10 @@ def test_the_seed_that_agrees_most_is_chosen(copied):
     # Errors of both points are alike, and the seeds of the second one agree more.
     assert run.choose() == (1, 1, "agreement with the other seeds")
     assert run.choose(point=0)[:2] == (0, 2)
-    np.testing.assert_array_equal(run.encode(X, seed="best"), run.encode(X)[2])
+    np.testing.assert_array_equal(run.encode(X, seed="best"), run.encode(X, point=1)[1])
+    np.testing.assert_array_equal(
+        run.encode(X, seed="best", point=0), run.encode(X, seed=2)
+    )
     change(copied / "results.json", failed_seeds=[[], [1]])
     assert jaxdis.load(copied).choose(point=1)[:2] == (1, 0)
     change(copied / "results.json", failed_seeds=[[0, 1, 2], [0, 1, 2]])
