@@ -238,7 +238,10 @@ def test_the_seed_that_agrees_most_is_chosen(copied):
     # Errors of both points are alike, and the seeds of the second one agree more.
     assert run.choose() == (1, 1, "agreement with the other seeds")
     assert run.choose(point=0)[:2] == (0, 2)
-    np.testing.assert_array_equal(run.encode(X, seed="best"), run.encode(X)[2])
+    np.testing.assert_array_equal(run.encode(X, seed="best"), run.encode(X, point=1)[1])
+    np.testing.assert_array_equal(
+        run.encode(X, seed="best", point=0), run.encode(X, seed=2)
+    )
     change(copied / "results.json", failed_seeds=[[], [1]])
     assert jaxdis.load(copied).choose(point=1)[:2] == (1, 0)
     change(copied / "results.json", failed_seeds=[[0, 1, 2], [0, 1, 2]])
@@ -263,6 +266,14 @@ def test_a_run_of_an_earlier_version_keeps_its_scores(copied, run):
     assert old.report().exists()
     with pytest.raises(ValueError, match="earlier version of jaxdis"):
         old.encode(X)
+
+
+def test_a_run_that_was_interrupted_can_be_used(copied, run):
+    (copied / "results.json").unlink()
+    stopped = jaxdis.load(copied)
+    np.testing.assert_array_equal(stopped.encode(X), run.encode(X))
+    with pytest.raises(ValueError, match="a run that has finished"):
+        stopped.scores  # noqa: B018
 
 
 def test_a_run_of_a_later_version_is_refused(copied):

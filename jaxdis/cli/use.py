@@ -59,7 +59,7 @@ class EncodeOptions:
       out: codes.npz with `codes` [seed, n, z] and `seeds`; or csv or parquet, with
         columns seed, row and z_0, z_1, ...
       seed: the number of one seed, or "best" for the one that agrees most with others.
-      point: the grid point, from 0.
+      point: the grid point, from 0; by default the first, or that of the best seed.
       checkpoint: "last", "best", or a number of steps.
       data: what the file holds.
     """
@@ -68,7 +68,7 @@ class EncodeOptions:
     file: tyro.conf.Positional[Path]
     out: Path = Path("codes.npz")
     seed: str | None = None
-    point: int = 0
+    point: int | None = None
     checkpoint: str = "last"
     data: Columns = Columns()
 
@@ -112,14 +112,17 @@ def _load(directory: Path, checkpoint: str) -> Run:
     )
 
 
-def _seed(run: Run, asked: str | None, point: int) -> int | None:
-    if asked != "best":
-        if asked is not None and not asked.isdigit():
-            raise ValueError(f"seed must be a number or 'best', got {asked!r}")
-        return None if asked is None else int(asked)
-    chosen = run.choose(point)
-    log.console.print(f"seed {chosen.seed}, by {chosen.criterion}")
-    return chosen.seed
+def _row(run: Run, seed: str | None, point: int | None) -> tuple[int | None, int]:
+    """The number of the seed that is asked for, None for all, and the grid point."""
+    if seed == "best":
+        chosen = run.choose(point)
+        log.console.print(
+            f"seed {chosen.seed} of point {chosen.point}, by {chosen.criterion}"
+        )
+        return chosen.seed, chosen.point
+    if seed is not None and not seed.isdigit():
+        raise ValueError(f"seed must be a number or 'best', got {seed!r}")
+    return None if seed is None else int(seed), point or 0
 
 
 def _long(codes: np.ndarray, seeds: Sequence[int]) -> dict[str, np.ndarray]:
@@ -137,11 +140,11 @@ def encode_command(args: Sequence[str]) -> int:
     options = tyro.cli(EncodeOptions, prog="jaxdis encode", args=args)
     tables.check_path(options.out, (".npz", *tables.FORMATS))
     run = _load(options.run, options.checkpoint)
-    seed = _seed(run, options.seed, options.point)
+    seed, point = _row(run, options.seed, options.point)
     asked = {f.name: getattr(options.data, f.name) for f in dataclasses.fields(Columns)}
     names = run.model.preparation.names
     rows = read_again(options.file, run.settings, names, asked, kept=OBSERVATIONS)
-    codes = run.encode(rows, seed=seed, point=options.point)
+    codes = run.encode(rows, seed=seed, point=point)
     codes = codes if seed is None else codes[None]
     seeds = list(run.model.seeds) if seed is None else [seed]
     if options.out.suffix == ".npz":

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from jaxdis.types import Method, Rows
 
 __all__ = ["Chosen", "Run", "load"]
 
+Seed: TypeAlias = int | Literal["best"] | None
 Arrays = dict[str, Float[np.ndarray, "point seed ..."]]
 
 
@@ -144,7 +145,7 @@ class Run:
             yield "training loss", -history["loss"][..., -1]
 
     def encode(
-        self, x: Any, *, seed: int | Literal["best"] | None = None, point: int = 0
+        self, x: Any, *, seed: Seed = None, point: int | None = None
     ) -> Float[np.ndarray, "..."]:
         """Codes of new observations, which are prepared as those of the training.
 
@@ -153,7 +154,7 @@ class Run:
             images as bytes or as numbers in [0, 1]; `Rows`; or a frame with columns of
             the same names.
           seed: the number of a seed, "best" for that of `choose`; by default all.
-          point: the grid point.
+          point: the grid point; by default the first, or that of the "best".
 
         Returns:
           `[seed, n, ..., z]`, or `[n, ..., z]` of one seed.
@@ -161,11 +162,11 @@ class Run:
         Raises:
           ValueError: x is not what the run was trained on; or the run cannot be used.
         """
-        number = self._seed(seed, point)
-        return using.encode(self.model, x, seed=number, point=point)
+        number, at = self._row(seed, point)
+        return using.encode(self.model, x, seed=number, point=at)
 
     def decode(
-        self, z: Any, *, seed: int | Literal["best"] | None = None, point: int = 0
+        self, z: Any, *, seed: Seed = None, point: int | None = None
     ) -> Float[np.ndarray, "..."]:
         """Observations of codes, in the units of the training's data.
 
@@ -173,7 +174,7 @@ class Run:
           z: codes as `encode` gives them: `[seed, n, ..., z]`, or `[n, ..., z]` of one
             seed.
           seed: the number of a seed, "best" for that of `choose`; by default all.
-          point: the grid point.
+          point: the grid point; by default the first, or that of the "best".
 
         Returns:
           `[seed, n, ...]`, or `[n, ...]` of one seed.
@@ -181,8 +182,8 @@ class Run:
         Raises:
           ValueError: z has another shape; or the run cannot be used.
         """
-        number = self._seed(seed, point)
-        return using.decode(self.model, z, seed=number, point=point)
+        number, at = self._row(seed, point)
+        return using.decode(self.model, z, seed=number, point=at)
 
     def traverse(
         self,
@@ -191,8 +192,8 @@ class Run:
         span: float = 2.0,
         steps: int = 7,
         *,
-        seed: int | Literal["best"] = "best",
-        point: int = 0,
+        seed: Seed = "best",
+        point: int | None = None,
         row: int = 0,
     ) -> Float[np.ndarray, "latent step ..."]:
         """What changes where one latent moves: decoded codes around that of one row.
@@ -202,21 +203,21 @@ class Run:
           latents: which latents move; by default all.
           span: how far, to both sides, in standard deviations of the codes of x.
           steps: the number of values of each latent.
-          seed: the number of a seed, or "best" for that of `choose`.
-          point: the grid point.
+          seed: the number of a seed, "best" for that of `choose`; None for the first.
+          point: the grid point; by default the first, or that of the "best".
           row: the row of x from which they move.
 
         Raises:
           ValueError: x is not what the run was trained on, or one of the others does
             not exist; or the run cannot be used.
         """
-        number = self._seed(seed, point)
-        assert number is not None
+        number, at = self._row(seed, point)
+        number = self.model.seeds[0] if number is None else number
         return using.traverse(
             self.model,
             x,
             seed=number,
-            point=point,
+            point=at,
             latents=latents,
             span=span,
             steps=steps,
@@ -224,14 +225,14 @@ class Run:
         )
 
     def predict(
-        self, rows: Any, *, seed: int | Literal["best"] | None = None, point: int = 0
+        self, rows: Any, *, seed: Seed = None, point: int | None = None
     ) -> Float[np.ndarray, "..."]:
         """What the method predicts of new rows: the next frames, or labels.
 
         Args:
           rows: `Rows`, or observations alone.
           seed: the number of a seed, "best" for that of `choose`; by default all.
-          point: the grid point.
+          point: the grid point; by default the first, or that of the "best".
 
         Returns:
           `[seed, n, ...]`, or `[n, ...]` of one seed.
@@ -239,15 +240,19 @@ class Run:
         Raises:
           ValueError: the method predicts nothing; or the run cannot be used.
         """
-        number = self._seed(seed, point)
-        return using.predict(self.model, rows, seed=number, point=point)
+        number, at = self._row(seed, point)
+        return using.predict(self.model, rows, seed=number, point=at)
 
     def evaluate(self, rows: Rows) -> dict[str, Float[np.ndarray, "point seed"]]:
         """The scores of the method's report on other rows; see `jaxdis.read`."""
         return using.evaluate(self.model, rows)
 
-    def _seed(self, seed: int | Literal["best"] | None, point: int) -> int | None:
-        return self.choose(point).seed if seed == "best" else seed
+    def _row(self, seed: Seed, point: int | None) -> tuple[int | None, int]:
+        """The number of the seed, None for all, and the grid point."""
+        if seed == "best":
+            chosen = self.choose(point)
+            return chosen.seed, chosen.point
+        return seed, 0 if point is None else point
 
     def rows(self) -> list[dict[str, float]]:
         """One row per grid point and seed: hyper-parameters, seed, scores."""

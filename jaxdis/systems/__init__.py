@@ -127,8 +127,11 @@ def reference(method: Method) -> str | None:
       Its name, or the file that it is in; None where that cannot be told, as of a
       method that was written in a notebook.
     """
-    if method.name in names() and find(method.name) is method:
+    if method.name in _built_in() and find(method.name) is method:
         return method.name
+    for name, point in _installed().items():
+        if point.module in sys.modules and point.load() is method:
+            return name
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None) or ""
         # To import the program that runs would be to run it again.
