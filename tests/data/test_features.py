@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdis.data.features import Features, read_features
+from jaxdis.types import Label
 
 N = 300
 
@@ -75,8 +76,7 @@ def test_one_column_of_numbers_will_do(tmp_path):
     )
     spec = data.spec()
     assert spec.domains == ("-1", "0", "1")
-    ((name, classes, ordered),) = spec.labels
-    assert (name, classes, ordered) == ("label", 3, False)
+    assert spec.labels == (Label("label", 3),)
     found = read_features(tmp_path / "features.npz")
     np.testing.assert_array_equal(found.y[:, 0], labels // 10)
     assert data.load().test.y.shape == (100, 1)

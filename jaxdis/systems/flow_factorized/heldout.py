@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num
 
+from jaxdis import check
 from jaxdis.data import rows
 from jaxdis.systems.flow_factorized.build import build
 from jaxdis.systems.flow_factorized.config import Config
@@ -58,9 +59,10 @@ def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
       splits: their rows.
 
     Raises:
-      ValueError: a batch below 1, rows that lack what the spec names, or controls with
+      ValueError: a batch below 1 or of more than all training rows, rows that lack what the spec names, or controls with
         another number of rows.
     """
+    check.batch(config.batch, spec.rows)
     model = build(config, spec)
     sample = rows.train_sampler(splits, config.batch)
     for number, part in enumerate((splits.valid, splits.test)):

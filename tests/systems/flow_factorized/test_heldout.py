@@ -102,3 +102,9 @@ def test_frames_with_channels_first_are_told_what_to_transpose():
     frames = np.moveaxis(np.repeat(X, 3, -1), -1, 2)
     with pytest.raises(ValueError, match=r"data\.x.*(moveaxis|transpose)"):
         OwnRows(Rows(frames)).spec()
+
+
+def test_a_batch_of_more_than_all_sequences_is_named():
+    data = OwnRows(Rows(X[:5]), held_out=0.2)
+    with pytest.raises(ValueError, match=r"config\.batch to 3 or less"):
+        METHOD.batches(PLAIN, data.spec(), data.load())

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdis import nets
 from jaxdis.systems.flow_factorized import EXACT, METHOD
 from jaxdis.systems.flow_factorized.build import build
 from jaxdis.systems.flow_factorized.networks import init_params, times
@@ -56,7 +55,11 @@ def test_every_option_learns_a_batch(name):
 @pytest.mark.parametrize("convolutions", ["matmul", "lax"])
 def test_form_of_convolutions(convolutions):
     model = build(variant(vae="conv", width=2, convolutions=convolutions), SPEC)
-    assert model.encoder.convolutions == model.decoder.convolutions == convolutions
+    parts = ((model.encoder, SPEC.shape), (model.decoder, (model.z_dim,)))
+    for part, shape in parts:
+        params = jax.eval_shape(part.init, jax.random.key(0))
+        program = str(jax.make_jaxpr(part.apply)(params, jnp.zeros((2, *shape))))
+        assert ("conv_general_dilated" in program) == (convolutions == "lax")
 
 
 def test_codes_and_images():
@@ -143,7 +146,9 @@ def test_data_that_are_no_sequences_of_images(spec, message):
 
 
 def test_presets_fit_their_data():
-    for preset in METHOD.presets.values():
+    for name, preset in METHOD.presets.items():
+        if name == "own":  # a file of one's own
+            continue
         spec = preset.data.spec()
         METHOD.make(preset.config, spec)
         hyper = METHOD.default_hyper(preset.config, spec, preset.steps)
@@ -178,7 +183,6 @@ def test_released_sizes_have_the_parameters_of_the_layer_table():
     assert count(params.decoder) == decoder
     assert round(count(params.encoder) / 1e6 + count(params.decoder) / 1e6, 1) == 70.9
     assert count(params.potentials) == count(params.forces) == 3 * 421_525
-    assert isinstance(model.encoder, nets.ConvEncoder)
 
 
 def test_data_are_the_rows_that_are_trained_on():
