@@ -59,8 +59,8 @@ def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
       splits: their rows.
 
     Raises:
-      ValueError: a batch below 1 or of more than all training rows, rows that lack what the spec names, or controls with
-        another number of rows.
+      ValueError: a batch below 1, or of more than all training rows; rows that lack
+        what the spec names, or controls with another number of rows.
     """
     check.batch(config.batch, spec.rows)
     model = build(config, spec)
