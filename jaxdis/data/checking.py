@@ -1,16 +1,27 @@
-"""Whether rows of a user's own are what they should be; errors name the array."""
+"""What the fields of rows must hold, whoever gives them; errors name the field."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Array, Int, Shaped
 
-from jaxdis.data.fields import check_labels, check_names, check_numbers, whole
-from jaxdis.data.reading import check_images
-from jaxdis.types import Names, Rows, Truth
+from jaxdis.data.shapes import check_images
+from jaxdis.data.values import check_finite
+from jaxdis.types import Label, Names, Rows, Truth
 
-__all__ = ["check_x", "checked", "checked_truth"]
+__all__ = [
+    "check_domains",
+    "check_labels",
+    "check_numbers",
+    "checked",
+    "checked_truth",
+    "labels",
+    "whole",
+]
+
+_Values: TypeAlias = Any
+"""An array of numpy or JAX."""
 
 
 def checked(rows: Rows) -> Rows:
@@ -26,7 +37,7 @@ def checked(rows: Rows) -> Rows:
         for name, value in rows._replace(names=None)._asdict().items()
     }
     there = {name: value for name, value in arrays.items() if value is not None}
-    check_x(there["x"], (rows.names or Names()).x)
+    _check_x(there["x"], (rows.names or Names()).x)
     n, names = len(there["x"]), rows.names or Names()
     for name, value in there.items():
         if value.shape[:1] != (n,):
@@ -44,8 +55,6 @@ def checked(rows: Rows) -> Rows:
     for name, words in (("u", names.u), ("k", names.k), ("split", ())):
         if name in there:
             there[name] = whole(name, there[name], words)
-    if "u" in there:
-        _check_domains(there["u"], names.u)
     for name in {"u", "group", "split"} & set(there):
         if there[name].ndim != 1:
             raise ValueError(
@@ -57,7 +66,7 @@ def checked(rows: Rows) -> Rows:
     return Rows(**{**arrays, **there, "names": rows.names})
 
 
-def check_x(x: Shaped[np.ndarray, "..."], columns: Sequence[str] = ()) -> None:
+def _check_x(x: Shaped[np.ndarray, "..."], columns: Sequence[str] = ()) -> None:
     """Raises ValueError unless these are vectors, images, or sequences of them.
 
     Args:
@@ -94,13 +103,19 @@ def _check_columns(
             f"data.{name} must be columns [n, {name}]{of_steps}; got shape "
             f"{values.shape}"
         )
-    check_names(name, values, columns)
+    _check_names(name, values, columns)
     check_numbers(name, values, columns)
 
 
-def _check_domains(u: np.ndarray, words: Sequence[str]) -> None:
-    """Raises ValueError for a single domain, or numbers that are skipped."""
-    there = np.unique(u)
+def check_domains(rows: Rows) -> None:
+    """Raises ValueError for a single domain, or numbers that are skipped.
+
+    Args:
+      rows: the rows, as `checked` returns them.
+    """
+    if rows.u is None:
+        return
+    there, words = np.unique(rows.u), (rows.names or Names()).u
     if len(there) < 2:
         only = words[there[0]] if words else there[0]
         raise ValueError(
@@ -148,3 +163,89 @@ def checked_truth(truth: Truth, rows: Rows) -> Truth:
             )
         found[name] = matrix.astype(np.int32)
     return truth._replace(**found)
+
+
+def check_numbers(
+    field: str, values: _Values, columns: Sequence[str], *, missing: bool = False
+) -> None:
+    """Raises ValueError unless values are numbers, finite in float32.
+
+    Args:
+      field: the field of rows, as "x".
+      values: its values.
+      columns: the names of its last axis; () where there are none.
+      missing: whether NaN is allowed, for what is missing.
+    """
+    if values.dtype.kind not in "biuf":
+        raise ValueError(f"data.{field} must be numbers, got values of {values.dtype}")
+    check_finite(field, values, columns, gaps=missing)
+
+
+def _check_names(field: str, values: _Values, columns: Sequence[object]) -> None:
+    """Raises ValueError unless every column has a name, or none.
+
+    Args:
+      field: the field of rows, as "x".
+      values: its values `[..., c]`.
+      columns: the names.
+    """
+    if len(columns) not in (0, values.shape[-1]):
+        raise ValueError(
+            f"data.{field} must have as many columns as names, {len(columns)}; got "
+            f"shape {values.shape}"
+        )
+
+
+def labels(y: Shaped[Array, "n l"] | Shaped[np.ndarray, "n l"]) -> tuple[Label, ...]:
+    """What is known of labels without names: whole numbers are classes from 0."""
+    return tuple(
+        Label(str(i), None if y.dtype.kind == "f" else int(y[:, i].max()) + 1)
+        for i in range(y.shape[1])
+    )
+
+
+def check_labels(y: _Values, columns: Sequence[Label]) -> None:
+    """Raises ValueError unless classes are whole numbers from 0, or missing.
+
+    Args:
+      y: the labels.
+      columns: what is known of them; () for nothing.
+    """
+    if y.ndim != 2 or not y.size:
+        raise ValueError(f"data.y must be columns [n, l], got shape {y.shape}")
+    _check_names("y", y, columns)
+    check_numbers("y", y, tuple(label.name for label in columns), missing=True)
+    for i, label in enumerate(columns or labels(y)):
+        if label.classes is not None:
+            some = y[:, i][~np.isnan(y[:, i])]
+            classes = tuple(map(str, range(label.classes)))
+            whole(f"y, column {label.name!r},", some, label.values or classes)
+
+
+def whole(field: str, values: _Values, words: Sequence[str]) -> Int[np.ndarray, "..."]:
+    """The values as whole numbers from 0, one for each of the words.
+
+    Args:
+      field: the field of rows, as "u".
+      values: its values.
+      words: what each number stands for; () where that is not known.
+
+    Raises:
+      ValueError: other numbers, or larger ones.
+    """
+    values = np.asarray(values)
+    fine = values.dtype.kind in "biu" or (
+        values.dtype.kind == "f" and bool((values == np.rint(values)).all())
+    )
+    if not fine or (values < 0).any():
+        raise ValueError(
+            f"data.{field} must hold whole numbers from 0, got {values.dtype}"
+            + (f" from {values.min():g}" if fine else "")
+            + "; jaxdis.read makes them of words"
+        )
+    if words and values.size and values.max() >= len(words):
+        raise ValueError(
+            f"data.{field} must be below {len(words)}, the number of those that have "
+            f"names, {', '.join(words[:10])}; got {int(values.max())}"
+        )
+    return values.astype(np.int32)

@@ -4,7 +4,6 @@ What is read may be damaged, or made to harm: nothing is unpickled, and no file 
 trusted about its size.
 """
 
-import os
 import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -14,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxdis.data.memory import check_memory
+
 __all__ = [
-    "check_memory",
     "explained",
-    "free_memory",
     "npz_names",
     "read_npy",
     "read_npz",
@@ -25,32 +24,6 @@ __all__ = [
 ]
 
 NO_ARRAYS = "it holds no arrays of numbers or strings"
-
-
-def free_memory() -> int:
-    """The bytes of memory that a program may still take, as far as the system says."""
-    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return pages * size
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0]) * 1024 if found else pages * size
-
-
-def check_memory(what: str, size: int) -> None:
-    """Raises ValueError for more bytes than are free.
-
-    Args:
-      what: what takes them, as messages call it.
-      size: how many bytes it takes.
-    """
-    free = free_memory()
-    if size > free:
-        raise ValueError(
-            f"{what} takes {size / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are "
-            "free"
-        )
 
 
 @contextmanager

@@ -1,14 +1,52 @@
-"""Whether rows fit on the device, or stay on the host."""
+"""What fits into the memory of the host, and of the devices."""
 
+import os
 from pathlib import Path
 
 import jax
 
 from jaxdis import check, log
-from jaxdis.data.files import free_memory
 from jaxdis.types import Rows
 
-__all__ = ["block_size", "room"]
+__all__ = ["block_size", "check_memory", "free_memory", "room"]
+
+
+def free_memory() -> int:
+    """The bytes of memory that this process may still take, as far as is known.
+
+    Those of the machine, or of the container that it is in.
+    """
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((group / f"memory.{n}").read_text() for n in ("max", "current"))
+        return min(_of_machine(), max(0, int(limit) - int(used)))
+    except (OSError, ValueError):  # there is no container, or "max": no limit
+        return _of_machine()
+
+
+def _of_machine() -> int:
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return pages * size
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else pages * size
+
+
+def check_memory(what: str, size: int) -> None:
+    """Raises ValueError for more bytes than are free.
+
+    Args:
+      what: what takes them, as messages call it.
+      size: how many bytes it takes.
+    """
+    free = free_memory()
+    if size > free:
+        raise ValueError(
+            f"{what} takes {size / 1e9:.3g} GB, and {free / 1e9:.3g} GB of memory are "
+            "free"
+        )
 
 
 def room() -> int:
@@ -18,7 +56,7 @@ def room() -> int:
     """
     device = jax.local_devices()[0]
     if device.platform == "cpu":
-        return _left_on_host() // (2 * jax.local_device_count())
+        return free_memory() // (2 * jax.local_device_count())
     return int((device.memory_stats() or {}).get("bytes_limit", 2**34)) // 2
 
 
@@ -52,13 +90,3 @@ def _words(size: float) -> str:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.3g} TB"
-
-
-def _left_on_host() -> int:
-    """Bytes that this process may still take: of the machine, or of its container."""
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit, used = ((group / f"memory.{n}").read_text() for n in ("max", "current"))
-        return min(free_memory(), max(0, int(limit) - int(used)))
-    except (OSError, ValueError):  # there is no container, or "max": no limit
-        return free_memory()

@@ -15,8 +15,7 @@ from jaxtyping import Array, Int
 
 from jaxdis import check, log
 from jaxdis.data import preparation
-from jaxdis.data.checking import checked, checked_truth
-from jaxdis.data.fields import labels
+from jaxdis.data.checking import check_domains, checked, checked_truth, labels
 from jaxdis.data.files import npz_names, read_npz_arrays
 from jaxdis.data.memory import block_size
 from jaxdis.data.reading import read
@@ -141,6 +140,7 @@ class OwnRows:
         check.at_least("data.valid_rows", self.valid_rows, 1)
         check.at_least("data.test_rows", self.test_rows, 1)
         rows = checked(self.rows)
+        check_domains(rows)
         names = _named(rows)
         split = assign(rows, names.u, self.held_out, self.seed)
         for number, cap in ((1, self.valid_rows), (2, self.test_rows)):

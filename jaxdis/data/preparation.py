@@ -11,16 +11,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Array, Float, Num
 
-from jaxdis.data.fields import check_labels, check_numbers, labels, whole
+from jaxdis.data.checking import check_labels, check_numbers, labels, whole
 from jaxdis.data.reading import recode
-from jaxdis.types import Label, Names, Preparation, Rows, Scale
+from jaxdis.types import Names, Preparation, Rows, Scale
 
 __all__ = [
     "apply",
     "apply_x",
-    "from_json",
     "measure",
-    "to_json",
     "undo_x",
     "undo_y",
 ]
@@ -144,40 +142,6 @@ def undo_y(preparation: Preparation, y: Array | np.ndarray) -> Float[np.ndarray,
       y: labels as they are trained on.
     """
     return _unscaled(y, preparation.y)
-
-
-def to_json(preparation: Preparation) -> dict[str, Any]:
-    """The preparation as what `json` writes; every number is kept to its last digit."""
-    scales = {
-        name: None
-        if scale is None
-        else {"mean": scale.mean.tolist(), "std": scale.std.tolist()}
-        for name, scale in zip("xay", preparation[:3], strict=True)
-    }
-    names = {
-        name: list(getattr(preparation.names, name))
-        for name in ("x", "a", "u", "k", "z")
-    }
-    columns = [
-        {**label._asdict(), "values": list(label.values)}
-        for label in preparation.names.y
-    ]
-    return {**scales, "names": {**names, "y": columns}}
-
-
-def from_json(found: dict[str, Any]) -> Preparation:
-    """The preparation that `to_json` gave."""
-    x, a, y = (
-        None
-        if found[name] is None
-        else Scale(*(np.array(found[name][n], np.float64) for n in ("mean", "std")))
-        for name in "xay"
-    )
-    names = {name: tuple(words) for name, words in found["names"].items()}
-    columns = (
-        Label(**{**label, "values": tuple(label["values"])}) for label in names["y"]
-    )
-    return Preparation(x, a, y, Names(**{**names, "y": tuple(columns)}))
 
 
 def _blocks(values: _Values) -> Iterator[Float[np.ndarray, "_ c"]]:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from jaxdis import log
-from jaxdis.data.preparation import from_json, to_json
 from jaxdis.types import Method, Preparation, Spec
 
 __all__ = ["config_of", "plain", "read_data", "rebuilt", "write_data"]
@@ -108,7 +107,7 @@ def write_data(directory: Path, spec: Spec, preparation: Preparation) -> None:
     record = {
         "format": FORMAT,
         "spec": plain(spec),
-        "preparation": to_json(preparation),
+        "preparation": plain(preparation),
     }
     log.write_json(directory / "data.json", record)
 
@@ -129,13 +128,13 @@ def read_data(directory: Path) -> tuple[Spec, Preparation]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         number = found["format"]
-        spec = rebuilt(Spec, found["spec"]) if number == FORMAT else None
-        preparation = from_json(found["preparation"])
+        if number == FORMAT:
+            return rebuilt(Spec, found["spec"]), rebuilt(
+                Preparation, found["preparation"]
+            )
     except (OSError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}); train the run again") from error
-    if spec is None:
-        raise ValueError(
-            f"{path} has format {number}, this version of jaxdis knows {FORMAT}; load "
-            "it with the version that trained the run"
-        )
-    return spec, preparation
+    raise ValueError(
+        f"{path} has format {number}, this version of jaxdis knows {FORMAT}; load it "
+        "with the version that trained the run"
+    )

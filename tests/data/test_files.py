@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from jaxdis.data import files
+from jaxdis.data import memory
 from jaxdis.data.files import npz_names, read_npy, read_npz, read_npz_arrays
 
 
@@ -110,8 +110,8 @@ def test_an_array_that_declares_more_than_there_is(tmp_path, shape):
 def test_an_array_that_does_not_fit_into_memory(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros(10_000))
     np.save(tmp_path / "a.npy", np.zeros(10_000))
-    assert files.free_memory() > 80_000
-    monkeypatch.setattr(files, "free_memory", lambda: 79_999)
+    assert memory.free_memory() > 80_000
+    monkeypatch.setattr(memory, "free_memory", lambda: 79_999)
     for read in (
         lambda: read_npz(tmp_path / "a.npz", ("x",)),
         lambda: read_npy(tmp_path / "a.npy"),

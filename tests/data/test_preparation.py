@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
+from jaxdis import log
 from jaxdis.data import preparation
+from jaxdis.experiment import stored
 from jaxdis.types import Label, Names, Preparation, Rows, Scale
 
 RNG = np.random.default_rng(0)
@@ -132,8 +134,8 @@ def test_new_rows_far_out_of_range_are_fine():
 
 def test_json_keeps_every_digit():
     found = preparation.measure(ROWS)
-    text = json.dumps(preparation.to_json(found), allow_nan=False)
-    again = preparation.from_json(json.loads(text))
+    text = json.dumps(log.jsonable(stored.plain(found)), allow_nan=False)
+    again = stored.rebuilt(Preparation, json.loads(text))
     for name in ("x", "a", "y"):
         for before, after in zip(
             getattr(found, name), getattr(again, name), strict=True
@@ -142,7 +144,7 @@ def test_json_keeps_every_digit():
             np.testing.assert_array_equal(before, after)
     assert again.names == found.names == NAMES
     nothing = Preparation()
-    assert preparation.from_json(preparation.to_json(nothing)) == nothing
+    assert stored.rebuilt(Preparation, stored.plain(nothing)) == nothing
 
 
 def test_columns_are_found_by_their_names():

@@ -1,6 +1,5 @@
 """Reading data of one's own: files, folders, frames and arrays, as rows."""
 
-from jaxdis.data.reading.checks import check_images
 from jaxdis.data.reading.coding import Kinds
 from jaxdis.data.reading.columns import Columns, Field
 from jaxdis.data.reading.pictures import SUFFIXES, is_image, read_images
@@ -12,7 +11,6 @@ __all__ = [
     "Columns",
     "Field",
     "Kinds",
-    "check_images",
     "columns_of",
     "is_image",
     "read",

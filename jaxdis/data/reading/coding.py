@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxdis import check
-from jaxdis.data.reading.values import check_finite, is_whole, missing, numbers
+from jaxdis.data.values import check_finite, is_whole, missing, numbers
 from jaxdis.types import Label
 
 __all__ = [

@@ -10,7 +10,7 @@ from jaxdis import log
 from jaxdis.data.reading.columns import Columns, shown
 from jaxdis.data.reading.pictures import SUFFIXES, is_image, read_images
 from jaxdis.data.reading.tables import csv_columns, parquet_columns
-from jaxdis.data.reading.values import tidy
+from jaxdis.data.values import tidy
 
 __all__ = ["TABLES", "folder_columns"]
 

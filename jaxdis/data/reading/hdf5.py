@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxdis.data.files import check_memory, explained
+from jaxdis.data.files import explained
+from jaxdis.data.memory import check_memory
 from jaxdis.data.reading.columns import Columns
 
 __all__ = ["hdf5_columns"]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxdis import check, log
-from jaxdis.data.files import check_memory
+from jaxdis.data.memory import check_memory
 
 __all__ = ["SUFFIXES", "is_image", "read_images"]
 

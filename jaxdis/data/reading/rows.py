@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from jaxdis.data import files
-from jaxdis.data.reading.checks import check_given, observations
+from jaxdis.data.checking import checked
 from jaxdis.data.reading.coding import (
     Kinds,
     check_count,
@@ -27,10 +27,13 @@ from jaxdis.data.reading.tables import (
     is_frame,
     parquet_columns,
 )
-from jaxdis.data.reading.values import number_columns, tidy
+from jaxdis.data.shapes import check_images
+from jaxdis.data.values import check_finite, number_columns, tidy
 from jaxdis.types import Names, Rows
 
 __all__ = ["columns_of", "read"]
+
+BLUR = 1e-5  # deviations of a column by which rounding may move its numbers
 
 
 def read(
@@ -105,7 +108,7 @@ def read(
         return _read(columns_of(source, size), fields, (window, stride), labels)
     if any(value is not None for value in (*fields, window, stride, labels, size)):
         raise ValueError("data.file are rows already, whose fields cannot be chosen")
-    return _given(source)
+    return checked(source)
 
 
 def _read(
@@ -124,16 +127,6 @@ def _read(
     # A missing label may be a NaN that numpy warns of; whatever matters is checked.
     with np.errstate(invalid="ignore"):
         return _rows(arrays, lengths, labels)
-
-
-def _given(rows: Rows) -> Rows:
-    host = {
-        name: None if value is None else np.asarray(value)
-        for name, value in rows._replace(names=None)._asdict().items()
-    }
-    out = Rows(**cast(Any, host | {"names": rows.names}))
-    check_given(out)
-    return out
 
 
 def _read_columns(
@@ -177,7 +170,7 @@ def _rows(
     for field in ("x", "a", "z"):
         if field in arrays:
             numbers, names[field] = number_columns(field, arrays[field])
-            out[field] = observations(field, numbers, names[field])
+            out[field] = _observations(field, numbers, names[field])
             for name, column in arrays[field].items():
                 if column.ndim == 1:
                     check_count(field, name, column)
@@ -197,6 +190,33 @@ def _rows(
         out = _cut(unrolled(out), lengths)
     _check_axes(out)
     return Rows(**cast(Any, out), names=Names(**names))
+
+
+def _observations(field: str, array: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Numbers that are what they should be, of float32; bytes of images.
+
+    Of float64 where a column is so far from 0 that float32 would blur it.
+
+    Args:
+      field: "x", "a" or "z".
+      array: numbers, with one row for each row of the data.
+      names: what the last axis is called; none for images.
+    """
+    if 0 in array.shape:
+        raise ValueError(f"data.{field} must not be empty, got shape {array.shape}")
+    check_finite(field, array, names)
+    if field == "x" and array.ndim >= 3:
+        check_images(array, "data.x")
+        if array.dtype == np.uint8:
+            return array
+    narrow = np.ascontiguousarray(array, np.float32)
+    if array.ndim > 3 or array.dtype != np.float64:
+        return narrow
+    rows = tuple(range(array.ndim - 1))
+    with np.errstate(over="ignore"):  # of squares; such columns are not near each other
+        spread = array.std(rows)
+    blurred = (np.abs(array - narrow).max(rows) > BLUR * spread) & (spread > 0)
+    return np.ascontiguousarray(array) if blurred.any() else narrow
 
 
 def _cut(

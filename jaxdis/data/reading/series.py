@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxdis import check, log
-from jaxdis.data.files import check_memory
+from jaxdis.data.memory import check_memory
 
 __all__ = ["WINDOW", "cut", "unrolled", "windows"]
 

@@ -13,9 +13,10 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from jaxdis.data.files import check_memory, explained
+from jaxdis.data.files import explained
+from jaxdis.data.memory import check_memory
 from jaxdis.data.reading.columns import Columns
-from jaxdis.data.reading.values import tidy
+from jaxdis.data.values import tidy
 
 __all__ = ["csv_columns", "frame_columns", "is_frame", "parquet_columns"]
 

@@ -56,7 +56,7 @@ def test_what_cannot_be_learned_from_can_be_read():
 
 
 def test_the_place_in_a_large_array(monkeypatch):
-    from jaxdis.data.reading import values
+    from jaxdis.data import values
 
     monkeypatch.setattr(values, "BLOCK", 10)
     with pytest.raises(ValueError, match="row 57 of column 'x_2' is missing"):
@@ -157,9 +157,9 @@ def test_rows_are_checked_and_given_back():
     ("rows", "message"),
     [
         (Rows(X, a=X[1:]), r"data.a must have the 60 rows of data.x, .* \(59, 3\)"),
-        (Rows(X[:0]), "data.x must have the 0 rows of data.x, at least one"),
+        (Rows(X[:0]), r"data.x must be vectors .* got shape \(0, 3\)"),
         (Rows(with_one(np.nan)), r"data.x must be finite; row 7 at \(1,\) is missing"),
-        (Rows(X, u=np.zeros(N)), "data.u must hold whole numbers from 0"),
+        (Rows(X, u=X[:, 0]), "data.u must hold whole numbers from 0"),
         (Rows(X, k=np.arange(N) - 1), "data.k must hold whole numbers from 0"),
         (Rows(X, y=np.full((N, 1), np.inf)), r"data.y must be finite; row 0 at \(0,\)"),
         (Rows(np.moveaxis(BYTES, -1, 1)), "data.x has .* with 3 channels in front"),

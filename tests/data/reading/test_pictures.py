@@ -303,10 +303,10 @@ def test_size_is_for_folders(tmp_path):
 
 
 def test_images_that_do_not_fit_into_memory(tmp_path, monkeypatch):
-    from jaxdis.data import files
+    from jaxdis.data import memory
 
     save_all(tmp_path, GREY)
-    monkeypatch.setattr(files, "free_memory", lambda: 575)
+    monkeypatch.setattr(memory, "free_memory", lambda: 575)
     message = "data.file, of 6 images, takes 5.76e-07 GB, and"
     with pytest.raises(ValueError, match=message):
         jaxdis.read(tmp_path)

@@ -158,9 +158,9 @@ def test_series_that_do_not_fit(source, settings, message):
 
 
 def test_windows_that_do_not_fit_into_memory(monkeypatch):
-    from jaxdis.data import files
+    from jaxdis.data import memory
 
-    monkeypatch.setattr(files, "free_memory", lambda: 100)
+    monkeypatch.setattr(memory, "free_memory", lambda: 100)
     with pytest.raises(ValueError, match=r"data.x in windows takes .* GB, and 1e-07"):
         jaxdis.read(SERIES)
 

@@ -342,13 +342,13 @@ def test_columns_of_other_things(tmp_path):
 
 
 def test_parquet_that_does_not_fit_into_memory(tmp_path, monkeypatch):
-    from jaxdis.data import files
+    from jaxdis.data import memory
 
     path = parquet(tmp_path)
-    monkeypatch.setattr(files, "free_memory", lambda: 8 * N * 12 - 1)
+    monkeypatch.setattr(memory, "free_memory", lambda: 8 * N * 12 - 1)
     with pytest.raises(ValueError, match=r"readable parquet; .* it takes .* GB"):
         jaxdis.read(path)
-    monkeypatch.setattr(files, "free_memory", lambda: 100)
+    monkeypatch.setattr(memory, "free_memory", lambda: 100)
     path = hdf5(tmp_path)
     with pytest.raises(ValueError, match=r"readable HDF5 file; .* 'x' in it takes"):
         jaxdis.read(path)
