@@ -141,8 +141,7 @@ def encode_command(args: Sequence[str]) -> int:
     tables.check_path(options.out, (".npz", *tables.FORMATS))
     run = _load(options.run, options.checkpoint)
     seed, point = _row(run, options.seed, options.point)
-    asked = {f.name: getattr(options.data, f.name) for f in dataclasses.fields(Columns)}
-    names = run.model.preparation.names
+    names, asked = run.model.preparation.names, vars(options.data)
     rows = read_again(options.file, run.settings, names, asked, kept=OBSERVATIONS)
     codes = run.encode(rows, seed=seed, point=point)
     codes = codes if seed is None else codes[None]
@@ -164,11 +163,10 @@ def evaluate_command(args: Sequence[str]) -> int:
     if options.out is not None:
         tables.check_path(options.out, (".json",))
     run = _load(options.run, options.checkpoint)
-    asked = {f.name: getattr(options.data, f.name) for f in dataclasses.fields(Columns)}
-    coded = run.model.preparation.names
-    rows = read_again(options.file, run.settings, coded, asked)
-    found = run.evaluate(rows)
     model = run.model
+    asked = vars(options.data)
+    rows = read_again(options.file, run.settings, model.preparation.names, asked)
+    found = run.evaluate(rows)
     declared = [
         s for s in run.method.scores(model.config, model.spec) if s.name in found
     ]

@@ -1,9 +1,8 @@
 """From a preset to a finished run: the same from Python as from the shell."""
 
 from jaxdis.experiment.plan import Plan, default_steps, find_preset, plan
-from jaxdis.experiment.prepared import Experiment
+from jaxdis.experiment.prepared import Experiment, prepare
 from jaxdis.experiment.results import write
-from jaxdis.experiment.run import prepare
 from jaxdis.experiment.start import carry_out, train
 from jaxdis.experiment.stopping import Stopped
 from jaxdis.experiment.trained import Chosen, Run, load

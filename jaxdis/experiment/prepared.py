@@ -1,13 +1,27 @@
 """What a plan is with its data drawn."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
-from jaxdis.experiment.plan import Plan
-from jaxdis.types import Batches, Hyper, Score, Spec, Splits, System
+from jaxdis import runner, streaming, sweep
+from jaxdis.data.rows import world_of
+from jaxdis.experiment.plan import Plan, declared
+from jaxdis.types import (
+    Batch,
+    Batches,
+    Hyper,
+    Score,
+    Spec,
+    Splits,
+    System,
+    TrainState,
+)
 
-__all__ = ["Experiment"]
+__all__ = ["Experiment", "evaluator", "prepare"]
 
 
 class Experiment(NamedTuple):
@@ -33,3 +47,46 @@ class Experiment(NamedTuple):
     hyper: Hyper
     world: jax.Array | None
     scores: dict[str, Score]
+
+
+def prepare(plan: Plan) -> Experiment:
+    """Draws or reads the data and lays out the rows.
+
+    Raises:
+      ValueError: the data are not where the plan says, or damaged, or go to the
+        devices in blocks that are too small.
+    """
+    spec, splits = plan.data.spec(), plan.data.load()
+    seeds = sweep.seed_keys(len(plan.seeds), plan.seeds[0])
+    keys, hyper = sweep.lay_out(seeds, plan.method.hyper, plan.points)
+    world = None
+    if spec.worlds is not None:
+        worlds = world_of(np.array(plan.seeds), spec.worlds)
+        world = jnp.tile(worlds, len(plan.points))
+    batches = plan.method.batches(plan.config, spec, splits)
+    streaming.check_block(batches.sample, keys)
+    return Experiment(
+        plan=plan,
+        system=plan.make(spec),
+        spec=spec,
+        splits=splits,
+        batches=batches,
+        keys=keys,
+        hyper=hyper,
+        world=world,
+        scores=declared(plan.method, plan.preset_name, plan.config, spec),
+    )
+
+
+def evaluator(
+    experiment: Experiment, rows: Batch
+) -> Callable[[TrainState], dict[str, np.ndarray]]:
+    """What the method reports of held-out rows, of the states of all rows of the run.
+
+    Args:
+      experiment: what is trained.
+      rows: what the method made of the held-out rows.
+    """
+    return runner.evaluator(
+        experiment.system, rows, experiment.keys, world=experiment.world
+    )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from jaxdis.data.reading import columns_of, read
 from jaxdis.types import Names, Rows
 
 __all__ = ["OBSERVATIONS", "read_again"]
@@ -37,8 +38,6 @@ def read_again(
     Raises:
       ValueError: the file cannot be read, or lacks what is asked for.
     """
-    from jaxdis.data.reading import columns_of, read
-
     data = settings.get("data", {})
     own = data if {"file", *SIZES, "episode"} <= set(data) else {}
     table = file.name.endswith(TABLES)

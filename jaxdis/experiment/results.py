@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from jaxdis import log, metrics, runner, statistics
 from jaxdis.experiment import codes
-from jaxdis.experiment.prepared import Experiment
+from jaxdis.experiment.prepared import Experiment, evaluator
 from jaxdis.report.read import FORMAT
 from jaxdis.types import Score, TrainState
 
@@ -125,12 +125,7 @@ def write(
       wall_s: the seconds that it took.
     """
     plan, shape = experiment.plan, (len(experiment.plan.points), -1)
-    evaluate = runner.evaluator(
-        experiment.system,
-        experiment.batches.test,
-        experiment.keys,
-        world=experiment.world,
-    )
+    evaluate = evaluator(experiment, experiment.batches.test)
     state: TrainState = result.rows.state
     found = evaluate(state)
     check_declared(experiment, found)

@@ -1,4 +1,4 @@
-"""The training of a run: data, chunks, metrics and checkpoints."""
+"""The training of a run: chunks, metrics and checkpoints."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -6,47 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxdis import checkpoint, log, runner, streaming, sweep
-from jaxdis.data.rows import world_of
-from jaxdis.experiment.plan import Plan, declared
-from jaxdis.experiment.prepared import Experiment
+from jaxdis import checkpoint, log, runner
+from jaxdis.experiment.prepared import Experiment, evaluator
 from jaxdis.experiment.results import check_declared
 from jaxdis.experiment.stopping import Stopped, stop_signals
 from jaxdis.experiment.watched import by_step, watched
 
-__all__ = ["fit", "prepare"]
-
-
-def prepare(plan: Plan) -> Experiment:
-    """Draws or reads the data and lays out the rows.
-
-    Raises:
-      ValueError: the data are not where the plan says, or damaged, or go to the
-        devices in blocks that are too small.
-    """
-    spec, splits = plan.data.spec(), plan.data.load()
-    seeds = sweep.seed_keys(len(plan.seeds), plan.seeds[0])
-    keys, hyper = sweep.lay_out(seeds, plan.method.hyper, plan.points)
-    world = None
-    if spec.worlds is not None:
-        worlds = world_of(np.array(plan.seeds), spec.worlds)
-        world = jnp.tile(worlds, len(plan.points))
-    batches = plan.method.batches(plan.config, spec, splits)
-    streaming.check_block(batches.sample, keys)
-    return Experiment(
-        plan=plan,
-        system=plan.make(spec),
-        spec=spec,
-        splits=splits,
-        batches=batches,
-        keys=keys,
-        hyper=hyper,
-        world=world,
-        scores=declared(plan.method, plan.preset_name, plan.config, spec),
-    )
+__all__ = ["fit"]
 
 
 def _records(
@@ -114,12 +82,7 @@ def fit(
     start = _resume_point(experiment, manager, lines) if resume else None
     logged = by_step(lines)
     shown = watched(experiment.scores, logged[min(logged)]) if logged else None
-    evaluate = runner.evaluator(
-        experiment.system,
-        experiment.batches.valid,
-        experiment.keys,
-        world=experiment.world,
-    )
+    evaluate = evaluator(experiment, experiment.batches.valid)
     saved = time.perf_counter()
 
     with stop_signals() as stopping, log.progress_bar() as bar:

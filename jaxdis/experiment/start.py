@@ -10,8 +10,9 @@ from jaxdis.data.own import Own
 from jaxdis.experiment import stored
 from jaxdis.experiment.directory import check_resumed, create
 from jaxdis.experiment.plan import Plan, Values, plan
+from jaxdis.experiment.prepared import prepare
 from jaxdis.experiment.results import write
-from jaxdis.experiment.run import fit, prepare
+from jaxdis.experiment.run import fit
 from jaxdis.experiment.trained import Run
 from jaxdis.types import DataSet, Method
 

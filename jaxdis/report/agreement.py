@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from jaxdis import metrics
 from jaxdis.report.kit import FAINT, WRONG, coloured, heat, name_panel, shade_bar
-from jaxdis.report.read import Group, Record
+from jaxdis.report.read import Group, Record, udr
 from jaxdis.report.text import fixed
 
 __all__ = ["draw_agreement"]
@@ -75,10 +75,7 @@ def draw_agreement(record: Record) -> Figure | None:
     )
     (part,) = figure.subfigures(1, 1, squeeze=False).ravel()
     axes = part.subplots(rows, columns, squeeze=False)
-    udr = np.full(len(groups), np.nan)
-    found = np.array(record.results.get("udr") or [], float).ravel()
-    udr[: len(found)] = found
-    points = zip(axes.ravel(), coloured(groups), every, udr, strict=False)
+    points = zip(axes.ravel(), coloured(groups), every, udr(record), strict=False)
     for ax, (group, colour), pairs, value in points:
         _draw_point(ax, group, pairs, float(value), colour)
     for ax in axes.ravel()[len(groups) :]:

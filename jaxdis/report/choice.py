@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxdis import metrics, statistics
-from jaxdis.report.read import Group, Record, swept
+from jaxdis.report.read import Record, lived, swept, udr
 from jaxdis.report.text import fixed, phrase
 from jaxdis.types import Score
 
@@ -92,10 +92,6 @@ def judged_by(record: Record) -> Score | None:
     return None
 
 
-def _alive(group: Group, name: str) -> Float[np.ndarray, "s"]:
-    return np.where(group.failed, np.nan, group.final[name])
-
-
 def _strength(record: Record) -> Float[np.ndarray, "p"]:
     """How much each point regularises: ranks of what is swept and does so, summed."""
     hypers = [group.hyper for group in record.groups]
@@ -118,7 +114,7 @@ def choose(record: Record) -> Choice | None:
     score, groups = objective(record), record.groups
     if score is None or len(groups) < 2:
         return None
-    values = np.stack([side(score) * _alive(g, score.name) for g in groups])
+    values = np.stack([side(score) * lived(g, score.name) for g in groups])
     means = np.asarray(statistics.mean(values))
     if not np.isfinite(means).any():
         return None
@@ -127,18 +123,16 @@ def choose(record: Record) -> Choice | None:
     within = np.asarray(gain.mean) <= np.asarray(gain.standard_error)
     within[best] = True
     near = np.flatnonzero(within & np.isfinite(means))
-    strength = _strength(record)[near]
-    udr = np.full(len(groups), np.nan)
-    found = np.array(record.results.get("udr") or [], float).ravel()
-    udr[: len(found)] = found
-    known = near[np.isfinite(udr[near])]
+    strength = _strength(record)
+    agreement = udr(record)
+    known = near[np.isfinite(agreement[near])]
     return Choice(
         score=score,
         best=best,
         near=tuple(near.tolist()),
-        sparsest=int(near[np.argmax(strength)]) if np.ptp(_strength(record)) else None,
-        agreed=int(known[np.argmax(udr[known])]) if known.size else None,
-        udr=udr,
+        sparsest=int(near[np.argmax(strength[near])]) if np.ptp(strength) else None,
+        agreed=int(known[np.argmax(agreement[known])]) if known.size else None,
+        udr=agreement,
     )
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxdis import log, systems
-from jaxdis.report import kit, markup, read, tables, text
+from jaxdis.report import markup, read, tables, text
 from jaxdis.report.curves import CURVES
 from jaxdis.report.headline import headline, run_facts
-from jaxdis.report.markup import Drawn
 from jaxdis.report.page import Pictures, draw, reference
 from jaxdis.report.read import Record
 
@@ -94,8 +93,8 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
     ]
     shared = {name: score for run in loaded for name, score in run.scores.items()}
     scores, whole = list(shared.values()), loaded[0]._replace(groups=groups)
-    general = draw(CURVES, whole._replace(scores=shared))
-    own = _compared(runs)
+    general, own = draw(CURVES, whole._replace(scores=shared)), _compared(runs)
+    drawn, failed = general.drawn + own.drawn, general.failed + own.failed
     facts = [{"run": n, "preset": r.name} | run_facts(r) for n, r in runs.items()]
     head = list(dict.fromkeys(name for row in facts for name in row))
     rows = ([f.get(h, "–") for h in head] for f in facts)
@@ -103,15 +102,14 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
     table = tables.group_table(groups, scores, "run")
     sections = [
         markup.section("Results", table + tables.NOTE),
-        *markup.pictures(general.drawn + own.drawn),
-        *(f'<p class="failed">{html.escape(s)}</p>' for s in general.failed),
-        *(f'<p class="failed">{html.escape(s)}</p>' for s in own.failed),
+        *markup.pictures(drawn),
+        *(f'<p class="failed">{html.escape(s)}</p>' for s in failed),
         markup.section("Runs", markup.words(head, rows)),
         markup.section("Commands", f"<pre>{html.escape(commands)}</pre>"),
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
     name = f"{len(runs)} run{'s' * (len(runs) > 1)} compared"
-    for picture in general.drawn + own.drawn:
+    for picture in drawn:
         file = out.with_name(f"{out.stem}-{picture.file}")
         log.write_atomically(file, picture.content)
     line = headline(groups, scores, _apart(loaded))
@@ -120,20 +118,11 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
 
 def _compared(runs: Mapping[str, Record]) -> Pictures:
     """Pictures of several runs of one method, if it declares any."""
-    methods, made = set(map(reference, runs.values())), Pictures([], [])
+    nothing, methods = Pictures([], []), set(map(reference, runs.values()))
     if len(methods) != 1:
-        return made
+        return nothing
     try:
         method = systems.find(methods.pop())
     except ValueError:  # it is gone; what it has in common with others can be shown
-        return made
-    for comparison in method.comparisons:
-        try:
-            drawn = kit.render_comparison(comparison, runs)
-        except Exception as error:  # as of the pictures of one run
-            kind = type(error).__name__
-            made.failed.append(f"{comparison.name} could not be drawn: {kind}: {error}")
-            continue
-        if drawn is not None:
-            made.drawn.append(Drawn(*drawn, comparison.caption))
-    return made
+        return nothing
+    return draw(method.comparisons, runs)

@@ -16,7 +16,7 @@ from jaxdis.report.kit import (
     number_axes,
     shade_bar,
 )
-from jaxdis.report.read import Group, Record, most_agreed
+from jaxdis.report.read import Group, Record, lived, most_agreed
 
 __all__ = ["draw_traversals"]
 
@@ -25,8 +25,7 @@ TALL = 3.0  # rows to columns, beyond which cells are no squares
 
 def _seed(group: Group) -> str:
     """The seed that is shown, as `experiment.codes` chose it."""
-    none = np.full(len(group.seeds), np.nan)
-    row = most_agreed(group.final.get(metrics.AGREEMENT.name, none), group.failed)
+    row = most_agreed(lived(group, metrics.AGREEMENT.name), group.failed)
     return "" if row is None else f"seed {group.seeds[row]}"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxdis.report import text
 from jaxdis.report.choice import choose, judged_by
-from jaxdis.report.read import Group, Record, alive, failed_seeds, finite, moments
+from jaxdis.report.read import Group, Record, alive, failed_seeds, finite, moments, udr
 from jaxdis.report.sentences import below_floor
 from jaxdis.types import Score
 
@@ -88,11 +88,8 @@ def run_facts(run: Record) -> dict[str, str]:
         "compilation": text.duration(r.get("compile_s")),
         "a step of all rows": text.duration(r.get("step_s")),
     }
-    udr = np.ravel(np.array(r.get("udr"), float))
-    if np.isfinite(udr).any():
-        facts["agreement of seeds (UDR)"] = ", ".join(
-            map(text.number, udr[np.isfinite(udr)])
-        )
+    if (known := finite([udr(run)])).size:
+        facts["agreement of seeds (UDR)"] = ", ".join(map(text.number, known))
     if skipped := np.sum(r.get("skipped_updates", 0)):
         facts["skipped updates"] = text.number(float(skipped))
     return facts | {k: str(v) for k, v in run.settings.get("versions", {}).items()}

@@ -1,7 +1,7 @@
 """The house style: colours, curves of seeds, matrices, and how a picture is saved."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import matplotlib
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, LogFormatter
 
 from jaxdis import metrics
-from jaxdis.report.read import Group, Record, failed_seeds, finite, mean_std
+from jaxdis.report.read import Group, failed_seeds, finite, mean_std
 from jaxdis.report.text import failure, plus_minus, tick, title
 from jaxdis.types import Comparison, Score
 from jaxdis.types import Figure as Picture
@@ -44,7 +44,6 @@ __all__ = [
     "number_axes",
     "ranked",
     "render",
-    "render_comparison",
     "save",
     "shade_bar",
 ]
@@ -306,34 +305,24 @@ def _plain_ticks(figure: Figure) -> None:
                     getattr(axis, f"set_{which}_formatter")(_PlainLog())
 
 
-def render(picture: Picture, record: Record) -> tuple[str, bytes] | None:
-    """What a picture shows of a run, in the house style and without empty margins.
+def render(picture: Picture | Comparison, shown: Any) -> tuple[str, bytes] | None:
+    """What a picture shows, in the house style and without empty margins.
+
+    Args:
+      picture: what is drawn.
+      shown: the run, or runs by their names, that its function takes.
 
     Returns:
       The name of its file and its contents, a PNG or a GIF; None where the run lacks
       what it shows.
     """
     with matplotlib.style.context(["default", STYLE]):
-        drawn = picture.draw(record)
+        drawn = picture.draw(shown)
         if drawn is None:
             return None
         if isinstance(drawn, bytes):
             return f"{picture.name}.gif", drawn
         return f"{picture.name}.png", save(drawn)
-
-
-def render_comparison(
-    comparison: Comparison, records: Mapping[str, Record]
-) -> tuple[str, bytes] | None:
-    """As `render`, of several runs.
-
-    Args:
-      comparison: what is drawn.
-      records: the runs by their names.
-    """
-    with matplotlib.style.context(["default", STYLE]):
-        drawn = comparison.draw(records)
-        return None if drawn is None else (f"{comparison.name}.png", save(drawn))
 
 
 def save(figure: Figure) -> bytes:

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxdis import log, systems
 from jaxdis.report import kit, markup, read, tables
@@ -12,7 +12,7 @@ from jaxdis.report.markup import Drawn
 from jaxdis.report.pictures import AFTER, BEFORE
 from jaxdis.report.read import Record
 from jaxdis.report.sentences import findings
-from jaxdis.types import Figure, Method
+from jaxdis.types import Comparison, Figure, Method
 
 __all__ = ["Pictures", "build", "draw", "reference"]
 
@@ -29,17 +29,17 @@ class Pictures(NamedTuple):
     failed: list[str]
 
 
-def draw(pictures: Iterable[Figure], record: Record) -> Pictures:
-    """All pictures that the run has something for.
+def draw(pictures: Iterable[Figure | Comparison], shown: Any) -> Pictures:
+    """All pictures that there is something for.
 
     Args:
       pictures: what is drawn.
-      record: the run.
+      shown: the run; or runs by their names, of comparisons.
     """
     made = Pictures([], [])
     for picture in pictures:
         try:
-            drawn = kit.render(picture, record)
+            drawn = kit.render(picture, shown)
         # Whatever a picture runs into, a run of hours is not lost for it.
         except Exception as error:
             kind = type(error).__name__

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from jaxdis import metrics, statistics
 from jaxdis.report.choice import Choice, choose, judged_by
-from jaxdis.report.kit import COLOURS, FAINT, NONE, RULE, dress
-from jaxdis.report.read import Group, Record, finite, swept
+from jaxdis.report.kit import COLOURS, FAINT, RULE, dress
+from jaxdis.report.read import Group, Record, finite, lived, swept
 from jaxdis.report.text import setting
 from jaxdis.types import Score
 
@@ -36,14 +36,14 @@ def _places(record: Record) -> tuple[list[int], list[str], str]:
 
 def _draw_seeds(ax: Axes, groups: list[Group], name: str) -> None:
     for place, group in enumerate(groups):
-        values = finite([group.final.get(name, NONE)[~group.failed]])
+        values = finite([lived(group, name)])
         ax.plot(np.full(len(values), place), values, "o", ms=3.5, c=FAINT, alpha=0.45)
 
 
 def _draw_means(ax: Axes, groups: list[Group], score: Score) -> None:
     """Mean and standard error, with every seed."""
     _draw_seeds(ax, groups, score.name)
-    values = [np.where(g.failed, np.nan, g.final[score.name]) for g in groups]
+    values = [lived(g, score.name) for g in groups]
     mean, error = statistics.mean(values), statistics.standard_error(values)
     look: Any = {"color": COLOURS[0], "lw": 2, "marker": "o", "capsize": 4}
     ax.errorbar(range(len(groups)), mean, np.nan_to_num(error), **look)

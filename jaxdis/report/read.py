@@ -22,11 +22,13 @@ __all__ = [
     "alive",
     "failed_seeds",
     "finite",
+    "lived",
     "load",
     "mean_std",
     "moments",
     "most_agreed",
     "swept",
+    "udr",
 ]
 
 FORMAT = 2
@@ -92,7 +94,21 @@ def finite(arrays: Sequence[np.ndarray]) -> Float[np.ndarray, "n"]:
 
 def alive(group: Group, score: str) -> Float[np.ndarray, "a"]:
     """A score at the end, of the seeds that did not fail and have it."""
-    return finite([group.final[score][~group.failed]] if score in group.final else [])
+    return finite([lived(group, score)])
+
+
+def lived(group: Group, score: str) -> Float[np.ndarray, "s"]:
+    """A score at the end of every seed; NaN of those that failed or lack it."""
+    values = group.final.get(score, np.full(len(group.seeds), np.nan))
+    return np.where(group.failed, np.nan, values)
+
+
+def udr(record: Record) -> Float[np.ndarray, "p"]:
+    """How well the seeds of each point agree; NaN where that is not known."""
+    values = np.full(len(record.groups), np.nan)
+    found = np.array(record.results.get("udr") or [], float).ravel()
+    values[: len(found)] = found
+    return values
 
 
 def most_agreed(
@@ -288,8 +304,8 @@ def load(directory: Path) -> Record:
         ends = {name: values[i] for name, values in final.items()}
         logged = {name: values[i] for name, values in curves.items()}
         low = {n: {s: v[i] for s, v in floor.items()} for n, floor in lows.items()}
-        lived = Group(label, hyper, seeds, failed[i], ends, steps, logged, low)
-        groups.append(lived)
+        one = Group(label, hyper, seeds, failed[i], ends, steps, logged, low)
+        groups.append(one)
     with _reading(path, "arrays must hold names of axes, spec names of its fields"):
         declared, spec = dict(results["arrays"]), dict(results.get("spec") or {})
     return Record(

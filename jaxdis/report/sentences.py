@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxdis import metrics
 from jaxdis.report.choice import choose, objective, recommendation, side
-from jaxdis.report.read import Group, Record, alive, finite, moments
+from jaxdis.report.read import Group, Record, alive, finite, lived, moments
 from jaxdis.report.text import fixed, number, phrase
 from jaxdis.types import Score
 
@@ -52,10 +52,9 @@ def _seeds(numbers: Sequence[int], verb: str, verbs: str) -> str:
 
 def _outliers(group: Group) -> np.ndarray:
     """Rows of the seeds that agree much less with the others than most do."""
-    agreement = group.final.get(metrics.AGREEMENT.name)
-    if agreement is None or len(alive(group, metrics.AGREEMENT.name)) < 3:
+    if len(alive(group, metrics.AGREEMENT.name)) < 3:
         return np.empty(0, int)
-    known = np.where(group.failed, np.nan, agreement)
+    known = lived(group, metrics.AGREEMENT.name)
     middle = np.nanmedian(known)
     spread = np.nanmedian(np.abs(known - middle))
     return np.flatnonzero(known < middle - max(APART, SPREADS * spread))
@@ -81,7 +80,7 @@ def _of_agreement(record: Record, group: Group) -> Iterator[str]:
     score = objective(record)
     if score is None or score.name not in group.final:
         return
-    worth = side(score) * np.where(group.failed, np.nan, group.final[score.name])
+    worth = side(score) * lived(group, score.name)
     if rows.size and np.isfinite(worth).any() and np.nanargmax(worth) in rows:
         best = group.seeds[int(np.nanargmax(worth))]
         yield f"seed {best}, best by held-out {phrase(score)}, is one that disagrees"

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from jaxdis.report.choice import points_shown
@@ -137,20 +136,14 @@ def _panels(
     }
 
 
-def _draw_panel(ax: Axes, name: str, note: str, matrix: np.ndarray) -> None:
-    heat(ax, matrix, highest=0.9)
-    name_panel(ax, name, note)
-    if max(matrix.shape) > TALL * min(matrix.shape):
-        ax.set_aspect("auto")
-
-
 def _draw_array(
     part: SubFigure, axes: np.ndarray, record: Record, point: int, array: _Array
 ) -> None:
     panels = _panels(record, point, array)
     word = array.name.replace("_", " ")
     for ax, (name, (note, matrix)) in zip(axes, panels.items(), strict=False):
-        _draw_panel(ax, name, note, matrix)
+        heat(ax, matrix, highest=0.9)
+        name_panel(ax, name, note)
         number_axes(ax, array.axes[0], array.axes[1])
         if max(matrix.shape) > TALL * min(matrix.shape):
             ax.set_aspect("auto")

@@ -114,8 +114,8 @@ def own(encoder: Any, z_dim: int, shape: tuple[int, ...]) -> Encoder:
       ValueError: no network, or one with another number of outputs.
     """
     meaning = "the config.z_dim features of each observation"
-    own = nets.checked(encoder, "encoder", shape, (z_dim,), meaning)
+    network = nets.checked(encoder, "encoder", shape, (z_dim,), meaning)
     return Encoder(
-        lambda key: own.init(key, jnp.zeros(shape)),
-        lambda params, x: own.over(params, x, len(shape)),
+        lambda key: network.init(key, jnp.zeros(shape)),
+        lambda params, x: network.over(params, x, len(shape)),
     )
