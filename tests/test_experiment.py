@@ -9,6 +9,7 @@ import pytest
 
 import jaxdis
 from jaxdis import experiment
+from jaxdis.experiment.directory import create
 
 NAME = "mechanism_sparsity/quickstart"
 TINY = {
@@ -66,7 +67,8 @@ def test_one_seed_has_no_deviation(tmp_path):
 def test_directories_of_the_same_second_differ(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("time.strftime", lambda _: "now")
-    directories = [jaxdis.train(NAME, seeds=1, **TINY).directory for _ in range(2)]
+    plan = experiment.plan(NAME, seeds=1, **TINY)
+    directories = [create(plan, None, "command") for _ in range(2)]
     assert [d.name for d in directories] == [
         "mechanism_sparsity-quickstart-now", "mechanism_sparsity-quickstart-now-2",
     ]  # fmt: skip

@@ -11,16 +11,24 @@ from jaxdis.types import Rows
 __all__ = ["block_size", "check_memory", "free_memory", "room"]
 
 
+GROUP = Path("/sys/fs/cgroup")
+
+
 def free_memory() -> int:
     """The bytes of memory that this process may still take, as far as is known.
 
     Those of the machine, or of the container that it is in.
     """
-    group = Path("/sys/fs/cgroup")
     try:
-        limit, used = ((group / f"memory.{n}").read_text() for n in ("max", "current"))
-        return min(_of_machine(), max(0, int(limit) - int(used)))
-    except (OSError, ValueError):  # there is no container, or "max": no limit
+        limit, used, of = (
+            (GROUP / f"memory.{name}").read_text()
+            for name in ("max", "current", "stat")
+        )
+        kinds = dict(line.split() for line in of.splitlines())
+        # What is kept of files makes room when it is needed.
+        files = int(kinds["inactive_file"]) + int(kinds["active_file"])
+        return min(_of_machine(), max(0, int(limit) - int(used) + files))
+    except (OSError, KeyError, ValueError):  # no container, or "max": no limit
         return _of_machine()
 
 

@@ -30,7 +30,15 @@ from jaxdis.nets.layers import (
     initialisation,
     uniform_fan_in,
 )
-from jaxdis.nets.network import Network, checked, decoder_for, encoder_for, network
+from jaxdis.nets.network import (
+    Bound,
+    Network,
+    bound,
+    checked,
+    decoder_for,
+    encoder_for,
+    network,
+)
 from jaxdis.nets.style import (
     TINY,
     DomainNet,
@@ -50,6 +58,7 @@ __all__ = [
     "LEAKY_SLOPE",
     "MLP",
     "TINY",
+    "Bound",
     "ConvDecoder",
     "ConvEncoder",
     "Convolutions",
@@ -66,6 +75,7 @@ __all__ = [
     "apply",
     "batch_deviation",
     "bilinear",
+    "bound",
     "checked",
     "decoder_for",
     "dense",

@@ -18,7 +18,15 @@ from jaxdis.nets.encoders import (
 from jaxdis.nets.layers import MLP
 from jaxdis.types import Params, PRNGKey
 
-__all__ = ["Network", "checked", "decoder_for", "encoder_for", "network"]
+__all__ = [
+    "Bound",
+    "Network",
+    "bound",
+    "checked",
+    "decoder_for",
+    "encoder_for",
+    "network",
+]
 
 DEEP = 128  # pixels a side, from which images are halved four times instead of two
 
@@ -51,6 +59,31 @@ class Network(NamedTuple):
         lead, inner = x.shape[: x.ndim - axes], x.shape[x.ndim - axes :]
         y = self.apply(params, x.reshape(-1, *inner))
         return y.reshape(*lead, *y.shape[1:])
+
+
+class Bound(NamedTuple):
+    """A network for inputs of one shape.
+
+    Attributes:
+      init: `key -> params`.
+      apply: `(params, x) -> y`, over any leading axes.
+    """
+
+    init: Callable[[PRNGKey], Params]
+    apply: Callable[[Params, Array], Array]
+
+
+def bound(network: Network, shape: tuple[int, ...]) -> Bound:
+    """A network for inputs of one shape.
+
+    Args:
+      network: the network.
+      shape: the shape of one input.
+    """
+    return Bound(
+        lambda key: network.init(key, jnp.zeros(shape)),
+        lambda params, x: network.over(params, x, len(shape)),
+    )
 
 
 def network(given: Any, name: str = "network") -> Network:

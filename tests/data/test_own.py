@@ -314,6 +314,18 @@ class TestMemory:
         total = 1024 * int(found["MemTotal"].split()[0])
         assert 0 < memory.room() <= total / (2 * jax.local_device_count())
 
+    def test_a_container_has_its_own_limit(self, tmp_path, monkeypatch):
+        """What it keeps of files does not count."""
+        monkeypatch.setattr(memory, "GROUP", tmp_path)
+        of_machine = memory.free_memory()
+        (tmp_path / "memory.current").write_text("5000\n")
+        kept = "anon 2000\ninactive_file 1000\nactive_file 500\n"
+        (tmp_path / "memory.stat").write_text(kept)
+        (tmp_path / "memory.max").write_text("9000\n")
+        assert memory.free_memory() == 5500
+        (tmp_path / "memory.max").write_text("max\n")
+        assert memory.free_memory() == pytest.approx(of_machine, rel=0.5)
+
 
 @pytest.fixture
 def reader(monkeypatch):

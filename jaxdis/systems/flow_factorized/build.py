@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -13,7 +14,7 @@ from jaxdis.kernels import potential_flow
 from jaxdis.kernels.potential_flow import Potentials
 from jaxdis.systems.flow_factorized import terms
 from jaxdis.systems.flow_factorized.config import Config
-from jaxdis.systems.flow_factorized.networks import Model, Part
+from jaxdis.systems.flow_factorized.networks import Model
 from jaxdis.types import Spec
 
 __all__ = ["NEEDS", "SUPERVISIONS", "Supervision", "build"]
@@ -128,32 +129,17 @@ _WORDS: dict[str, Iterable[str]] = {
 
 def _part(
     architecture: _Architecture, network: nn.Module, shape: tuple[int, int, int]
-) -> Part:
+) -> nets.Bound:
     """A built-in network of images."""
     flat = architecture.flat
-    return Part(
+    return nets.Bound(
         lambda key: network.init(key, flat(jnp.zeros((1, *shape)))),
         lambda params, x: nets.apply(network, params, flat(x)),
     )
 
 
-def _encoder(given: Any, z_dim: int, shape: tuple[int, int, int]) -> Part:
-    """An encoder of a user's."""
-    meaning = "the means and log variances of config.z_dim latents"
-    own = nets.checked(given, "encoder", shape, (2 * z_dim,), meaning)
-    return Part(
-        lambda key: own.init(key, jnp.zeros(shape)),
-        lambda params, x: own.over(params, x, 3),
-    )
-
-
-def _decoder(given: Any, z_dim: int, shape: tuple[int, int, int]) -> Part:
-    """A decoder of a user's."""
-    own = nets.checked(given, "decoder", (z_dim,), shape, "the logits of the pixels")
-    return Part(
-        lambda key: own.init(key, jnp.zeros(z_dim)),
-        lambda params, z: own.over(params, z, 1),
-    )
+_ENCODES = "the means and log variances of config.z_dim latents"
+_DECODES = "the logits of the pixels"
 
 
 def build(
@@ -195,20 +181,19 @@ def build(
     shape = (height, width, channels)
     into, out, index = architecture.networks(config, shape, k)
     z_dim, several = config.z_dim, (height, width, channels * spec.steps)
+    encode = _part(architecture, into, shape)
+    decode = nets.Bound(
+        lambda key: out.init(key, jnp.zeros((1, z_dim))), partial(nets.apply, out)
+    )
+    if encoder is not None:
+        own = nets.checked(encoder, "encoder", shape, (2 * z_dim,), _ENCODES)
+        encode = nets.bound(own, shape)
+    if decoder is not None:
+        own = nets.checked(decoder, "decoder", (z_dim,), shape, _DECODES)
+        decode = nets.bound(own, (z_dim,))
     return Model(
-        encoder=(
-            _part(architecture, into, shape)
-            if encoder is None
-            else _encoder(encoder, z_dim, shape)
-        ),
-        decoder=(
-            Part(
-                lambda key: out.init(key, jnp.zeros((1, z_dim))),
-                lambda params, z: nets.apply(out, params, z),
-            )
-            if decoder is None
-            else _decoder(decoder, z_dim, shape)
-        ),
+        encoder=encode,
+        decoder=decode,
         index_encoder=_part(architecture, index, several) if kind.infers else None,
         flows=kind.flows,
         shape=shape,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Num
 
-from jaxdis import flows, gaussian
+from jaxdis import flows, gaussian, nets
 from jaxdis.kernels import potential_flow
 from jaxdis.kernels.potential_flow import Potentials
 from jaxdis.systems.flow_factorized import terms
@@ -17,7 +17,6 @@ from jaxdis.types import Params, PRNGKey
 __all__ = [
     "Model",
     "ModelParams",
-    "Part",
     "decode",
     "flow_of",
     "images",
@@ -28,18 +27,6 @@ __all__ = [
     "posterior",
     "times",
 ]
-
-
-class Part(NamedTuple):
-    """A network of the model, built-in or a user's.
-
-    Attributes:
-      init: `key -> params`.
-      apply: `(params, x) -> y`, over any leading axes.
-    """
-
-    init: Callable[[PRNGKey], Params]
-    apply: Callable[[Params, Array], Array]
 
 
 class ModelParams(NamedTuple):
@@ -89,9 +76,9 @@ class Model(NamedTuple):
       gradient: `optimiser -> optimiser`, what it makes of the prior's gradient.
     """
 
-    encoder: Part
-    decoder: Part
-    index_encoder: Part | None
+    encoder: nets.Bound
+    decoder: nets.Bound
+    index_encoder: nets.Bound | None
     flows: bool
     shape: tuple[int, int, int]
     steps: int

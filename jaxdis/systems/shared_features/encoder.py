@@ -1,8 +1,8 @@
-"""Encoders: a perceptron, convolutions, or a network of a user's own."""
+"""The built-in encoders: a perceptron, and convolutions."""
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -10,9 +10,9 @@ from jaxtyping import Array
 
 from jaxdis import check, nets
 from jaxdis.systems.shared_features.config import Config
-from jaxdis.types import Params, PRNGKey
+from jaxdis.types import Params
 
-__all__ = ["NETWORKS", "Encoder", "Network", "built_in", "own"]
+__all__ = ["NETWORKS", "Network", "built_in"]
 
 LEAKY_SLOPE = 0.1
 
@@ -69,19 +69,7 @@ NETWORKS = {"mlp": Network(_mlp, _flat), "conv": Network(_conv, _image)}
 """The encoders by name; the MLP takes images as vectors."""
 
 
-class Encoder(NamedTuple):
-    """An encoder, built-in or a user's.
-
-    Attributes:
-      init: `key -> params`.
-      apply: `(params, x) -> features`, over any leading axes.
-    """
-
-    init: Callable[[PRNGKey], Params]
-    apply: Callable[[Params, Array], Array]
-
-
-def built_in(config: Config, shape: tuple[int, ...]) -> Encoder:
+def built_in(config: Config, shape: tuple[int, ...]) -> nets.Bound:
     """The encoder that the config names.
 
     Args:
@@ -99,23 +87,4 @@ def built_in(config: Config, shape: tuple[int, ...]) -> Encoder:
         x = x.reshape(*x.shape[: x.ndim - len(shape)], *taken)
         return nets.apply(network, params, x)
 
-    return Encoder(lambda key: network.init(key, jnp.zeros((1, *taken))), apply)
-
-
-def own(encoder: Any, z_dim: int, shape: tuple[int, ...]) -> Encoder:
-    """An encoder of a user's.
-
-    Args:
-      encoder: the network; see `nets.network`.
-      z_dim: the number of features.
-      shape: the shape of one observation.
-
-    Raises:
-      ValueError: no network, or one with another number of outputs.
-    """
-    meaning = "the config.z_dim features of each observation"
-    network = nets.checked(encoder, "encoder", shape, (z_dim,), meaning)
-    return Encoder(
-        lambda key: network.init(key, jnp.zeros(shape)),
-        lambda params, x: network.over(params, x, len(shape)),
-    )
+    return nets.Bound(lambda key: network.init(key, jnp.zeros((1, *taken))), apply)

@@ -21,11 +21,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from jaxdis import check, heads, metrics
+from jaxdis import check, heads, metrics, nets
 from jaxdis.optimise import cosine, in_one_pass, minimise, ramp
 from jaxdis.systems.shared_features.columns import Columns
 from jaxdis.systems.shared_features.config import Config, Hyper
-from jaxdis.systems.shared_features.encoder import Encoder, built_in, own
+from jaxdis.systems.shared_features.encoder import built_in
 from jaxdis.systems.shared_features.label_heads import (
     LabelHeads,
     follow,
@@ -89,7 +89,7 @@ class Model(NamedTuple):
     """
 
     config: Config
-    encoder: Encoder
+    encoder: nets.Bound
     kind: Kind
     measure: Measure
     columns: Columns | None
@@ -98,6 +98,11 @@ class Model(NamedTuple):
     known: bool
     solver: heads.Solver
     gradient: heads.Gradient
+
+
+def _own(encoder: Any, z_dim: int, shape: tuple[int, ...]) -> nets.Bound:
+    meaning = "the config.z_dim features of each observation"
+    return nets.bound(nets.checked(encoder, "encoder", shape, (z_dim,), meaning), shape)
 
 
 def build(config: Config, spec: Spec, encoder: Any = None) -> Model:
@@ -128,7 +133,7 @@ def build(config: Config, spec: Spec, encoder: Any = None) -> Model:
         encoder=(
             built_in(config, spec.shape)
             if encoder is None
-            else own(encoder, config.z_dim, spec.shape)
+            else _own(encoder, config.z_dim, spec.shape)
         ),
         kind=kind,
         measure=kind.measure(spec),
