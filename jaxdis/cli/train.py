@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdis import data, devices, experiment, log, metrics
+from jaxdis import data, devices, experiment, log, metrics, systems
 from jaxdis.experiment import Plan, Run, Stopped
 from jaxdis.report import findings
 from jaxdis.report.read import failed_seeds, swept
@@ -111,7 +111,8 @@ def parse_train(args: Sequence[str]) -> tuple[Plan, Any]:
       ValueError: what is wrong and what would be right.
     """
     if not args or args[0].startswith("-"):
-        example = "jaxdis train mechanism_sparsity/quickstart"
+        first = systems.find(systems.names()[0])
+        example = f"jaxdis train {first.name}/{next(iter(first.presets))}"
         raise ValueError(f"name what to train first: METHOD/PRESET, as in `{example}`")
     name, *rest = args
     method, preset_name = experiment.find_preset(name)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import tyro
 
-from jaxdis import devices, experiment, log, tables
+from jaxdis import devices, experiment, log
+from jaxdis.cli import tables
 from jaxdis.experiment import Run
 from jaxdis.experiment.reading import OBSERVATIONS, read_again
 from jaxdis.report.read import swept

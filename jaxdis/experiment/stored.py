@@ -103,7 +103,13 @@ def config_of(method: Method, settings: Mapping[str, Any]) -> Any:
 
 
 def write_data(directory: Path, spec: Spec, preparation: Preparation) -> None:
-    """Keeps what is known of the data and what was done to them with a run."""
+    """Keeps what is known of the data and what was done to them with a run.
+
+    Args:
+      directory: the directory of the run.
+      spec: what is known of the data.
+      preparation: what was done to them.
+    """
     record = {
         "format": FORMAT,
         "spec": plain(spec),

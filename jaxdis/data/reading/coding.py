@@ -269,7 +269,13 @@ def _are_classes(values: np.ndarray) -> bool:
 
 
 def check_count(field: str, name: str, values: np.ndarray) -> None:
-    """Raises ValueError for a column that counts the rows, which says nothing."""
+    """Raises ValueError for a column that counts the rows, which says nothing.
+
+    Args:
+      field: the field, as messages call it.
+      name: the name of the column.
+      values: its numbers.
+    """
     if len(values) > MOST_CLASSES and (np.diff(values) == 1).all():
         raise ValueError(
             f"data.{field} must be measured; {name!r} counts the rows from "

@@ -84,10 +84,15 @@ def label_rows(config: Config, spec: Spec, splits: Splits) -> LabelRows:
     train, columns = splits.train, columns_of(spec)
     assert isinstance(train, Rows)
     assert splits.test.y is not None
-    rng = np.random.default_rng(config.seed)
-    chosen = rng.permutation(len(train.x))[:FITTED_ROWS]
-    some = np.asarray(train.y)[chosen]
-    there = [np.flatnonzero(labelled(some, i)) for i in range(len(columns.names))]
+    every, count = np.asarray(train.y), len(columns.names)
+    order = np.random.default_rng(config.seed).permutation(len(every))
+    chosen = order[:FITTED_ROWS]
+    for i in range(count):
+        if not labelled(every[chosen], i).any():  # its labels are rare
+            rare = order[labelled(every[order], i)]
+            chosen = np.concatenate([chosen, rare[:ROWS_OF_COLUMN]])
+    some = every[chosen]
+    there = [np.flatnonzero(labelled(some, i)) for i in range(count)]
     size = min(ROWS_OF_COLUMN, max(map(len, there)))
     at = np.stack([np.resize(rows, size) for rows in there])
     y = targets_of(some, columns)[at, np.arange(len(at))[:, None]]

@@ -12,7 +12,13 @@ from flax import linen as nn
 
 from jaxdis import heads
 from jaxdis.data.own import OwnRows
-from jaxdis.systems.shared_features import METHOD, Config, make, shared_features_loss
+from jaxdis.systems.shared_features import (
+    METHOD,
+    Config,
+    label_scores,
+    make,
+    shared_features_loss,
+)
 from jaxdis.systems.shared_features.columns import columns_of, targets_of
 from jaxdis.systems.shared_features.label_heads import follow, no_heads, predictions
 from jaxdis.systems.shared_features.label_scores import LabelFit, label_figures
@@ -155,6 +161,20 @@ def test_numbers_alone_are_answered_by_column():
     )
     seen = jnp.array([[1.0, 0.0], [0.5, 2.0]])
     np.testing.assert_allclose(predictions(columns, found, seen), [[1, 4], [4.5, 10.5]])
+
+
+def test_rare_labels_are_looked_for_in_all_rows(splits, monkeypatch):
+    monkeypatch.setattr(label_scores, "FITTED_ROWS", 20)
+    y = np.array(splits.train.y)
+    order = np.random.default_rng(CONFIG.seed).permutation(len(y))
+    y[:, 1] = np.nan
+    y[order[40:42], 1] = 2
+    train = splits.train._replace(y=jnp.asarray(y))
+    rows = label_scores.label_rows(CONFIG, SPEC, splits._replace(train=train))
+    assert len(rows.x) == 22
+    assert set(np.asarray(rows.at[1])) == {20, 21}
+    np.testing.assert_array_equal(rows.y[1], 2)
+    np.testing.assert_array_equal(rows.x[20:], train.x[order[40:42]])
 
 
 def test_figures_of_columns_are_those_of_the_heads(made):
