@@ -25,6 +25,7 @@ from jaxdis import (
     runner,
     systems,
 )
+from jaxdis.data import preparation
 from jaxdis.experiment import stored
 from jaxdis.experiment.directory import create
 from jaxdis.report import read
@@ -243,12 +244,14 @@ def test_a_run_is_loaded_and_used(trained, written):
     if made.world is not None:
         test = jax.tree.map(lambda a: a[0], test)
     few = jax.tree.map(lambda a: np.array(a[:3]), test)
+    seen, done = jnp.asarray(few.x), made.splits.preparation
+    if done.x is not None:
+        few = few._replace(x=preparation.undo_x(done, few.x))
     if made.system.encode is not None:
         z = run.encode(few.x)
         params = jax.tree.map(lambda a: a[1], wanted.params)
-        np.testing.assert_allclose(
-            z[1], made.system.encode(params, jnp.asarray(few.x)), rtol=1e-4, atol=1e-5
-        )
+        codes = made.system.encode(params, seen)
+        np.testing.assert_allclose(z[1], codes, rtol=1e-4, atol=1e-5)
         if made.system.decode is not None:
             decoded = run.decode(z)
             assert decoded.shape[-len(made.spec.shape) :] == made.spec.shape
