@@ -14,6 +14,7 @@ from jaxdis.report.kit import (
     blocks,
     heat,
     name_panel,
+    name_ticks,
     number_axes,
     ranked,
     shade_bar,
@@ -148,10 +149,12 @@ def _draw_array(
     part: SubFigure, axes: np.ndarray, record: Record, point: int, array: _Array
 ) -> None:
     panels = _panels(record, point, array)
-    word = array.name.replace("_", " ")
+    word, names = array.name.replace("_", " "), record.results.get("named_axes", {})
     for ax, (name, (note, matrix)) in zip(axes, panels.items(), strict=False):
         _draw_panel(ax, name, note, matrix)
         number_axes(ax, array.axes[0], array.axes[1])
+        name_ticks(ax.yaxis, names.get(array.axes[0], ()), len(matrix))
+        name_ticks(ax.xaxis, names.get(array.axes[1], ()), matrix.shape[1])
         if max(matrix.shape) > TALL * min(matrix.shape):
             ax.set_aspect("auto")
     for ax in axes[len(panels) :]:

@@ -173,7 +173,7 @@ def test_images_of_codes_are_named_by_their_numbers():
     arrays = {"code_images": images, "code_walked": np.array([[4, 1]])}
     figure = draw_traversals(make_record([make_group(nll=[1.0, 1.0])], arrays=arrays))
     (ax,) = figure.axes
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["code 5", "code 2"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["code 4", "code 1"]
     assert [t.get_text() for t in ax.texts] == ["seed 0"]
     assert draw_traversals(make_record([make_group(nll=[1.0])])) is None
 
