@@ -164,6 +164,11 @@ def _draw_array(
     axes[0].set_title(f"{word}: {axes[0].get_title('left')}", fontsize=11, pad=17)
 
 
+def _height(rows: int, columns: int) -> float:
+    """Of a row of panels, their titles included: flat matrices need less of it."""
+    return 1.3 + 2.5 * min(max(rows / columns, 0.3), 1.0)
+
+
 def draw_structure(record: Record) -> Figure | None:
     """Learned graphs and heads: their mean over seeds, and where seeds differ.
 
@@ -181,9 +186,10 @@ def draw_structure(record: Record) -> Figure | None:
     points = points_shown(record)
     columns = max(1, *(len(_panels(record, p, a)) for p in points for a in arrays))
     rows, groups = len(arrays), [record.groups[p] for p in points]
-    figure, parts = blocks(groups, 3.1 * columns + 1.0, 3.8 * rows)
+    heights = [_height(*array.values.shape[2:]) for array in arrays]
+    figure, parts = blocks(groups, 3.1 * columns + 1.0, sum(heights))
     for point, part in zip(points, parts, strict=True):
-        axes = part.subplots(rows, columns, squeeze=False)
+        axes = part.subplots(rows, columns, squeeze=False, height_ratios=heights)
         for some, array in zip(axes, arrays, strict=True):
             _draw_array(part, some, record, point, array)
         shade_bar(part, axes, "of the largest")
