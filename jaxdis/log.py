@@ -4,13 +4,13 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -137,31 +137,59 @@ def _cell(value: float) -> str:
     )
 
 
+def _fitting(columns: Sequence[list[str]], first: int) -> Iterator[slice]:
+    """Parts of a table's columns that are no wider than the console.
+
+    Args:
+      columns: the cells of each, its name among them.
+      first: the width of the column that every part begins with.
+    """
+    start, width = 0, first + 4
+    for i, cells in enumerate(columns):
+        needed = max(map(len, cells)) + 3
+        if i > start and width + needed > console.width:
+            yield slice(start, i)
+            start, width = i, first + 4
+        width += needed
+    yield slice(start, len(columns))
+
+
 def seed_table(
     title: str,
     scores: Sequence[Score],
     seeds: Sequence[int],
     values: dict[str, Float[np.ndarray, "s"]],
     failed: Sequence[int],
-) -> Table:
-    """A table with the mean, the sample deviation and every seed.
+) -> Group:
+    """The mean, the sample deviation and every seed, in tables that fit the console.
 
     Args:
-      title: the line above the table.
+      title: the line above the first table.
       scores: one column each.
       seeds: one row each.
       values: of each score, one number per seed.
       failed: the seeds that diverged, named as such and left out of mean and deviation.
     """
-    table = Table(title=title)
-    table.add_column("seed")
-    for score in scores:
-        table.add_column(score.name, justify="right")
     good = ~np.isin(seeds, failed)
-    for label, statistic in (("mean", statistics.mean), ("std", statistics.deviation)):
-        cells = [_cell(float(statistic(values[s.name][good]))) for s in scores]
-        table.add_row(label, *cells, style="bold", end_section=label == "std")
-    for i, seed in enumerate(seeds):
-        label = f"{seed} (diverged)" if seed in failed else str(seed)
-        table.add_row(label, *(_cell(float(values[s.name][i])) for s in scores))
-    return table
+    rows = [
+        "mean",
+        "std",
+        *(f"{s} (diverged)" if s in failed else str(s) for s in seeds),
+    ]
+    columns = []
+    for score in scores:
+        own = values[score.name]
+        moments = (statistics.mean(own[good]), statistics.deviation(own[good]))
+        columns.append([score.name, *(_cell(float(v)) for v in (*moments, *own))])
+    found: list[Table] = []
+    for part in _fitting(columns, max(map(len, rows))):
+        table = Table(title=None if found else title)
+        table.add_column("seed")
+        for name, *_ in columns[part]:
+            table.add_column(name, justify="right")
+        for i, row in enumerate(rows):
+            cells = [column[i + 1] for column in columns[part]]
+            style = "bold" if i < 2 else None
+            table.add_row(row, *cells, style=style, end_section=i == 1)
+        found.append(table)
+    return Group(*found)

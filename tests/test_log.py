@@ -55,3 +55,17 @@ def test_table_leaves_failed_seeds_out_of_the_mean():
     assert "0.141" in text
     assert "2 (diverged)" in text
     assert "–" in text
+
+
+def test_table_of_many_scores_is_cut_where_the_console_ends(monkeypatch):
+    console = Console(width=40, file=io.StringIO())
+    monkeypatch.setattr(log, "console", console)
+    scores = [MCC._replace(name=f"score_number_{i}") for i in range(5)]
+    values = {score.name: np.array([i + 0.25]) for i, score in enumerate(scores)}
+    console.print(log.seed_table("title", scores, [0], values, failed=[]))
+    text = console.file.getvalue()
+    assert "…" not in text
+    assert text.count("title") == 1
+    for i, score in enumerate(scores):
+        assert text.count(score.name) == 1
+        assert f"{i}.25" in text

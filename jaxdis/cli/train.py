@@ -1,6 +1,8 @@
 """`jaxdis train`: options of a method out of its config, its data and its hyper."""
 
 import dataclasses
+import inspect
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -55,15 +57,30 @@ def _defaults(method: Method, preset: Preset) -> dict[str, str]:
     }
 
 
+def _said(hyper: type) -> dict[str, str]:
+    """What the docstring of hyper-parameters says of each."""
+    words: dict[str, str] = {}
+    names: list[str] = []
+    for line in (inspect.getdoc(hyper) or "").splitlines():
+        if field := re.fullmatch(r"  (\w+(?:, \w+)*): (.+)", line):
+            names = field[1].split(", ")
+            words |= dict.fromkeys(names, field[2])
+        elif line.startswith("    "):
+            words |= {name: f"{words[name]} {line.strip()}" for name in names}
+        else:
+            names = []
+    return words
+
+
 def _options_type(method: Method, preset: Preset) -> type:
     """`TrainOptions` with the fields of the method's config, data and hyper."""
-    words = _defaults(method, preset)
+    words, said = _defaults(method, preset), _said(method.hyper)
     fields = [
         (
             field,
             Annotated[
                 tuple[float, ...],
-                tyro.conf.arg(help=f"one value or several{words.get(field, '')}"),
+                tyro.conf.arg(help=f"{said.get(field, '')}{words.get(field, '')}"),
             ],
             dataclasses.field(default=()),
         )

@@ -157,7 +157,8 @@ class OwnFile:
 
     Attributes:
       file: npz, npy, csv, parquet or HDF5, or a folder of images. In an npz, arrays
-        `mask`, `gz` and `ga` of 0 and 1 are taken for the true mask and graphs.
+        called `mask`, `gz` and `ga`, of 0 and 1, are taken for the true mask and
+        graphs.
       x: the observations.
       a: the actions.
       u: the domain.
@@ -165,7 +166,8 @@ class OwnFile:
       k: the transformation.
       z: the true latents.
       episode: the column that tells episodes of a long series apart.
-      window: the number of observations in each window that a series is cut into.
+      window: the number of observations in each window that a series is cut into; None
+        for 2.
       stride: the number of observations from one window to the next.
       split: the column that names the split of each row.
       labels: what columns of y are where that is not plain: words COLUMN:KIND, of the

@@ -95,7 +95,9 @@ def find_preset(name: str | Method) -> tuple[Method, str]:
         )
     if preset not in method.presets:
         known = [f"{reference}/{p}" for p in method.presets]
-        raise check.unknown("preset", name, known, "`jaxdis list` names all of them.")
+        raise check.unknown(
+            "preset", name, known, f"`jaxdis list {reference}` names them."
+        )
     return method, preset
 
 

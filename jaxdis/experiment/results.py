@@ -1,6 +1,6 @@
 """What is measured at the end of a run, and where it is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,6 +113,13 @@ def _floors(
     return floors
 
 
+def _named_axes(experiment: Experiment) -> dict[str, Sequence[str]]:
+    """The names of the user's columns by the word for them in declared axes."""
+    names = experiment.splits.preparation.names
+    labels = [label.name for label in names.y]
+    return {"observed": names.x, "action": names.a, "column": labels}
+
+
 def write(
     experiment: Experiment, result: runner.Result, out: Path, wall_s: float
 ) -> None:
@@ -166,6 +173,7 @@ def write(
         "failed_seeds": [np.array(plan.seeds)[row].tolist() for row in failed],
         "arrays": axes | {n: codes.ARRAYS[n] for n in ends.arrays},
         "columns": experiment.splits.preparation.names.x,
+        "named_axes": _named_axes(experiment),
         "graphs": plan.method.graphs,
         "heads": plan.method.heads,
         "codes": plan.method.codes,

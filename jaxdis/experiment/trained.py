@@ -56,6 +56,10 @@ class Run:
     checkpoint: int | str = "last"
     parts: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        kept = f", checkpoint={self.checkpoint!r}" * (self.checkpoint != "last")
+        return f"Run({str(self.directory)!r}, method={self.method.name!r}{kept})"
+
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What it was trained with: config.json."""

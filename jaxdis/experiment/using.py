@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from os import PathLike
 from typing import Any
 
 import jax
@@ -43,10 +44,20 @@ def observations(model: Model, x: Any) -> Numbers:
         if lacking := [name for name in names if name not in x.columns]:
             raise ValueError(f"x lacks the columns {', '.join(lacking)}")
         x = x[list(names)].to_numpy()
+    _check_file("x", x)
     x = np.asarray(x)
     _check(model, x)
     prepared: Numbers = preparation.apply_x(model.preparation, x)
     return prepared
+
+
+def _check_file(name: str, given: Any) -> None:
+    """Whether a file is given in the place of what it holds."""
+    if isinstance(given, str | PathLike):
+        raise ValueError(
+            f"{name} must hold numbers, got the path {given}; read it first, "
+            "jaxdis.read(path, x=...)"
+        )
 
 
 def _check(model: Model, x: Numbers) -> None:
@@ -257,6 +268,7 @@ def predict(
     """
     if model.system.predict is None:
         raise ValueError(f"{model.method.name} predicts nothing")
+    _check_file("rows", rows)
     given = rows if isinstance(rows, Rows) else Rows(x=rows)
     state = _taken(model, seed, point)
     found = _in_slices(model.system.predict, state, _seen(model, given), shared=True)

@@ -13,6 +13,7 @@ from jaxdis.report.kit import (
     coloured,
     heat,
     name_panel,
+    name_ticks,
     number_axes,
     shade_bar,
 )
@@ -43,19 +44,12 @@ def _draw_effects(record: Record, effects: np.ndarray) -> Figure:
         largest = float(np.nanmax(matrix, initial=0.0)) or 1.0
         heat(ax, matrix.T / largest)
         number_axes(ax, "observed variable", "code")
-        if len(names) == observed:
-            ax.set_yticks(ax.get_yticks(), labels=_at(names, ax.get_yticks()))
-            ax.set_ylabel("")
+        name_ticks(ax.yaxis, names, observed)
         if max(matrix.shape) > TALL * min(matrix.shape):
             ax.set_aspect("auto")
         name_panel(ax, _seed(group), f"darkest: {largest:.2g} deviations")
         shade_bar(part, ax, "of the darkest")
     return figure
-
-
-def _at(names: list[str], ticks: np.ndarray) -> list[str]:
-    """The names of the numbered rows."""
-    return [names[int(tick)] for tick in ticks]
 
 
 def _draw_images(groups: list[Group], images: np.ndarray, walked: np.ndarray) -> Figure:
@@ -68,7 +62,7 @@ def _draw_images(groups: list[Group], images: np.ndarray, walked: np.ndarray) ->
     ax: Axes = figure.subplots()
     ax.imshow(canvas, interpolation="nearest")
     ax.spines[:].set_visible(False)
-    ax.set_yticks(y, labels=[f"code {c + 1}" for c in walked.ravel()], fontsize=8)
+    ax.set_yticks(y, labels=[f"code {c}" for c in walked.ravel()], fontsize=8)
     ends = (x[0], x[len(x) // 2], x[-1])
     ax.set_xticks(ends, labels=["−2 std", "mean", "+2 std"], fontsize=9)
     ax.tick_params(length=0, pad=4)

@@ -9,6 +9,7 @@ import matplotlib.style
 import numpy as np
 from jaxtyping import Float, Num
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_hex
 from matplotlib.figure import Figure, SubFigure
@@ -41,6 +42,7 @@ __all__ = [
     "first_word",
     "heat",
     "name_panel",
+    "name_ticks",
     "number_axes",
     "ranked",
     "render",
@@ -219,7 +221,7 @@ def name_panel(ax: Axes, name: str, note: str, bad: bool = False) -> None:
 
 
 def number_axes(ax: Axes, rows: str, columns: str) -> None:
-    """Numbers rows and columns from 1; of very many, some.
+    """Numbers rows and columns from 0, as arrays do; of very many, some.
 
     Args:
       ax: the axes of a matrix.
@@ -231,7 +233,24 @@ def number_axes(ax: Axes, rows: str, columns: str) -> None:
     ax.tick_params(length=0, pad=2)
     for axis, end in ((ax.xaxis, ax.get_xlim()[1]), (ax.yaxis, ax.get_ylim()[0])):
         shown = np.arange(0, round(end), 1 + round(end) // 13)
-        axis.set_ticks(shown + 0.5, labels=shown + 1, fontsize=8)
+        axis.set_ticks(shown + 0.5, labels=shown, fontsize=8)
+
+
+def name_ticks(axis: Axis, names: Sequence[str], count: int) -> None:
+    """Words in the place of numbers, and of what the axis is; none if they do not fit.
+
+    Args:
+      axis: an axis that `number_axes` has numbered.
+      names: the names of its rows or columns, if there are any.
+      count: the number of its rows or columns.
+    """
+    if not names or len(names) != count:
+        return
+    ticks = axis.get_ticklocs()
+    axis.set_ticks(ticks, labels=[names[int(tick)] for tick in ticks])
+    axis.set_label_text("")
+    if isinstance(axis, XAxis):
+        axis.set_tick_params(labelrotation=90)
 
 
 def shade_bar(part: SubFigure, axes: Any, label: str) -> None:

@@ -116,7 +116,7 @@ def _of_points(record: Record) -> Iterator[str]:
     if choice is None or len(choice.near) < 2 or not np.isfinite(choice.udr).any():
         return
     most = int(np.nanargmax(choice.udr))
-    if most != choice.best:
+    if most not in (choice.best, choice.agreed):
         yield (
             f"held-out {phrase(choice.score)} is best at {groups[choice.best].label}, "
             f"the seeds agree most at {groups[most].label}"

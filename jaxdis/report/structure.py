@@ -13,6 +13,7 @@ from jaxdis.report.kit import (
     blocks,
     heat,
     name_panel,
+    name_ticks,
     number_axes,
     ranked,
     shade_bar,
@@ -140,11 +141,13 @@ def _draw_array(
     part: SubFigure, axes: np.ndarray, record: Record, point: int, array: _Array
 ) -> None:
     panels = _panels(record, point, array)
-    word = array.name.replace("_", " ")
+    word, names = array.name.replace("_", " "), record.results.get("named_axes", {})
     for ax, (name, (note, matrix)) in zip(axes, panels.items(), strict=False):
         heat(ax, matrix, highest=0.9)
         name_panel(ax, name, note)
         number_axes(ax, array.axes[0], array.axes[1])
+        name_ticks(ax.yaxis, names.get(array.axes[0], ()), len(matrix))
+        name_ticks(ax.xaxis, names.get(array.axes[1], ()), matrix.shape[1])
         if max(matrix.shape) > TALL * min(matrix.shape):
             ax.set_aspect("auto")
     for ax in axes[len(panels) :]:
@@ -152,6 +155,11 @@ def _draw_array(
     if not panels:
         return name_panel(axes[0], word, "every seed failed", bad=True)
     axes[0].set_title(f"{word}: {axes[0].get_title('left')}", fontsize=11, pad=17)
+
+
+def _height(rows: int, columns: int) -> float:
+    """Of a row of panels, their titles included: flat matrices need less of it."""
+    return 1.3 + 2.5 * min(max(rows / columns, 0.3), 1.0)
 
 
 def draw_structure(record: Record) -> Figure | None:
@@ -171,9 +179,10 @@ def draw_structure(record: Record) -> Figure | None:
     points = points_shown(record)
     columns = max(1, *(len(_panels(record, p, a)) for p in points for a in arrays))
     rows, groups = len(arrays), [record.groups[p] for p in points]
-    figure, parts = blocks(groups, 3.1 * columns + 1.0, 3.8 * rows)
+    heights = [_height(*array.values.shape[2:]) for array in arrays]
+    figure, parts = blocks(groups, 3.1 * columns + 1.0, sum(heights))
     for point, part in zip(points, parts, strict=True):
-        axes = part.subplots(rows, columns, squeeze=False)
+        axes = part.subplots(rows, columns, squeeze=False, height_ratios=heights)
         for some, array in zip(axes, arrays, strict=True):
             _draw_array(part, some, record, point, array)
         shade_bar(part, axes, "of the largest")

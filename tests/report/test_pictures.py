@@ -168,12 +168,30 @@ def test_effects_of_codes_on_vectors_are_of_the_largest_of_a_point():
     assert kit.save(figure)
 
 
+def test_axes_of_actions_are_named_where_names_fit():
+    arrays = {"graph": np.random.default_rng(0).uniform(size=(1, 2, 4, 3))}
+    declared = {"graph": "seed child action"}
+    found = []
+    for names in (["left", "right", "lift"], ["left", "right"], []):
+        record = make_record(
+            [make_group(nll=[1.0, 1.0])],
+            arrays=arrays,
+            named_axes={"action": names},
+            graphs=["graph"],
+        )
+        record.results["arrays"] = declared
+        ax = draw_structure(record).subfigs[0].axes[0]
+        found.append([t.get_text() for t in ax.get_xticklabels()])
+    numbers = ["0", "1", "2"]
+    assert found == [["left", "right", "lift"], numbers, numbers]
+
+
 def test_images_of_codes_are_named_by_their_numbers():
     images = np.random.default_rng(0).integers(0, 255, (1, 2, 7, 4, 4, 3), np.uint8)
     arrays = {"code_images": images, "code_walked": np.array([[4, 1]])}
     figure = draw_traversals(make_record([make_group(nll=[1.0, 1.0])], arrays=arrays))
     (ax,) = figure.axes
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["code 5", "code 2"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["code 4", "code 1"]
     assert [t.get_text() for t in ax.texts] == ["seed 0"]
     assert draw_traversals(make_record([make_group(nll=[1.0])])) is None
 

@@ -82,7 +82,7 @@ def draw_traversals(record: Record) -> Figure | None:
     tiles = np.concatenate([made[one.row] for one in shown])
     latents = made.shape[2]
     names = [
-        f"{one.title}\nlatent {latent + 1}" if latent == 0 else f"latent {latent + 1}"
+        f"{one.title}\nlatent {latent}" if latent == 0 else f"latent {latent}"
         for one in shown
         for latent in range(latents)
     ]

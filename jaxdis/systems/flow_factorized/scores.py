@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxdis import metrics
 from jaxdis.systems.flow_factorized import networks
@@ -36,6 +36,7 @@ __all__ = [
     "ARRAYS",
     "IWAE_SAMPLES",
     "REPORTS",
+    "first_of_each",
     "report_flow",
     "report_plain",
     "scores",
@@ -323,6 +324,20 @@ def _pair_figures(model: Model, data: HeldOut, pairs: PairScores) -> Metrics:
     }
 
 
+def first_of_each(k: Int[Array, "n"], kinds: int, count: int) -> Int[Array, "m k"]:
+    """The first rows of every transformation; those of a file come in any order.
+
+    Args:
+      k: the transformation of every row.
+      kinds: the number of transformations.
+      count: the number of rows of each; where there are fewer, they come over again.
+    """
+    there = k[None] == jnp.arange(kinds)[:, None]
+    rows = jnp.argsort(~there, axis=1, stable=True)
+    again = jnp.arange(count)[None] % jnp.maximum(there.sum(1), 1)[:, None]
+    return jnp.take_along_axis(rows, again, 1).T
+
+
 def _pictures(
     model: Model,
     data: HeldOut,
@@ -334,8 +349,10 @@ def _pictures(
     k = _groups(model)
     images = min(SHOWN_IMAGES, len(data.k) // k)
 
+    shown = first_of_each(data.k, k, images)
+
     def grid(frames: Array) -> Float[Array, "m k t h w c"]:
-        return frames[: images * k].reshape(images, k, *frames.shape[1:])
+        return frames[shown]
 
     return {
         "error_by_step": _by_name(model, data, error),

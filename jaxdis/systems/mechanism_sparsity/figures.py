@@ -1,5 +1,6 @@
 """Learned graphs against true ones."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from jaxdis.report.kit import (
     first_word,
     heat,
     name_panel,
+    name_ticks,
     number_axes,
     ranked,
     shade_bar,
@@ -33,14 +35,17 @@ class _Graph(NamedTuple):
     """One kind of parents: what was learned, and the truth where it is known."""
 
     parents: str
+    names: Sequence[str]
     learned: Points
     true: Num[np.ndarray, "m n"] | None
 
 
 def _graphs(record: Record) -> list[_Graph]:
-    arrays = record.arrays
+    arrays, names = record.arrays, record.results.get("named_axes", {})
     return [
-        _Graph(parents, arrays[name], arrays.get(f"true_{name}"))
+        _Graph(
+            parents, names.get(parents, ()), arrays[name], arrays.get(f"true_{name}")
+        )
         for name, parents in {"graph_z": "past latent", "graph_a": "action"}.items()
         if name in arrays
     ]
@@ -104,6 +109,7 @@ def _draw_graph(axes: np.ndarray, group: Group, graph: _Graph, point: int) -> No
         _draw_edges(ax, name, matrix, graph.true)
     if not known and panels:
         number_axes(rest[0], "latent", graph.parents)
+        name_ticks(rest[0].xaxis, graph.names, learned.shape[2])
     for ax in rest[len(panels) :]:
         ax.set_axis_off()
 
@@ -114,7 +120,9 @@ def draw_graphs(record: Record) -> Figure | None:
     if not graphs:
         return None
     # Of a single point, a row per graph: wide pictures are hard to show.
-    panels = 4 if len(groups[0].seeds) > 1 else 2
+    seeds = len(groups[0].seeds)
+    known = graphs[0].true is not None
+    panels = (4 if seeds > 1 else 2) if known else min(seeds, 4)
     rows = len(graphs) if len(groups) == 1 else 1
     columns = panels * len(graphs) // rows
     latents = max(graph.learned.shape[-2] for graph in graphs)

@@ -287,6 +287,8 @@ def draw_grid(record: Record) -> Figure | None:
             _draw_line(ax, groups, names[0], score)
         return figure
     across, up = (len({g.hyper[n] for g in groups}) for n in PENALTIES)
+    if len(groups) < min(across * up, 3):
+        return None  # two cells at a diagonal say no more than the table
     width, height = 1.35 * across + 0.9, 0.65 * up + 1.0
     figure, axes = _panels(len(scores), width, height, sharey=False)
     for ax, score in zip(axes, scores, strict=True):

@@ -144,6 +144,8 @@ def _draw_point(
     if len(names) == jacobians.shape[1] and chosen:
         rows = axes[0].get_yticks()
         axes[0].set_yticks(rows, labels=[names[int(i)] for i in rows])
+        for ax in axes[1:]:
+            ax.tick_params(labelleft=False)  # the names stand on the left of all
     else:
         axes[0].set_ylabel("observed variable", fontsize=10, labelpad=3)
     shade_bar(part, axes, "of the row's largest")
@@ -170,7 +172,7 @@ def _draw_maps(
         for j, ax in enumerate(row):
             ax.imshow(maps[..., j], cmap=SHADES, vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
-            ax.set_xlabel(f"latent {j + 1}", fontsize=9, labelpad=2)
+            ax.set_xlabel(f"latent {j}", fontsize=9, labelpad=2)
     shade_bar(part, axes, "of the seed's largest")
 
 
@@ -306,7 +308,7 @@ def _draw_latents_of(part: SubFigure, record: Record, point: int) -> None:
                 _draw_scatter(ax, kinds["true"], kinds["estimated"], colours)
                 if "correlation" in arrays:
                     _say(ax, f"r {arrays['correlation'][point, seed, j, j]:.2f}")
-        axes[0, j].set_title(f"latent {j + 1}{of if j == 0 else ''}", fontsize=11)
+        axes[0, j].set_title(f"latent {j}{of if j == 0 else ''}", fontsize=11)
     for ax, row in zip(axes[:, 0], rows, strict=True):
         label = "estimated" if row == "scatter" else f"{row}, by domain"
         ax.set_ylabel(label, fontsize=10, labelpad=3)

@@ -10,7 +10,7 @@ from jaxdis.systems.flow_factorized import METHOD
 from jaxdis.systems.flow_factorized.build import build
 from jaxdis.systems.flow_factorized.indices import matched
 from jaxdis.systems.flow_factorized.networks import flow_of, images, mean_and_log_var
-from jaxdis.systems.flow_factorized.scores import IWAE_SAMPLES
+from jaxdis.systems.flow_factorized.scores import IWAE_SAMPLES, first_of_each
 from jaxdis.types import Label, Spec
 from tests.systems.flow_factorized.common import (
     NAMES,
@@ -204,3 +204,11 @@ def test_declared_scores():
         "static_error_new_class",
     }
     assert "iwae" not in names(PLAIN)
+
+
+def test_rows_of_a_transformation_are_shown_under_its_name():
+    k = jnp.array([1, 1, 0, 2, 1, 0])
+    # The only row of the third comes again; a cycle of rows stays as it is.
+    np.testing.assert_array_equal(first_of_each(k, 3, 2), [[2, 0, 3], [5, 1, 3]])
+    cycle = jnp.tile(jnp.arange(3), 2)
+    np.testing.assert_array_equal(first_of_each(cycle, 3, 2), [[0, 1, 2], [3, 4, 5]])

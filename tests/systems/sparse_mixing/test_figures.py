@@ -156,7 +156,7 @@ def test_jacobian_of_images_is_a_map_for_each_latent():
     axes = every_axes(draw_jacobians(record))
     assert len(axes) == 2 * 2 * 3
     assert axes[0].get_title("left") == "least error: seed 2"
-    assert [ax.get_xlabel() for ax in axes[:3]] == ["latent 1", "latent 2", "latent 3"]
+    assert [ax.get_xlabel() for ax in axes[:3]] == ["latent 0", "latent 1", "latent 2"]
     for at, (point, seed) in enumerate(((0, 2), (0, 0), (1, 2), (1, 0))):
         maps = record.arrays["jacobian"][point, seed].reshape(3, 2, 3).mean(1)
         for j, ax in enumerate(axes[3 * at : 3 * at + 3]):
