@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from rich.console import Console, Group
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -183,7 +184,7 @@ def seed_table(
         columns.append([score.name, *(_cell(float(v)) for v in (*moments, *own))])
     found: list[Table] = []
     for part in _fitting(columns, max(map(len, rows))):
-        table = Table(title=None if found else title)
+        table = Table(title=None if found else escape(title))
         table.add_column("seed")
         for name, *_ in columns[part]:
             table.add_column(name, justify="right")

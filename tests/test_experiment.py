@@ -23,7 +23,7 @@ TINY = {
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory):
     """Two points and two seeds, trained in a thread that is not the main one."""
-    out = tmp_path_factory.mktemp("runs") / "grid [1]"
+    out = tmp_path_factory.mktemp("runs") / "grid [/1]"
     runs = []
 
     def work():
@@ -122,3 +122,14 @@ def test_what_no_one_declared_is_refused(tmp_path, monkeypatch):
     method = plan.method._replace(make=make, batches=batches)
     with pytest.raises(ValueError, match="returns surprise, which its scores"):
         experiment.carry_out(plan._replace(method=method), out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("below", ["file", "n" * 300, "gs://bucket/run"])
+def test_directories_that_cannot_be_written(tmp_path, monkeypatch, below):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"out must be a directory|out: file is not"):
+        jaxdis.train(NAME, out=below, **TINY)
+    with pytest.raises(ValueError, match="out must be a directory"):
+        jaxdis.train(NAME, out=f"{below}/run", **TINY)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -311,6 +311,33 @@ def test_a_config_of_another_version_is_refused(copied):
         jaxdis.load(copied).encode(X)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"seeds": "a"}, {"hyper": None}, {"config": None}, {"first_seed": {}}]
+)
+def test_a_damaged_config_is_one_sentence(copied, changes):
+    change(copied / "config.json", **changes)
+    with pytest.raises(ValueError, match=r"is damaged \(.*train the run again"):
+        jaxdis.load(copied).encode(X)
+
+
+def test_damaged_records_are_one_sentence(copied, run):
+    change(copied / "results.json", scores=None)
+    with pytest.raises(ValueError, match=r"results.json: it must hold scores, arrays"):
+        jaxdis.load(copied).scores  # noqa: B018
+    (copied / "metrics.jsonl").write_text("[1]\n")
+    np.testing.assert_array_equal(jaxdis.load(copied).encode(X), run.encode(X))
+    with pytest.raises(ValueError, match=r"metrics.jsonl holds no line"):
+        jaxdis.load(copied).scores  # noqa: B018
+
+
+def test_the_working_directory_may_change(copied, run, monkeypatch, tmp_path):
+    monkeypatch.chdir(copied.parent)
+    moved = jaxdis.load(copied.name)
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    np.testing.assert_array_equal(moved.encode(X), run.encode(X))
+
+
 def test_there_must_be_a_run(tmp_path):
     with pytest.raises(ValueError, match="holds no run"):
         jaxdis.load(tmp_path)
@@ -322,8 +349,9 @@ def test_there_must_be_a_run(tmp_path):
         (X[0], "x[None]"),
         (X[:, :2], "must have shape [n, 3]"),
         (X[:0], "must have shape [n, 3]"),
+        (np.ma.masked_array(X, X[2, 1] == X), "row 2 of column 'width' is missing"),
         (np.where(np.arange(3) == 1, np.nan, X), "row 0 of column 'width'"),
-        (X.astype(str), "x must hold numbers, got <U32"),
+        (X.astype(str), "x must hold numbers, got words"),
     ],
 )
 def test_other_observations_are_refused(run, x, message):
@@ -338,6 +366,10 @@ def test_other_observations_are_refused(run, x, message):
         (lambda run: run.encode(X, point=2), "point must be below 2, got 2"),
         (lambda run: run.decode(X), "z must have shape [3 seeds, n, z]"),
         (lambda run: run.decode(X[0], seed=0), "z must have shape [n, z] of one seed"),
+        (lambda run: run.decode(X[:, :1], seed=0), "z must have 2 codes"),
+        (lambda run: run.choose(2), "point must be one of 0, 1, got 2"),
+        (lambda run: run.traverse(X, span=0), "span must be positive"),
+        (lambda run: run.traverse(X, []), "number of latents must be at least 1"),
         (lambda run: run.traverse(X[:1]), "at least two rows"),
         (lambda run: run.traverse(X, [2]), "latents must be one of 0, 1, got 2"),
         (lambda run: run.traverse(X, row=11), "row must be below 11"),

@@ -50,6 +50,11 @@ def _carried_out(words: Sequence[str]) -> int:
     except ValueError as error:
         print(f"jaxdis: error: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a file or a disk that cannot be written
+        print(f"jaxdis: error: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("jaxdis: interrupted", file=sys.stderr)
         return 130

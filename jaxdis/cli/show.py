@@ -43,7 +43,7 @@ def report_command(args: Sequence[str]) -> int:
     paths = [report.build(run) for run in options.runs]
     if len(paths) > 1:
         paths = [report.compare(options.runs, options.out)]
-    log.console.print(f"report: {paths[-1]}")
+    log.console.print(f"report: {paths[-1]}", markup=False)
     return 0
 
 

@@ -199,5 +199,5 @@ def train_command(args: Sequence[str]) -> int:
         print(f"  {again}")  # one line, however long: it is to be pasted
         return 130
     _print_results(run, plan.preset)
-    log.console.print(f"report: {run.report()}")
+    log.console.print(f"report: {run.report()}", markup=False)
     return 0

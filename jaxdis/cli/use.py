@@ -153,7 +153,9 @@ def encode_command(args: Sequence[str]) -> int:
     else:
         tables.write(options.out, _long(codes, seeds))
     shape = " x ".join(map(str, codes.shape))
-    log.console.print(f"codes: {options.out} ({shape}: seeds, rows, codes)")
+    log.console.print(
+        f"codes: {options.out} ({shape}: seeds, rows, codes)", markup=False
+    )
     return 0
 
 
@@ -186,12 +188,12 @@ def evaluate_command(args: Sequence[str]) -> int:
             "scores": found,
         }
         log.write_json(options.out, record)
-        log.console.print(f"scores: {options.out}")
+        log.console.print(f"scores: {options.out}", markup=False)
     return 0
 
 
-def _numbers(run: Run) -> list[dict[str, Any]]:
-    """All numbers of a run: curves of training and valid rows, and of the test rows."""
+def _numbers(run: Run, name: str) -> list[dict[str, Any]]:
+    """All numbers of a run of that name: of training, valid and test rows."""
     record = run.record
     method, preset = record.name.rsplit("/", 1)
     end = int(record.results.get("steps", record.groups[0].steps[-1]))
@@ -199,7 +201,7 @@ def _numbers(run: Run) -> list[dict[str, Any]]:
     for point, group in enumerate(record.groups):
         for i, seed in enumerate(group.seeds):
             head: dict[str, Any] = {
-                "run": str(run.directory),
+                "run": name,
                 "method": method,
                 "preset": preset,
             }
@@ -220,12 +222,13 @@ def export_command(args: Sequence[str]) -> int:
     """`jaxdis export RUN [RUN ...] --out FILE`; returns the exit code."""
     options = tyro.cli(ExportOptions, prog="jaxdis export", args=args or ["--help"])
     tables.check_path(options.out, tuple(tables.FORMATS))
-    rows = [row for path in options.runs for row in _numbers(experiment.load(path))]
+    runs = [(experiment.load(path), str(path)) for path in options.runs]
+    rows = [row for run, name in runs for row in _numbers(run, name)]
     # Hyper-parameters stay in front of the seed, whichever run has them.
     first = ["run", "method", "preset", "point"]
     last = ["seed", "step", "split", "metric", "value"]
     hyper = dict.fromkeys(n for row in rows for n in row if n not in (*first, *last))
     columns = {n: [row.get(n, np.nan) for row in rows] for n in (*first, *hyper, *last)}
     tables.write(options.out, columns)
-    log.console.print(f"numbers: {options.out} ({len(rows):,} rows)")
+    log.console.print(f"numbers: {options.out} ({len(rows):,} rows)", markup=False)
     return 0

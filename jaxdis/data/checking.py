@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Int, Shaped
 
 from jaxdis.data.shapes import check_images
-from jaxdis.data.values import check_finite
+from jaxdis.data.values import check_finite, tidy_field
 from jaxdis.types import Label, Names, Rows, Truth
 
 __all__ = [
@@ -33,7 +33,7 @@ def checked(rows: Rows) -> Rows:
       ValueError: what does not fit, and where.
     """
     arrays: dict[str, Any] = {
-        name: None if value is None else np.asarray(value)
+        name: None if value is None and name != "x" else tidy_field(name, value)
         for name, value in rows._replace(names=None)._asdict().items()
     }
     there = {name: value for name, value in arrays.items() if value is not None}
@@ -177,8 +177,12 @@ def check_numbers(
       missing: whether NaN is allowed, for what is missing.
     """
     if values.dtype.kind not in "biuf":
-        raise ValueError(f"data.{field} must be numbers, got values of {values.dtype}")
+        raise ValueError(f"data.{field} must be numbers, got {_kind(values)}")
     check_finite(field, values, columns, gaps=missing)
+
+
+def _kind(values: _Values) -> str:
+    return "words" if values.dtype.kind in "OSU" else str(values.dtype)
 
 
 def _check_names(field: str, values: _Values, columns: Sequence[object]) -> None:
@@ -239,7 +243,7 @@ def whole(field: str, values: _Values, words: Sequence[str]) -> Int[np.ndarray, 
     )
     if not fine or (values < 0).any():
         raise ValueError(
-            f"data.{field} must hold whole numbers from 0, got {values.dtype}"
+            f"data.{field} must hold whole numbers from 0, got {_kind(values)}"
             + (f" from {values.min():g}" if fine else "")
             + "; jaxdis.read makes them of words"
         )

@@ -137,6 +137,7 @@ class OwnRows:
     @cached_property
     def _parts(self) -> _Parts:
         check.shares("data.held_out", self.held_out)
+        check.at_least("data.seed", self.seed, 0)
         check.at_least("data.valid_rows", self.valid_rows, 1)
         check.at_least("data.test_rows", self.test_rows, 1)
         rows = checked(self.rows)
@@ -217,12 +218,12 @@ class OwnFile:
         return self._own().load()
 
     def _own(self) -> OwnRows:
-        if self.file is None:
-            raise ValueError(NO_FILE)
-        path = Path(self.file).expanduser()
         columns: dict[str, Any] = {
             name: _words(name, getattr(self, name)) for name in COLUMNS
         }
+        if self.file is None:
+            raise ValueError(NO_FILE)
+        path = Path(self.file).expanduser()
         return _read_once(dataclasses.replace(self, **columns), _stamp(path))
 
 
@@ -245,7 +246,9 @@ def _stamp(path: Path) -> tuple[Any, ...]:
         return (path.stat().st_mtime_ns, path.stat().st_size) if path.exists() else ()
     found: list[Any] = []
     for folder, _, names in os.walk(path):
-        stats = [os.stat(os.path.join(folder, name)) for name in sorted(names)]
+        paths = [os.path.join(folder, name) for name in sorted(names)]
+        # A link to nothing is explained by the reader.
+        stats = [os.stat(p) if os.path.exists(p) else os.lstat(p) for p in paths]
         found.append((folder, hash(tuple((s.st_mtime_ns, s.st_size) for s in stats))))
     return tuple(sorted(found))
 

@@ -26,6 +26,7 @@ __all__ = [
 _Values: TypeAlias = Any
 """An array of numpy or JAX."""
 
+FAR = 100.0  # deviations of a mean from 0 beyond which float32 blurs
 CELLS = 2**22  # that are turned into float64 at a time
 DIGIT = 2.0**-23  # of a standard deviation; float32 resolves as much around 1
 SAMPLE = 10_000  # rows that are looked at for values that fall together
@@ -45,15 +46,20 @@ def measure(rows: Rows, *, scale_x: bool = True) -> Preparation:
         with mean 0 and deviation 1.
 
     Raises:
-      ValueError: a column of x or of numeric labels that is constant, an action that
-        never varies, a label that is missing everywhere, or a value so far from the
-        others of its column that they would be all but equal.
+      ValueError: images that are all the same, a column of x or of numeric labels that
+        is constant, an action that never varies, a label that is missing everywhere, or
+        a value so far from the others of its column that they would be all but equal.
     """
     names = rows.names or Names()
     x = a = y = None
     if rows.x.ndim < 4:
         every = np.full(rows.x.shape[-1], scale_x)
         x = _measured("x", rows.x, names.x, every)
+    elif all((image == rows.x[0]).all() for image in rows.x):  # ends at the first other
+        raise ValueError(
+            "data.x: the training images are all the same, so that nothing can be "
+            "learned from them"
+        )
     if rows.a is not None:
         continuous = ~_of_0_and_1(rows.a)
         a = _measured("a", rows.a, names.a, continuous)
@@ -268,6 +274,8 @@ def _unscaled(values: _Values, scale: Scale | None) -> Float[np.ndarray, "..."]:
     values = np.asarray(values)
     if scale is not None:
         values = scale.mean + scale.std * values.astype(np.float64)
+        if (np.abs(scale.mean) > FAR * scale.std).any():
+            return values
     return values.astype(np.float32)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -84,15 +85,10 @@ def create(plan: Plan, out: Path | None, command: str) -> Path:
       plan: the setting.
       out: where; by default runs/NAME-TIME.
       command: the command that started it.
+
+    Raises:
+      ValueError: out holds something, or cannot be written.
     """
-    if out is not None:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ValueError(
-                f"out: {out} is not empty and is never overwritten; resume the run "
-                "that is there, or choose another directory"
-            )
-        out.mkdir(parents=True, exist_ok=True)
-    out = out or _new_directory(plan)
     versions = {"jaxdis": jaxdis.__version__, "jax": jax.__version__}
     record = {
         "command": command,
@@ -100,7 +96,27 @@ def create(plan: Plan, out: Path | None, command: str) -> Path:
         "reference": systems.reference(plan.method),
         "versions": versions,
     }
-    log.write_json(out / "config.json", record)
+    try:
+        directory = _new_directory(plan) if out is None else _asked(out)
+        log.write_json(directory / "config.json", record)
+    except OSError as error:
+        raise ValueError(
+            f"out must be a directory that can be written: {error.strerror}, "
+            f"{error.filename}"
+        ) from error
+    return directory
+
+
+def _asked(out: Path) -> Path:
+    """The directory that is asked for, new or empty."""
+    if re.match(r"\w{2,}:/", str(out)):
+        raise ValueError(f"out must be a directory of this machine, got {out}")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(
+            f"out: {out} is not empty and is never overwritten; resume the run "
+            "that is there, or choose another directory"
+        )
+    out.mkdir(parents=True, exist_ok=True)
     return out
 
 

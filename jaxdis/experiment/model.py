@@ -110,10 +110,18 @@ def restore(
         do not fit.
     """
     spec, preparation = stored.read_data(directory)
-    config = stored.config_of(method, settings)
     given = _given(directory, method, settings, parts)
-    system: System = method.make(config, spec, **given)
-    points, seeds = hyper_of(settings), seeds_of(settings)
+    try:
+        config = stored.config_of(method, settings)
+        points, seeds = hyper_of(settings), seeds_of(settings)
+        system: System = method.make(config, spec, **given)
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        if given:  # it may be one of them that fails
+            raise
+        raise ValueError(
+            f"config.json or data.json of {directory} is damaged ({error}); train the "
+            "run again"
+        ) from error
     keys, hyper = sweep.lay_out(
         sweep.seed_keys(len(seeds), seeds[0]), method.hyper, points
     )

@@ -14,7 +14,11 @@ OBSERVATIONS = ("x", "size")
 """What tells which observations a file holds, one a row: windows are for training."""
 
 SIZES = ("window", "stride", "size")
-TABLES = (".csv", ".tsv", ".csv.gz", ".parquet")
+TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".pq")
+
+
+def _is_table(file: Path | str | None) -> bool:
+    return str(file).lower().endswith(TABLES)
 
 
 def read_again(
@@ -40,18 +44,26 @@ def read_again(
     """
     data = settings.get("data", {})
     own = data if {"file", *SIZES, "episode"} <= set(data) else {}
-    table = file.name.endswith(TABLES)
+    there = set(columns_of(file, asked["size"] or own.get("size")).names)
+    table = _is_table(file)
     # The arrays of one file and the columns of a table are called otherwise.
-    alike = str(own.get("file", "")).endswith(TABLES) == table
+    alike = _is_table(own.get("file")) == table
     same = own if alike else {name: own[name] for name in SIZES if name in own}
-    called = {"x": names.x, "a": names.a} if table else {}
+    # What the method does not need may be left out of a table.
+    known = {"a": names.a, "y": tuple(label.name for label in names.y)}
+    gone = {n for n, words in known.items() if table and there.isdisjoint(words)}
+    same = {name: value for name, value in same.items() if name not in gone}
+    called = {
+        name: columns
+        for name, columns in (("x", names.x), ("a", names.a))
+        if there.issuperset(columns) or (table and there.intersection(columns))
+    }
     chosen: dict[str, Any] = {
         name: value or called.get(name) or same.get(name) or None
         for name, value in asked.items()
         if value or kept is None or name in kept
     }
-    episodes = "episode" in columns_of(file, chosen.get("size")).names
-    if kept == OBSERVATIONS and (episodes or chosen.get("episode")):
+    if kept == OBSERVATIONS and ("episode" in there or chosen.get("episode")):
         chosen = {"window": 1} | chosen
     words: dict[str, Any] = {
         name: list(value) if isinstance(value, tuple) else value
@@ -61,4 +73,5 @@ def read_again(
     if table or rows.names is None:
         return rows
     # Columns of an array have no names of their own: they are meant in their order.
-    return rows._replace(names=replace(rows.names, x=(), a=()))
+    own_names = {name: () for name in ("x", "a") if not called.get(name)}
+    return rows._replace(names=replace(rows.names, **own_names))

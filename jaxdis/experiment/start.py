@@ -132,10 +132,10 @@ def carry_out(
     directory = path if resume and path else create(plan, path, command)
     stored.write_data(directory, experiment.spec, experiment.splits.preparation)
     log.console.print(
-        f"[bold]{plan.name}[/bold]: {len(plan.seeds)} seeds into {directory}"
+        f"{plan.name}: {len(plan.seeds)} seeds into {directory}", markup=False
     )
     if plan.rule:
-        log.console.print(plan.rule)
+        log.console.print(plan.rule, markup=False)
     result = fit(
         experiment,
         directory,
@@ -144,4 +144,4 @@ def carry_out(
         callbacks=callbacks,
     )
     write(experiment, result, directory, time.perf_counter() - began)
-    return Run(directory, plan.method, parts=plan.parts)
+    return Run(directory.absolute(), plan.method, parts=plan.parts)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, PyTree
 
-from jaxdis import report, systems
+from jaxdis import check, report, systems
 from jaxdis.experiment import using
 from jaxdis.experiment.model import Model, restore
 from jaxdis.metrics import AGREEMENT
@@ -126,6 +126,8 @@ class Run:
           ValueError: all seeds have failed.
         """
         record = self.record
+        if point is not None:
+            check.one_of("point", point, range(len(record.groups)))
         if point is None and (found := choose(record)) is not None:
             point = found.point
         alive = ~np.stack([group.failed for group in record.groups])
@@ -339,7 +341,7 @@ def load(
     Raises:
       ValueError: there is no run, its method is gone, or it lacks what is asked for.
     """
-    path = Path(directory)
+    path = Path(directory).absolute()
     settings = _settings(path)
     if method is None:
         found = _method(path, settings)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Shaped
 
 from jaxdis import check, runner, sweep
 from jaxdis.data import preparation
+from jaxdis.data.values import tidy_field
 from jaxdis.experiment.model import Model
 from jaxdis.types import Rows, Splits
 
@@ -45,7 +46,7 @@ def observations(model: Model, x: Any) -> Numbers:
             raise ValueError(f"x lacks the columns {', '.join(lacking)}")
         x = x[list(names)].to_numpy()
     _check_file("x", x)
-    x = np.asarray(x)
+    x = tidy_field("x", x)
     _check(model, x)
     prepared: Numbers = preparation.apply_x(model.preparation, x)
     return prepared
@@ -66,7 +67,8 @@ def _check(model: Model, x: Numbers) -> None:
     if x.ndim <= len(shape) or x.shape[x.ndim - len(shape) :] != shape or not len(x):
         raise ValueError(_other_shape(x.shape, shape))
     if x.dtype.kind not in "biuf":
-        raise ValueError(f"x must hold numbers, got {x.dtype}")
+        words = "words" if x.dtype.kind == "O" else x.dtype
+        raise ValueError(f"x must hold numbers, got {words}")
     if len(shape) != 3 or x.dtype == np.uint8:
         return
     if x.dtype.kind != "f":
@@ -163,6 +165,15 @@ def encode(
     return codes if seed is None else codes[0]
 
 
+def _width(model: Model, params: Any) -> int | None:
+    """How many codes an observation has; None where there is no encoder."""
+    if model.system.encode is None:
+        return None
+    one = jax.eval_shape(lambda p: jax.tree.map(lambda a: a[0], p), params)
+    x = jax.ShapeDtypeStruct((1, *model.spec.shape), jnp.float32)
+    return int(jax.eval_shape(model.system.encode, one, x).shape[-1])
+
+
 def decode(
     model: Model, z: Any, *, seed: int | None = None, point: int = 0
 ) -> Float[np.ndarray, "..."]:
@@ -190,6 +201,9 @@ def decode(
         wanted = f"[{seeds} seeds, n, z]" if seed is None else "[n, z] of one seed"
         found = z.shape if seed is None else z.shape[1:]
         raise ValueError(f"z must have shape {wanted}, got {list(found)}")
+    width = _width(model, params)
+    if width is not None and z.shape[-1] != width:
+        raise ValueError(f"z must have {width} codes, got shape {list(z.shape)}")
     x = _in_slices(model.system.decode, params, z, shared=False)
     x = preparation.undo_x(model.preparation, x)
     return x if seed is None else x[0]
@@ -225,6 +239,7 @@ def traverse(
       ValueError: too few rows or steps, or a latent or row that does not exist.
     """
     check.at_least("steps", steps, 2)
+    check.positive("span", span)
     codes = encode(model, x, seed=seed, point=point)
     codes = codes.reshape(-1, codes.shape[-1])
     if len(codes) < 2:
@@ -232,7 +247,8 @@ def traverse(
     if row not in range(len(codes)):
         raise ValueError(f"row must be below {len(codes)}, got {row}")
     size = codes.shape[1]
-    chosen = list(range(size)) if latents is None else list(latents)
+    chosen = list(range(size)) if latents is None else np.ravel(latents).tolist()
+    check.at_least("the number of latents", len(chosen), 1)
     for latent in chosen:
         check.one_of("latents", latent, range(size))
     moves = np.linspace(-span, span, steps)[:, None] * codes.std(0)
@@ -243,7 +259,12 @@ def traverse(
 
 def _seen(model: Model, rows: Rows) -> Rows:
     """Rows of a user's as the method sees them."""
-    prepared = preparation.apply(model.preparation, rows)
+    given: dict[str, Any] = {
+        name: tidy_field(name, value)
+        for name, value in rows._replace(names=None)._asdict().items()
+        if value is not None
+    }
+    prepared = preparation.apply(model.preparation, rows._replace(**given))
     _check(model, np.asarray(prepared.x))
     return prepared._replace(group=None, split=None, names=None)
 
@@ -276,6 +297,26 @@ def predict(
     return found if seed is None else found[0]
 
 
+def _check_needed(model: Model, rows: Rows) -> None:
+    """Whether rows have what the method needs and those of the training had."""
+    spec, needs = model.spec, model.method.needs
+    wanted = ((spec.steps,) if spec.steps else ()) + spec.shape
+    if rows.x.shape[1:] != wanted:
+        raise ValueError(
+            f"data.x must have shape [n, {', '.join(map(str, wanted))}], got "
+            f"{list(rows.x.shape)}"
+        )
+    words = {word for need in needs for word in np.atleast_1d(need).tolist()}
+    # Where either will do, labels do, and true latents are for training.
+    words -= set() if "z" in needs else {"z"}
+    for name in words & {"a", "u", "y", "k", "z"} & set(spec.offers):
+        if getattr(rows, name) is None:
+            raise ValueError(
+                f"data.{name} must be in rows that {model.method.name} is scored on, "
+                "as it was in those of the training"
+            )
+
+
 def evaluate(model: Model, rows: Rows) -> dict[str, Float[np.ndarray, "point seed"]]:
     """The scores of the method's report on other rows.
 
@@ -289,8 +330,14 @@ def evaluate(model: Model, rows: Rows) -> dict[str, Float[np.ndarray, "point see
     Raises:
       ValueError: the rows are not what the model was trained on.
     """
+    if not isinstance(rows, Rows):
+        raise ValueError(
+            f"rows must be Rows, as jaxdis.read returns them; got {type(rows).__name__}"
+        )
     method, spec = model.method, model.spec._replace(worlds=None)
-    seen = jax.tree.map(jnp.asarray, _seen(model, rows))
+    host = _seen(model, rows)
+    _check_needed(model, host)
+    seen = jax.tree.map(jnp.asarray, host)
     splits = Splits(seen, seen, seen, preparation=model.preparation)
     batch = method.batches(model.config, spec, splits).test
     shape = len(model.points), len(model.seeds)

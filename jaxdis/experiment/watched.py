@@ -57,9 +57,9 @@ def by_step(path: Path) -> dict[int, dict[str, list[float]]]:
     for line in lines:
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:  # cut off by an interruption
+            values = found.setdefault(record["step"], {})
+        except (TypeError, LookupError, json.JSONDecodeError):  # cut off, or damaged
             break
-        values = found.setdefault(record["step"], {})
         for name, value in record.items():
             values.setdefault(name, []).append(np.nan if value is None else value)
     return found

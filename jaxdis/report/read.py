@@ -168,11 +168,11 @@ def _read_object(path: Path, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    with _reading(path, "a line is not valid JSON"):
+    with _reading(path, "a line is not a JSON object"):
         *whole, last = path.read_text(encoding="utf-8").splitlines() or [""]
-        lines = [json.loads(line) for line in whole]
-    with suppress(json.JSONDecodeError):  # an interruption may have cut it off
-        lines.append(json.loads(last))
+        lines = [dict(json.loads(line)) for line in whole]
+    with suppress(TypeError, ValueError):  # an interruption may have cut it off
+        lines.append(dict(json.loads(last)))
     if not lines:
         raise ValueError(f"{path} holds no line; train the run again for more steps")
     return lines
@@ -180,7 +180,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 
 def _upgraded(results: dict[str, Any]) -> dict[str, Any]:
     """Results of format 1 as of today: without declarations, so without arrays."""
-    if "format" in results:
+    if results.get("format", 1) != 1:
         return results
     grid = isinstance(results.get("hyper"), list)
 
@@ -195,6 +195,7 @@ def _upgraded(results: dict[str, Any]) -> dict[str, Any]:
         "udr": lists(results.get("udr")),
         "scores": {name: {"title": name.replace("_", " ")} for name in metrics},
         "arrays": {},
+        "format": FORMAT,
     }
 
 
@@ -279,10 +280,10 @@ def load(directory: Path) -> Record:
     settings = _read_object(directory / "config.json", ["preset", "command", "seeds"])
     path = directory / "results.json"
     results = _upgraded(_read_object(path, ["metrics", "failed_seeds"]))
-    if results.get("format", FORMAT) != FORMAT:
+    if results["format"] != FORMAT:
         raise ValueError(
-            f"{path} has format {results['format']}, which is newer than this version "
-            f"of jaxdis knows ({FORMAT}); update jaxdis"
+            f"{path} has format {results['format']}, and this version of jaxdis knows "
+            f"those up to {FORMAT}; read it with the version that trained the run"
         )
     with _reading(path, "this and config.json do not describe one run"):
         first = settings.get("first_seed", 0)
@@ -306,14 +307,15 @@ def load(directory: Path) -> Record:
         low = {n: {s: v[i] for s, v in floor.items()} for n, floor in lows.items()}
         one = Group(label, hyper, seeds, failed[i], ends, steps, logged, low)
         groups.append(one)
-    with _reading(path, "arrays must hold names of axes, spec names of its fields"):
+    with _reading(path, "it must hold scores, arrays and spec by name"):
         declared, spec = dict(results["arrays"]), dict(results.get("spec") or {})
+        scores = dict(results["scores"])
     return Record(
         name=f"{method}/{settings['preset']}",
         settings=settings,
         results=results,
         groups=groups,
         spec=spec,
-        scores=_scores(path, results["scores"]),
+        scores=_scores(path, scores),
         arrays=_arrays(directory / "figures.npz", declared, rows),
     )

@@ -182,7 +182,7 @@ def with_one(value, x=X):
         (Rows(X[:0]), "data.x must be vectors"),
         (
             Rows(np.full((9, 2), "a")),
-            "data.x must be numbers, got values of <U1",
+            "data.x must be numbers, got words",
         ),
         (
             Rows(with_one(np.nan)),
@@ -268,6 +268,7 @@ def test_rows_that_do_not_fit_are_refused(rows, message):
         ({"valid_rows": 2}, "data.valid_rows must be at least 3, got 2"),
         ({"test_rows": 0}, "data.test_rows must be at least 1, got 0"),
         ({"block": 0}, "data.block must be at least 1, got 0"),
+        ({"seed": -1}, "data.seed must be at least 0, got -1"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(settings, message):
@@ -499,3 +500,9 @@ def test_windows_of_a_file_leak_into_no_other_split(tmp_path):
     episodes = [set((windows // 20).ravel().tolist()) for windows in seen]
     assert [len(e) for e in episodes] == [6, 2, 2]
     assert len(set.union(*episodes)) == 10
+
+
+def test_a_link_to_no_image_is_named(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(ValueError, match=r"images that can be read; .*a\.png"):
+        OwnFile(str(tmp_path)).spec()

@@ -112,6 +112,13 @@ def test_images_are_not_standardised():
     np.testing.assert_allclose(floats, x / 255, atol=1e-7)
 
 
+def test_images_that_are_all_the_same_are_refused():
+    with pytest.raises(
+        ValueError, match=r"data.x: the training images are all the same"
+    ):
+        preparation.measure(Rows(np.zeros((5, 4, 6, 3), np.uint8)))
+
+
 def test_x_may_stay_as_it_is():
     found = preparation.measure(Rows(X.astype(int)), scale_x=False)
     x = preparation.apply_x(found, X.astype(int))

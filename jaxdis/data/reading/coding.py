@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxdis import check
-from jaxdis.data.values import check_finite, is_whole, missing, numbers
+from jaxdis.data.values import check_finite, is_whole, missing, narrowed, numbers
 from jaxdis.types import Label
 
 __all__ = [
@@ -216,7 +216,8 @@ def code_labels(arrays: dict[str, np.ndarray], kinds: Kinds) -> Labels:
     whole = all(label.classes and not missing(v).any() for v, label in coded)
     out = np.stack([v for v, _ in coded], 1)
     return Labels(
-        out.astype(np.int32 if whole else np.float32), tuple(lab for _, lab in coded)
+        out.astype(np.int32) if whole else narrowed(out),
+        tuple(label for _, label in coded),
     )
 
 
@@ -249,7 +250,7 @@ def _code_label(
     if kind == "numbers":
         numbers("y", name, values)
         check_count("y", name, values)
-        return values.astype(np.float32), Label(name)
+        return values.astype(np.float64), Label(name)
     codes, words = _code("y", values)
     if values.dtype.kind != "b":
         _check_repeated("y", name, len(words), int((~gaps).sum()))

@@ -77,7 +77,7 @@ def _labels(y: np.ndarray, own: Sequence[Label], labels: Sequence[Label]) -> np.
             f"{shown([label.name for label in labels])}; it has {shown(tuple(place))}"
         )
     whole = not np.isnan(out).any() and all(label.classes for label in labels)
-    return out.astype(np.int32 if whole else np.float32)
+    return out.astype(np.int32) if whole else out
 
 
 def _classes(label: Label) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """`jaxdis.read`: data of one's own as rows."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,12 +29,10 @@ from jaxdis.data.reading.tables import (
     parquet_columns,
 )
 from jaxdis.data.shapes import check_images
-from jaxdis.data.values import check_finite, number_columns, tidy
+from jaxdis.data.values import check_finite, narrowed, number_columns, tidy
 from jaxdis.types import Names, Rows
 
 __all__ = ["columns_of", "read"]
-
-BLUR = 1e-5  # deviations of a column by which rounding may move its numbers
 
 
 def read(
@@ -209,14 +208,9 @@ def _observations(field: str, array: np.ndarray, names: Sequence[str]) -> np.nda
         check_images(array, "data.x")
         if array.dtype == np.uint8:
             return array
-    narrow = np.ascontiguousarray(array, np.float32)
-    if array.ndim > 3 or array.dtype != np.float64:
-        return narrow
-    rows = tuple(range(array.ndim - 1))
-    with np.errstate(over="ignore"):  # of squares; such columns are not near each other
-        spread = array.std(rows)
-    blurred = (np.abs(array - narrow).max(rows) > BLUR * spread) & (spread > 0)
-    return np.ascontiguousarray(array) if blurred.any() else narrow
+    if array.ndim > 3:
+        return np.ascontiguousarray(array, np.float32)
+    return narrowed(array)
 
 
 def _cut(
@@ -310,7 +304,7 @@ def columns_of(source: object, size: int | None = None) -> Columns:
 
 def _path_columns(source: str | os.PathLike[str], size: int | None) -> Columns:
     text = os.fspath(source)
-    if "://" in text:
+    if re.match(r"\w{2,}:/", text):  # Path makes one stroke of two
         raise ValueError(
             f"data.file must be a path on this machine, got {text}: copy it here first"
         )

@@ -21,6 +21,7 @@ from jaxdis.data.values import tidy
 __all__ = ["csv_columns", "frame_columns", "is_frame", "parquet_columns"]
 
 MISSING = frozenset(("", "nan", "NaN", "NA", "N/A", "null", "NULL", "None"))
+SEPARATORS = (";", "\t", "|", ",")  # that files may have in place of theirs
 BLOCK = 20_000  # rows of a csv that are held as words at a time
 
 
@@ -53,7 +54,9 @@ def _rows(path: Path) -> Iterator[Iterator[list[str]]]:
     delimiter = "\t" if ".tsv" in suffixes[-2:] else ","
     stream: TextIO
     with open_text(path, "rt", encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True)
+        reader = csv.reader(
+            stream, delimiter=delimiter, skipinitialspace=True, strict=True
+        )
         yield (row for row in reader if row)
 
 
@@ -65,6 +68,12 @@ def _header(row: Sequence[str]) -> tuple[str, ...]:
     if _numbers(names) is not None:
         raise ValueError(
             f"its first row must name the columns and is {', '.join(names[:5])}"
+        )
+    other = next((c for c in SEPARATORS if len(names) == 1 and c in row[0]), None)
+    if other:
+        raise ValueError(
+            f"its cells must be separated by commas, or by tabs in a tsv; its first "
+            f"row is {row[0]!r}, with {other!r} in it"
         )
     _check_unique(names)
     return names

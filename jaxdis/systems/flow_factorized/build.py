@@ -158,7 +158,7 @@ def build(
     """
     check.needs("flow_factorized", NEEDS, spec)
     assert spec.steps is not None
-    check.at_least("spec.steps", spec.steps, 2)
+    check.at_least("data.x: the frames of a sequence", spec.steps, 2)
     height, width, channels = spec.shape
     for field, words in _WORDS.items():
         check.one_of(f"config.{field}", getattr(config, field), words)

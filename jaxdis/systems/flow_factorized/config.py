@@ -126,7 +126,7 @@ def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
     assert spec.steps is not None
     return Hyper(
         learning_rate=1e-4,
-        kl_weight=1.0 / (spec.steps - 1),
+        kl_weight=1.0 / max(1, spec.steps - 1),
         hj_weight=1.0,
         ic_weight=1.0,
         diversity_weight=20.0,

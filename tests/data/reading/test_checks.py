@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import jaxdis
+from jaxdis.data.checking import checked
+from jaxdis.data.preparation import apply, measure, undo_x, undo_y
 from jaxdis.types import Names, Rows
 
 N = 60
@@ -30,6 +32,10 @@ def constant(column, value=4.0):
     [
         (with_one(np.nan), "data.x must be finite; row 7 of column 'x_1' is missing"),
         (with_one(np.inf), "data.x must be finite; row 7 of column 'x_1' is infinite"),
+        (
+            with_one(np.inf).astype(np.float16),
+            "data.x must be finite; row 7 of column 'x_1' is infinite",
+        ),
         (with_one(-1e300), "fit into float32, .*; row 7 of column 'x_1' is -1e[+]300"),
         (
             with_one(np.nan, (N, 4, 3), (7, 2, 1)),
@@ -180,3 +186,34 @@ def test_columns_far_from_zero_keep_their_digits():
     rows = jaxdis.read({"x": far})
     np.testing.assert_array_equal(rows.x, far)
     assert jaxdis.read({"x": X}).x.dtype == np.float32
+
+
+def test_whole_numbers_and_labels_far_from_zero_keep_their_digits():
+    far = 1_700_000_000_000 + RNG.integers(0, 1000, (N, 2))
+    rows = jaxdis.read({"x": far, "y": 1.7e9 + X[:, 0]})
+    np.testing.assert_array_equal(rows.x, far)
+    np.testing.assert_array_equal(rows.y[:, 0], 1.7e9 + X[:, 0])
+    assert jaxdis.read({"x": far % 1000, "y": X[:, 0]}).y.dtype == np.float32
+    found = measure(rows)
+    there = apply(found, rows)
+    np.testing.assert_allclose(undo_x(found, there.x), far, atol=1e-3)
+    np.testing.assert_allclose(undo_y(found, there.y), rows.y, atol=1e-6)
+
+
+def test_masked_numbers_of_rows_are_missing():
+    mask = np.zeros(X.shape, bool)
+    mask[7, 1] = True
+    rows = Rows(np.ma.masked_array(X, mask))
+    with pytest.raises(ValueError, match=r"data.x must be finite; row 7 .* is missing"):
+        jaxdis.read(rows)
+    with pytest.raises(ValueError, match=r"data.x must be finite; row 7 .* is missing"):
+        checked(rows)
+    y = checked(Rows(X, y=np.ma.masked_array(X, mask))).y
+    np.testing.assert_array_equal(np.isnan(y), mask)
+
+
+def test_rows_of_halves_and_without_x():
+    halves = jnp.asarray(X, jnp.bfloat16)
+    np.testing.assert_array_equal(checked(Rows(halves)).x, np.float32(halves))
+    with pytest.raises(ValueError, match=r"data.x must be given"):
+        checked(Rows(None))

@@ -194,6 +194,8 @@ def test_quotes_and_blank_lines_of_a_csv(tmp_path):
             "must fit into float32, .* row 1 of column 'x' is -1e[+]300",
         ),
         ("x\n1\n1e999\n", "row 1 of column 'x' is infinite"),
+        ("x_0;x_1\n1,5;2\n", "must be separated by commas, .* with ';' in it"),
+        ('x,y\n1,2\n3,"4\n5,6\n', "unexpected end of data"),
     ],
 )
 def test_csv_that_does_not_fit(tmp_path, text, message):
@@ -220,6 +222,7 @@ def folder(path):
     ("source", "message"),
     [
         (lambda path: "s3://bucket/a.csv", "must be a path on this machine, got s3://"),
+        (lambda path: Path("s3://bucket/a.csv"), "must be a path on this machine, got"),
         (lambda path: path / "no.csv", "must be there; No such file: .*no.csv"),
         (lambda path: path / "a.xlsx", r"end in .npz, .*; got .*a.xlsx"),
         (folder, "must have images .*; the folder .*a.csv has none"),
