@@ -375,7 +375,7 @@ def test_results_of_a_later_format_are_refused(tmp_path):
     make_run(tmp_path / "run")
     path = tmp_path / "run" / "results.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 99}))
-    with pytest.raises(ValueError, match="format 99, which is newer"):
+    with pytest.raises(ValueError, match="format 99, and this version"):
         build(tmp_path / "run")
 
 
