@@ -261,11 +261,19 @@ class Run:
         return seed, 0 if point is None else point
 
     def rows(self) -> list[dict[str, float]]:
-        """One row per grid point and seed: hyper-parameters, seed, scores."""
+        """One row per grid point and seed.
+
+        First what differs between points, then the seed and its scores, and at the end
+        the hyper-parameters that all points have in common.
+        """
+        groups = self.record.groups
+        varied = read.swept([group.hyper for group in groups])
         return [
-            {**group.hyper, "seed": seed, "failed": bool(group.failed[i])}
+            {name: group.hyper[name] for name in varied}
+            | {"seed": seed, "failed": bool(group.failed[i])}
             | {name: float(values[i]) for name, values in group.final.items()}
-            for group in self.record.groups
+            | {n: value for n, value in group.hyper.items() if n not in varied}
+            for group in groups
             for i, seed in enumerate(group.seeds)
         ]
 

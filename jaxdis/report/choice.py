@@ -161,7 +161,7 @@ def recommendation(record: Record) -> str | None:
         )
     if len(choice.near) == 1:
         alone = f"take {names[choice.point]}: no other point has a {of} as good within "
-        return alone + "one standard error" + _elsewhere(choice, names)
+        return alone + "one standard error, paired over seeds" + _elsewhere(choice, names)
     among = (
         f"of the {len(choice.near)} points whose {of} is within one standard error of "
         f"the best ({names[choice.best]})"
