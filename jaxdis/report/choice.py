@@ -1,14 +1,15 @@
 """Which point of a grid to take, without true latents.
 
 The held-out objective alone takes too little regularisation: it pays for every edge, if
-little. Points that are no worse than the best by more than a standard error are as good
-by it; of these the seeds say which is identified: the one on which they agree most.
+little. Points are as good by it if they are no worse than the best by more than a
+standard error, or lie before the knee at which it stops to pay; of these the seeds say
+which is identified: the one on which they agree most.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from jaxdis import metrics, statistics
 from jaxdis.report.read import Record, lived, swept, udr
@@ -25,6 +26,7 @@ __all__ = [
     "side",
 ]
 
+KNEE = 0.1  # of the loss from the best point to the worst
 MANY = 4  # points, beyond which large pictures show only the one to take
 
 
@@ -35,7 +37,8 @@ class Choice(NamedTuple):
       score: the held-out objective.
       best: the point with the best mean of it.
       near: the points that are no worse by more than one standard error, paired over
-        seeds; `best` is one of them.
+        seeds, or that lie before the knee; `best` is one of them.
+      knee: whether there are points before the knee that are worse by more than that.
       sparsest: of these the most regularised one; None where no hyper-parameter is
         declared to regularise, or all do so alike.
       agreed: of these the one whose seeds agree most; None where none has a UDR.
@@ -45,6 +48,7 @@ class Choice(NamedTuple):
     score: Score
     best: int
     near: tuple[int, ...]
+    knee: bool
     sparsest: int | None
     agreed: int | None
     udr: Float[np.ndarray, "p"]
@@ -105,6 +109,23 @@ def _strength(record: Record) -> Float[np.ndarray, "p"]:
     return total
 
 
+def _before_knee(means: Float[np.ndarray, "p"]) -> Bool[np.ndarray, "p"]:
+    """Which points lose little: those up to the knee of the sorted losses.
+
+    The knee is the point farthest below the line from the best to the worst, if it is
+    below by more than a tenth of the whole loss.
+    """
+    order = np.argsort(-np.where(np.isfinite(means), means, -np.inf), kind="stable")
+    order = order[: np.isfinite(means).sum()]
+    loss = means[order[0]] - means[order]
+    line = loss[-1] * np.arange(len(loss)) / max(1, len(loss) - 1)
+    knee = int(np.argmax(line - loss))
+    found = np.zeros(len(means), bool)
+    if line[knee] - loss[knee] > KNEE * loss[-1]:
+        found[order[: knee + 1]] = True
+    return found
+
+
 def choose(record: Record) -> Choice | None:
     """What speaks for which point; None for a single point, or without an objective.
 
@@ -122,7 +143,8 @@ def choose(record: Record) -> Choice | None:
     gain = statistics.paired_gain(np.broadcast_to(values[best], values.shape), values)
     within = np.asarray(gain.mean) <= np.asarray(gain.standard_error)
     within[best] = True
-    near = np.flatnonzero(within & np.isfinite(means))
+    early = _before_knee(means)
+    near = np.flatnonzero((within | early) & np.isfinite(means))
     strength = _strength(record)
     agreement = udr(record)
     known = near[np.isfinite(agreement[near])]
@@ -130,6 +152,7 @@ def choose(record: Record) -> Choice | None:
         score=score,
         best=best,
         near=tuple(near.tolist()),
+        knee=bool((early & ~within).any()),
         sparsest=int(near[np.argmax(strength[near])]) if np.ptp(strength) else None,
         agreed=int(known[np.argmax(agreement[known])]) if known.size else None,
         udr=agreement,
@@ -161,10 +184,14 @@ def recommendation(record: Record) -> str | None:
         )
     if len(choice.near) == 1:
         alone = f"take {names[choice.point]}: no other point has a {of} as good within "
-        return alone + "one standard error, paired over seeds" + _elsewhere(choice, names)
-    among = (
-        f"of the {len(choice.near)} points whose {of} is within one standard error of "
-        f"the best ({names[choice.best]})"
+        return (
+            alone + "one standard error, paired over seeds" + _elsewhere(choice, names)
+        )
+    among = f"of the {len(choice.near)} points " + (
+        f"behind which the {of} falls off (the best is {names[choice.best]})"
+        if choice.knee
+        else f"whose {of} is within one standard error of the best "
+        f"({names[choice.best]})"
     )
     return f"take {names[choice.point]}: {among}, {_reason(choice, names)}"
 
