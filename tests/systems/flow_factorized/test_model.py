@@ -137,7 +137,10 @@ def test_data_that_name_no_transformation(changes, message):
     [
         (Spec((8, 8, 1), transformations=("a",)), "needs sequences; this data set has"),
         (Spec((64,), 5, transformations=("a",)), "needs images; this data set has"),
-        (Spec((8, 8, 1), 1, transformations=("a",)), "frames of a sequence must be at least 2"),
+        (
+            Spec((8, 8, 1), 1, transformations=("a",)),
+            "frames of a sequence must be at least 2",
+        ),
     ],
 )
 def test_data_that_are_no_sequences_of_images(spec, message):
