@@ -70,7 +70,7 @@ def main() -> None:
         for j, effect in enumerate(jacobians[0].T):
             moved = np.flatnonzero(effect > MOVED * max(effect.max(), 1e-12))
             strongest = moved[np.argsort(-effect[moved])]
-            print(f"  latent {j + 1}: {', '.join(COLUMNS[i] for i in strongest)}")
+            print(f"  latent {j}: {', '.join(COLUMNS[i] for i in strongest)}")
     print(f"\nreport: {run.report()}")
 
 
