@@ -1,9 +1,9 @@
 """Which point of a grid to take, without true latents.
 
 The held-out objective alone takes too little regularisation: it pays for every edge, if
-little. Points are as good by it if they are no worse than the best by more than a
-standard error, or lie before the knee at which it stops to pay; of these the seeds say
-which is identified: the one on which they agree most.
+little. Points are good enough by it if they are no worse than the best by more than a
+standard error, or lose at most half of what the worst of the sweep loses; of these the
+seeds say which is identified: the one on which they agree most.
 """
 
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ __all__ = [
     "side",
 ]
 
-KNEE = 0.1  # of the loss from the best point to the worst
+LITTLE = 0.5  # of the loss from the best point to the worst
 MANY = 4  # points, beyond which large pictures show only the one to take
 
 
@@ -37,8 +37,8 @@ class Choice(NamedTuple):
       score: the held-out objective.
       best: the point with the best mean of it.
       near: the points that are no worse by more than one standard error, paired over
-        seeds, or that lie before the knee; `best` is one of them.
-      knee: whether there are points before the knee that are worse by more than that.
+        seeds, or that lose at most half of what the worst loses; `best` is one of them.
+      little: whether some of them are worse by more than that error.
       sparsest: of these the most regularised one; None where no hyper-parameter is
         declared to regularise, or all do so alike.
       agreed: of these the one whose seeds agree most; None where none has a UDR.
@@ -48,7 +48,7 @@ class Choice(NamedTuple):
     score: Score
     best: int
     near: tuple[int, ...]
-    knee: bool
+    little: bool
     sparsest: int | None
     agreed: int | None
     udr: Float[np.ndarray, "p"]
@@ -109,21 +109,13 @@ def _strength(record: Record) -> Float[np.ndarray, "p"]:
     return total
 
 
-def _before_knee(means: Float[np.ndarray, "p"]) -> Bool[np.ndarray, "p"]:
-    """Which points lose little: those up to the knee of the sorted losses.
+def _lose_little(means: Float[np.ndarray, "p"]) -> Bool[np.ndarray, "p"]:
+    """Which points lose at most half of what the worst one loses, where that is known.
 
-    The knee is the point farthest below the line from the best to the worst, if it is
-    below by more than a tenth of the whole loss.
+    Of two points none is between the best and the worst.
     """
-    order = np.argsort(-np.where(np.isfinite(means), means, -np.inf), kind="stable")
-    order = order[: np.isfinite(means).sum()]
-    loss = means[order[0]] - means[order]
-    line = loss[-1] * np.arange(len(loss)) / max(1, len(loss) - 1)
-    knee = int(np.argmax(line - loss))
-    found = np.zeros(len(means), bool)
-    if line[knee] - loss[knee] > KNEE * loss[-1]:
-        found[order[: knee + 1]] = True
-    return found
+    loss = np.nanmax(means) - means
+    return np.isfinite(means) & (loss <= LITTLE * np.nanmax(loss))
 
 
 def choose(record: Record) -> Choice | None:
@@ -143,8 +135,8 @@ def choose(record: Record) -> Choice | None:
     gain = statistics.paired_gain(np.broadcast_to(values[best], values.shape), values)
     within = np.asarray(gain.mean) <= np.asarray(gain.standard_error)
     within[best] = True
-    early = _before_knee(means)
-    near = np.flatnonzero((within | early) & np.isfinite(means))
+    little = _lose_little(means)
+    near = np.flatnonzero((within | little) & np.isfinite(means))
     strength = _strength(record)
     agreement = udr(record)
     known = near[np.isfinite(agreement[near])]
@@ -152,7 +144,7 @@ def choose(record: Record) -> Choice | None:
         score=score,
         best=best,
         near=tuple(near.tolist()),
-        knee=bool((early & ~within).any()),
+        little=bool((little & ~within).any()),
         sparsest=int(near[np.argmax(strength[near])]) if np.ptp(strength) else None,
         agreed=int(known[np.argmax(agreement[known])]) if known.size else None,
         udr=agreement,
@@ -188,8 +180,9 @@ def recommendation(record: Record) -> str | None:
             alone + "one standard error, paired over seeds" + _elsewhere(choice, names)
         )
     among = f"of the {len(choice.near)} points " + (
-        f"behind which the {of} falls off (the best is {names[choice.best]})"
-        if choice.knee
+        f"that lose at most half of what the worst loses in {of} (the best is "
+        f"{names[choice.best]})"
+        if choice.little
         else f"whose {of} is within one standard error of the best "
         f"({names[choice.best]})"
     )

@@ -16,7 +16,8 @@ BEFORE = (
         "The held-out objective, the agreement of seeds, and a score against the truth "
         "where it is known, by grid point: mean and one standard error over seeds; "
         "dots are seeds. Shaded: points whose objective is within one standard error "
-        "of the best, paired over seeds, or before the knee at which it falls off. "
+        "of the best, paired over seeds, or that lose at most half of what the worst "
+        "loses. "
         "Dashed: of these the one to take.",
         draw_choice,
     ),
