@@ -160,11 +160,13 @@ def encoder_for(
     hidden: Sequence[int],
     channels: int = 32,
     precision: str = "highest",
+    given: Any = None,
+    meaning: str = "",
 ) -> Network:
-    """The built-in encoder for observations of a shape.
+    """The encoder for observations of a shape: a user's, or the built-in one.
 
-    Convolutions for images whose sides 4 divides (16, from 128 pixels on); a perceptron
-    on the numbers in a row for all else.
+    The built-in one has convolutions for images whose sides 4 divides (16, from 128
+    pixels on), and is a perceptron on the numbers in a row for all else.
 
     Args:
       shape: the shape of one observation.
@@ -172,7 +174,14 @@ def encoder_for(
       hidden: the hidden widths of the perceptron.
       channels: the channels of the first convolution.
       precision: the precision of products.
+      given: a network of a user's own, as `network` takes it; None for the built-in.
+      meaning: what its outputs are, in words, for an error.
+
+    Raises:
+      ValueError: a network of a user's own whose outputs have another shape.
     """
+    if given is not None:
+        return checked(given, "encoder", shape, (out,), meaning)
     if _sides(shape, 16) and max(shape) >= DEEP:
         return network(DeepConvEncoder(channels, out, precision=precision))
     if _sides(shape, 4):
@@ -188,20 +197,32 @@ def encoder_for(
 
 def decoder_for(
     shape: tuple[int, ...],
+    z_dim: int,
     *,
     hidden: Sequence[int],
     channels: int = 32,
     precision: str = "highest",
+    given: Any = None,
+    meaning: str = "",
 ) -> Network:
-    """The built-in decoder for observations of a shape, the counterpart of
-    `encoder_for`.
+    """The decoder for observations of a shape: a user's, or the built-in one.
+
+    The counterpart of `encoder_for`.
 
     Args:
       shape: the shape of one observation.
+      z_dim: the number of latents.
       hidden: the hidden widths of the perceptron.
       channels: the channels of the last hidden convolution.
       precision: the precision of products.
+      given: a network of a user's own, as `network` takes it; None for the built-in.
+      meaning: what its outputs are, in words, for an error.
+
+    Raises:
+      ValueError: a network of a user's own whose outputs have another shape.
     """
+    if given is not None:
+        return checked(given, "decoder", (z_dim,), shape, meaning)
     if _sides(shape, 16) and max(shape) >= DEEP:
         height, width, colours = shape
         return network(

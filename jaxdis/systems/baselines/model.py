@@ -168,19 +168,16 @@ def build(config: Config, spec: Spec, *, encoder: object = None) -> Model:
             f"config.z_dim must be the data's z_dim = {spec.z_dim} for "
             f"method='supervised', got {config.z_dim}"
         )
-    outputs = 2 * config.z_dim
-    network = nets.encoder_for(
-        spec.shape,
-        outputs,
-        hidden=config.encoder,
-        channels=config.channels,
-        precision=config.precision,
-    )
-    if encoder is not None:
-        meaning = "twice config.z_dim: codes, and as many that are not used"
-        network = nets.checked(encoder, "encoder", spec.shape, (outputs,), meaning)
     return Model(
-        encoder=network,
+        encoder=nets.encoder_for(
+            spec.shape,
+            2 * config.z_dim,
+            hidden=config.encoder,
+            channels=config.channels,
+            precision=config.precision,
+            given=encoder,
+            meaning="twice config.z_dim: codes, and as many that are not used",
+        ),
         objective=OBJECTIVES[config.method],
         shape=spec.shape,
         sequences=spec.steps is not None,

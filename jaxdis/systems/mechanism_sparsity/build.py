@@ -161,25 +161,6 @@ _WORDS: dict[str, Mapping[str, object]] = {
 }
 
 
-def _encoder(config: Config, shape: tuple[int, ...]) -> nets.Network:
-    return nets.encoder_for(
-        shape,
-        2 * config.z_dim,
-        hidden=config.encoder,
-        channels=config.channels,
-        precision=config.precision,
-    )
-
-
-def _decoder(config: Config, shape: tuple[int, ...]) -> nets.Network:
-    return nets.decoder_for(
-        shape,
-        hidden=config.decoder,
-        channels=config.channels,
-        precision=config.precision,
-    )
-
-
 def build(
     config: Config, spec: Spec, *, encoder: object = None, decoder: object = None
 ) -> Model:
@@ -203,12 +184,24 @@ def build(
     past, actions = has_past(spec), spec.a_dim > 0
     return Model(
         config=config,
-        encoder=_encoder(config, shape)
-        if encoder is None
-        else nets.checked(encoder, "encoder", shape, (2 * d,), _ENCODES),
-        decoder=_decoder(config, shape)
-        if decoder is None
-        else nets.checked(decoder, "decoder", (d,), shape, "the mean of x"),
+        encoder=nets.encoder_for(
+            shape,
+            2 * d,
+            hidden=config.encoder,
+            channels=config.channels,
+            precision=config.precision,
+            given=encoder,
+            meaning="mean and raw variance of each of the config.z_dim latents",
+        ),
+        decoder=nets.decoder_for(
+            shape,
+            d,
+            hidden=config.decoder,
+            channels=config.channels,
+            precision=config.precision,
+            given=decoder,
+            meaning="the mean of x",
+        ),
         shape=shape,
         x_dim=x_dim,
         a_dim=spec.a_dim,
@@ -223,9 +216,6 @@ def build(
         prior_variance=PRIOR_VARIANCES[config.prior_variance],
         dual_scale=1.0 if len(shape) == 1 else PUBLISHED / x_dim,
     )
-
-
-_ENCODES = "mean and raw variance of each of the config.z_dim latents"
 
 
 def inverse_softplus(x: float) -> float:

@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Int, Shaped
 from jaxdis import gaussian, losses, monotone, nets, priors
 from jaxdis.data import colours
 from jaxdis.gaussian import Posterior
-from jaxdis.systems.sparse_mixing import networks
 from jaxdis.systems.sparse_mixing.config import (
     ColumnScale,
     Config,
@@ -146,8 +145,24 @@ def build(
     n = config.z_dim
     parameters = n * priors.parameter_count(config.prior, config.bins)
     return Model(
-        encoder=networks.encoder(config, spec, encoder),
-        decoder=networks.decoder(config, spec, decoder),
+        encoder=nets.encoder_for(
+            spec.shape,
+            2 * n,
+            hidden=config.encoder,
+            channels=config.channels,
+            precision=config.precision,
+            given=encoder,
+            meaning="means and then log variances of the latents",
+        ),
+        decoder=nets.decoder_for(
+            spec.shape,
+            n,
+            hidden=config.decoder,
+            channels=config.channels,
+            precision=config.precision,
+            given=decoder,
+            meaning="the mean of x",
+        ),
         prior=nets.MLP((PRIOR_WIDTH,), parameters, config.precision),
         shape=spec.shape,
         z_dim=n,
