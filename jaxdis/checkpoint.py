@@ -1,209 +1,386 @@
-"""Checkpoints of a run: atomic, the last two and the best, and back to exact state."""
+"""Checkpoints of a run: whole or not there, of no device, and back to exact state.
 
-import logging
+A checkpoint is a directory named by its step with one file, state.npz: every array of
+the state under a number, and a manifest that names them. Zip keeps a checksum of each,
+so that one flipped bit is noticed. It appears under its name only when it is complete.
+"""
+
+import itertools
+import json
 import math
+import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
-from jax.sharding import SingleDeviceSharding
-from orbax.checkpoint import checkpoint_managers as policies
 
-__all__ = ["choose", "open_manager", "read", "restore", "save"]
+import jaxdis
 
+__all__ = ["Manifest", "Restored", "choose", "read", "restore", "save", "steps"]
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Reading alone is nothing to warn of; what is wrong is raised."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+FORMAT = 1
+"""Of state.npz."""
+FILE = "state.npz"
+MANIFEST = "manifest"
+LATEST = 2  # are kept, so that a damaged one has a predecessor
 
 
-def open_manager(directory: Path, *, reading: bool = False) -> ocp.CheckpointManager:
-    """Opens or creates the checkpoints of a run.
+class Manifest(NamedTuple):
+    """What a checkpoint says of itself.
 
-    A checkpoint appears under its final name only when it is complete. The last two are
-    kept, so that a damaged one has a predecessor, and the one with the best score.
-
-    Args:
-      directory: where they are.
-      reading: whether nothing is written, not even the directory.
+    Attributes:
+      step: the number of steps taken.
+      score: how good the state is, more is better; NaN where that is not known.
+      record: what else was kept with it.
+      arrays: the name, dtype and shape of every array.
     """
-    keep = policies.AnyPreservationPolicy(
-        [
-            policies.LatestN(2),
-            policies.BestN(get_metric_fn=lambda m: m["score"], n=1),
-        ]
-    )
-    with _quietly() if reading else nullcontext():
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=keep,
-            enable_async_checkpointing=False,
-            cleanup_tmp_directories=not reading,
-            read_only=reading,
-            create=not reading,
+
+    step: int
+    score: float
+    record: dict[str, Any]
+    arrays: list[tuple[str, str, tuple[int, ...]]]
+
+
+class Restored(NamedTuple):
+    """What a run goes on from.
+
+    Attributes:
+      step: the number of steps taken.
+      tree: what was asked for, on the host.
+      rest: every other array, by its name.
+      record: what else was kept with it.
+    """
+
+    step: int
+    tree: Any
+    rest: dict[str, np.ndarray]
+    record: dict[str, Any]
+
+
+def _named(tree: Any) -> dict[str, Any]:
+    """The leaves of a tree by the path to them, as "rows/state/params/w"."""
+    name = partial(jax.tree_util.keystr, simple=True, separator="/")
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {name(path): leaf for path, leaf in leaves}
+
+
+def _is_key(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _raw(leaf: Any) -> tuple[np.ndarray, str]:
+    """An array of a dtype that npz knows, and the name of its own dtype."""
+    if _is_key(leaf):
+        return np.asarray(jax.random.key_data(leaf)), f"key:{jax.random.key_impl(leaf)}"
+    array = np.asarray(leaf)
+    # bfloat16 and its like are strange to numpy's files.
+    plain = array if array.dtype.isbuiltin == 1 else array.view(f"u{array.itemsize}")
+    return plain, str(array.dtype)
+
+
+def _exact(array: np.ndarray, dtype: str) -> Any:
+    """The inverse of `_raw`."""
+    if dtype.startswith("key:"):
+        return jax.random.wrap_key_data(
+            jnp.asarray(array), impl=dtype.removeprefix("key:")
         )
-        return ocp.CheckpointManager(directory.absolute(), options=options)
+    wanted = jnp.dtype(dtype)
+    return array if array.dtype == wanted else array.view(wanted)
+
+
+def _written(directory: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes state.npz into a new directory and waits until the disk has it."""
+    directory.mkdir(parents=True)
+    with (directory / FILE).open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def save(
-    manager: ocp.CheckpointManager,
+    directory: Path,
     step: int,
     tree: Any,
-    score: float,
+    *,
+    score: float = math.nan,
+    record: Mapping[str, Any] | None = None,
 ) -> None:
     """Saves a pytree of arrays as the state after `step` steps.
 
+    The last two checkpoints are kept and the one with the best score; others go when
+    the new one is in its place.
+
     Args:
-      manager: the manager of the run.
+      directory: where the checkpoints of the run are.
       step: the number of steps taken.
       tree: the state.
-      score: how good it is, more is better; the best one is kept. NaN is worst.
+      score: how good it is, more is better. One that is NaN is never the best.
+      record: what else to keep with it, of what JSON holds.
+
+    Raises:
+      OSError: the disk is full, or cannot be written; all that was there still is.
     """
-    # Numbers are sorted, and NaN has no place among them.
-    metrics = {"score": -math.inf if math.isnan(score) else float(score)}
-    manager.save(step, args=ocp.args.StandardSave(tree), metrics=metrics, force=True)
+    raw = {name: _raw(leaf) for name, leaf in _named(tree).items()}
+    manifest = {
+        "format": FORMAT,
+        "jaxdis": jaxdis.__version__,
+        "step": step,
+        "score": float(score) if math.isfinite(score) else None,
+        "record": dict(record or {}),
+        "arrays": [(n, dtype, array.shape) for n, (array, dtype) in raw.items()],
+    }
+    text = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
+    arrays = {str(i): array for i, (array, _) in enumerate(raw.values())}
+    for left in directory.glob(".*.tmp"):  # of a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    temporary = directory / f".{step}.tmp"
+    try:
+        _written(temporary, {MANIFEST: text, **arrays})
+        final = directory / str(step)
+        if final.exists():
+            _aside(final)
+        temporary.rename(final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _forget(directory)
 
 
-def choose(
-    manager: ocp.CheckpointManager, which: int | str, worth: Mapping[int, float]
-) -> int:
+def _aside(path: Path) -> Path:
+    """Moves what is no good checkpoint out of the way; what is empty goes."""
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()
+        return path
+    for number in itertools.count(1):
+        other = path.with_name(f"{path.name}.damaged" + (f"-{number}" * (number > 1)))
+        if not other.exists():
+            return path.rename(other)
+    raise AssertionError("there is always a free number")
+
+
+def _forget(directory: Path) -> None:
+    """Removes all checkpoints but the last two and the best."""
+    there = steps(directory)
+    known = {step: m.score for step, m in there.items() if math.isfinite(m.score)}
+    best = max(known, key=lambda step: (known[step], step), default=None)
+    for step in list(there)[:-LATEST]:
+        if step != best:
+            shutil.rmtree(directory / str(step), ignore_errors=True)
+
+
+def _there(directory: Path) -> Iterator[int]:
+    """The steps after which something was saved, whole or damaged."""
+    if directory.is_dir():
+        for path in directory.iterdir():
+            if path.name.isdecimal() and (path / FILE).exists():
+                yield int(path.name)
+
+
+@contextmanager
+def _opened(directory: Path, step: int) -> Iterator[Any]:
+    # numpy leaves a file open that it cannot read.
+    with (directory / str(step) / FILE).open("rb") as file, np.load(file) as archive:
+        yield archive
+
+
+def _manifest(archive: Any) -> Manifest:
+    found = json.loads(archive[MANIFEST].tobytes())
+    if found["format"] != FORMAT:
+        raise _OtherVersion(
+            f"was written by jaxdis {found.get('jaxdis')} in format {found['format']}, "
+            f"and this version knows {FORMAT}: use that version"
+        )
+    score = math.nan if found["score"] is None else found["score"]
+    arrays = [(name, dtype, tuple(shape)) for name, dtype, shape in found["arrays"]]
+    return Manifest(found["step"], score, found["record"], arrays)
+
+
+class _OtherVersion(ValueError):
+    """A good checkpoint that this version does not know how to read."""
+
+
+def steps(directory: Path) -> dict[int, Manifest]:
+    """The checkpoints that there are, by their steps, the last one at the end.
+
+    What is no checkpoint, or cannot be opened, is not among them.
+
+    Args:
+      directory: where the checkpoints of the run are.
+    """
+    found = {}
+    for step in sorted(_there(directory)):
+        try:
+            with _opened(directory, step) as archive:
+                found[step] = _manifest(archive)
+        except Exception:  # damaged files raise many kinds; whoever reads them is told
+            continue
+    return found
+
+
+def choose(directory: Path, which: int | str, worth: Mapping[int, float]) -> int:
     """The step of a checkpoint.
 
     Args:
-      manager: the manager of the run.
+      directory: where the checkpoints of the run are.
       which: "last", "best" or a step.
       worth: how good the run was after some steps, more is better.
 
     Raises:
       ValueError: there is none, with those that there are.
     """
-    steps = sorted(manager.all_steps())
-    if not steps:
-        raise ValueError(f"there is no checkpoint in {manager.directory}")
-    known = {s: worth[s] for s in steps if np.isfinite(worth.get(s, np.nan))}
-    best = max(known, key=lambda step: (known[step], step), default=steps[-1])
-    named = {"last": steps[-1], "best": best}
+    there = list(steps(directory))
+    if not there:
+        raise _nothing(directory)
+    known = {s: worth[s] for s in there if np.isfinite(worth.get(s, np.nan))}
+    best = max(known, key=lambda step: (known[step], step), default=there[-1])
+    named = {"last": there[-1], "best": best}
     if which in named:
         return named[str(which)]
-    if which in steps:
+    if which in there:
         return int(which)
     raise ValueError(
         f"checkpoint must be 'last', 'best' or one of the steps that are kept, "
-        f"{', '.join(map(str, steps))}; got {which!r}"
+        f"{', '.join(map(str, there))}; got {which!r}"
     )
 
 
-def read(manager: ocp.CheckpointManager, step: int, like: Any) -> Any:
+def _nothing(directory: Path) -> ValueError:
+    """What to say where no checkpoint can be used."""
+    if any(directory.glob("*/default")):
+        return ValueError(
+            f"the checkpoints in {directory} are those of jaxdis 0.1 before "
+            f"{FILE}; load them with the version that wrote them"
+        )
+    damaged = sorted({*map(str, _there(directory)), *_moved(directory)})
+    if damaged:
+        return ValueError(
+            f"no checkpoint in {directory} can be read: {', '.join(damaged)} are "
+            "damaged"
+        )
+    return ValueError(f"there is no checkpoint in {directory}")
+
+
+def _moved(directory: Path) -> list[str]:
+    return [path.name for path in directory.glob("*.damaged*")]
+
+
+def _loaded(
+    directory: Path, step: int, like: Any, depth: int, others: bool
+) -> Restored:
+    """The arrays of a checkpoint that `like` names, and all others where asked for."""
+    with _opened(directory, step) as archive:
+        manifest = _manifest(archive)
+        wanted = _named(like)
+        _check_fits(directory, manifest, wanted, depth)
+        found = {
+            name: _exact(archive[str(i)], dtype)
+            for i, (name, dtype, _) in enumerate(manifest.arrays)
+            if others or name in wanted
+        }
+    leaves = [found.pop(name) for name in wanted]
+    tree = jax.tree.unflatten(jax.tree.structure(like), leaves)
+    return Restored(step, tree, found, manifest.record)
+
+
+class _Misfit(ValueError):
+    """A good checkpoint of another model."""
+
+
+def _check_fits(
+    directory: Path, manifest: Manifest, wanted: Mapping[str, Any], depth: int
+) -> None:
+    """Whether all that was saved of the wanted parts is what is wanted."""
+
+    def part(name: str) -> tuple[str, ...]:
+        return tuple(name.split("/")[:depth])
+
+    parts = {part(name) for name in wanted}
+    there = {n: (s, t) for n, t, s in manifest.arrays if part(n) in parts}
+    here = {
+        name: (tuple(a.shape), there[name][1] if _is_key(a) else str(a.dtype))
+        if name in there
+        else (tuple(a.shape), str(a.dtype))
+        for name, a in wanted.items()
+    }
+    for name in here | there:
+        if _is_key(wanted.get(name)):
+            continue
+        if there.get(name) != here.get(name):
+            raise _Misfit(
+                f"the parameters in {directory} do not fit this model: "
+                f"{name.replace('/', '.')} has {_kind(there.get(name))} there and "
+                f"{_kind(here.get(name))} here"
+            )
+
+
+def _kind(found: tuple[tuple[int, ...], str] | None) -> str:
+    return "shape None" if found is None else f"shape {found[0]} and type {found[1]}"
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0][:200]
+
+
+def read(directory: Path, step: int, like: Any) -> Any:
     """A part of a checkpoint, on one device, wherever it was trained.
 
     Args:
-      manager: the manager of the run.
+      directory: where the checkpoints of the run are.
       step: the step of the checkpoint.
-      like: a dictionary of dictionaries of pytrees, with the shapes and dtypes that
-        are wanted; it may lack some of the keys that were saved.
+      like: a dictionary of dictionaries of dictionaries of pytrees, with the shapes and
+        dtypes that are wanted; it may lack some of the keys that were saved.
 
     Raises:
       ValueError: the checkpoint is damaged, or does not fit.
     """
-    path = manager.directory / str(step) / "default"
-    device = SingleDeviceSharding(jax.local_devices()[0])
-    like = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=device), like
-    )
-    arguments = ocp.args.PyTreeRestore(
-        item=like,
-        restore_args=ocp.checkpoint_utils.construct_restore_args(like),
-        partial_restore=True,
-    )
-    with _quietly(), ocp.PyTreeCheckpointer() as checkpointer:
-        try:
-            saved = checkpointer.metadata(path).item_metadata.tree
-        except Exception as error:  # orbax raises many kinds for damaged files
-            raise _damaged(manager, step, error) from error
-        _check_fits(manager, saved, like)
-        try:
-            return checkpointer.restore(path, args=arguments)
-        except Exception as error:
-            raise _damaged(manager, step, error) from error
+    try:
+        found = _loaded(directory, step, like, 3, others=False).tree
+    except (_Misfit, _OtherVersion):
+        raise
+    except Exception as error:  # damaged files raise many kinds
+        others = ", ".join(str(s) for s in steps(directory) if s != step)
+        remedy = f"choose another one of {others}" if others else "train the run again"
+        raise ValueError(
+            f"checkpoint {step} in {directory} cannot be read ({_reason(error)}); "
+            f"{remedy}"
+        ) from error
+    return jax.device_put(found, jax.local_devices()[0])
 
 
-def _damaged(manager: ocp.CheckpointManager, step: int, error: Exception) -> ValueError:
-    reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
-    steps = ", ".join(str(s) for s in sorted(manager.all_steps()) if s != step)
-    others = f"choose another one of {steps}" if steps else "train the run again"
-    return ValueError(
-        f"checkpoint {step} in {manager.directory} cannot be read ({reason}); {others}"
-    )
-
-
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    name = partial(jax.tree_util.keystr, simple=True, separator=".")
-    return {name(path): tuple(leaf.shape) for path, leaf in leaves}
-
-
-def _check_fits(manager: ocp.CheckpointManager, saved: Any, like: Any) -> None:
-    """Whether all that was saved of the wanted parts is what is wanted."""
-
-    def part(name: str) -> str:
-        return ".".join(name.split(".")[:2])
-
-    here = _shapes(like)
-    parts = set(map(part, here))
-    there = {n: shape for n, shape in _shapes(saved).items() if part(n) in parts}
-    for name in here | there:
-        if there.get(name) != here.get(name):
-            raise ValueError(
-                f"the parameters in {manager.directory} do not fit this model: {name} "
-                f"has shape {there.get(name)} there and {here.get(name)} here"
-            )
-
-
-def restore(
-    manager: ocp.CheckpointManager, like: Any, warn: Callable[[str], None]
-) -> tuple[int, Any] | None:
-    """Restores the latest readable checkpoint and deletes damaged ones after it.
+def restore(directory: Path, like: Any, warn: Callable[[str], None]) -> Restored | None:
+    """Restores the latest readable checkpoint; damaged ones after it are moved aside.
 
     The run will come to their steps again and must be able to save there.
 
     Args:
-      manager: the manager of the run.
+      directory: where the checkpoints of the run are.
       like: a pytree of the wanted structure, shapes and dtypes.
       warn: what is told of every checkpoint that could not be read.
 
     Returns:
-      Its step and its tree on the host, or None if there is no checkpoint at all.
+      What to go on from, on the host, or None if there is no checkpoint at all.
 
     Raises:
-      ValueError: there are checkpoints, but none can be read.
+      ValueError: there are checkpoints, but none can be read; or they are of another
+        model or version.
     """
-    # On the host: the devices may be others than those of the training.
-    like = jax.tree.map(lambda a: np.empty(a.shape, a.dtype), like)
-    steps = sorted(manager.all_steps(), reverse=True)
-    for index, step in enumerate(steps):
+    there = sorted(_there(directory), reverse=True)
+    for step in there:
         try:
-            tree = manager.restore(step, args=ocp.args.StandardRestore(like))
-        except Exception as error:  # orbax raises many kinds for damaged files
-            reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
-            warn(f"checkpoint {step} cannot be read ({reason}); trying the one before")
-        else:
-            for damaged in steps[:index]:
-                manager.delete(damaged)
-            return step, tree
-    if steps:
-        raise ValueError(
-            f"none of the checkpoints {steps} in {manager.directory} can be read; "
-            "start again with another --out"
-        )
+            return _loaded(directory, step, like, 1, others=True)
+        except (_Misfit, _OtherVersion) as error:
+            raise ValueError(f"checkpoint {step}: {error}") from error
+        except Exception as error:  # damaged files raise many kinds
+            moved = _aside(directory / str(step))
+            warn(
+                f"checkpoint {step} is damaged ({_reason(error)}) and now called "
+                f"{moved.name}; trying the one before"
+            )
+    if there or any(directory.glob("*/default")):
+        raise _nothing(directory)
     return None

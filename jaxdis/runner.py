@@ -3,17 +3,26 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from jaxdis import check, streaming
 from jaxdis.devices import place, seed_mesh, shardings, take
+from jaxdis.program import (
+    Progress,
+    StackedRows,
+    World,
+    guarded,
+    init_rows,
+    make_chunk,
+    means,
+    new_chunk,
+)
 from jaxdis.types import (
     Batch,
     Hyper,
@@ -25,41 +34,10 @@ from jaxdis.types import (
     TrainState,
 )
 
-__all__ = [
-    "Chunk",
-    "Result",
-    "StackedRows",
-    "evaluator",
-    "init_rows",
-    "make_chunk",
-    "run",
-]
+__all__ = ["Chunk", "Result", "Visit", "evaluator", "run"]
 
-# A row that had this many non-finite updates in a row is frozen: it has diverged.
-PATIENCE = 10
-LARGE = 2**14  # numbers of an array that is looked at by itself
-CACHED = 2**19  # bytes of the rows that a CPU core trains at the same time
-
-World: TypeAlias = Int[Array, "n"] | None
-
-
-class StackedRows(NamedTuple):
-    """The state of a run, one row per seed (and hyper-parameter point).
-
-    Attributes:
-      state: the system's states, stacked.
-      skipped: how many non-finite updates of each row were not applied.
-      streak: how many of them in a row just now.
-    """
-
-    state: TrainState
-    skipped: Int[Array, "*n"]
-    streak: Int[Array, "*n"]
-
-    @property
-    def failed(self) -> Bool[Array, "*n"]:
-        """Rows that diverged and are frozen in their last finite state."""
-        return self.streak >= PATIENCE
+GROWTH = 16  # times as many steps as in the piece before, at most
+AIM = 0.8  # of the time between two visits: steps are not equally long
 
 
 class Chunk(NamedTuple):
@@ -69,8 +47,8 @@ class Chunk(NamedTuple):
       step: steps taken.
       rows: the run's state; its buffers are reused as soon as the callbacks return.
       metrics: of each row, the mean over the chunk's applied updates.
-      length: steps in this chunk.
-      seconds: the chunk's wall time, without compilation.
+      length: steps of this chunk that were taken here, and not before an interruption.
+      seconds: their wall time, without compilation.
     """
 
     step: int
@@ -78,6 +56,19 @@ class Chunk(NamedTuple):
     metrics: dict[str, Float[np.ndarray, "n"]]
     length: int
     seconds: float
+
+
+class Visit(NamedTuple):
+    """What the host sees between two pieces of a chunk, and before the first one.
+
+    Attributes:
+      step: steps taken.
+      progress: `() -> Progress`, what the run can go on from; its buffers are reused
+        as soon as the callbacks return.
+    """
+
+    step: int
+    progress: Callable[[], Progress]
 
 
 class Result(NamedTuple):
@@ -96,151 +87,6 @@ class Result(NamedTuple):
     compile_s: float
     step_s: float
     devices: int
-
-
-def _all_finite(tree: Any) -> Bool[Array, ""]:
-    """Whether all numbers are finite.
-
-    Large arrays are summed over their last axis, by a product, which runs at the speed
-    of memory; such sums pass on what is not finite. Small ones are put together.
-    """
-    leaves = [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.inexact)]
-    large = [a for a in leaves if a.size >= LARGE]
-    sums = [jnp.matmul(a, jnp.ones(a.shape[-1], a.dtype)) for a in large]
-    small = [a for a in leaves if a.size < LARGE]
-    return jnp.isfinite(ravel_pytree(small + sums)[0]).all()
-
-
-def _guarded_step(
-    system: System, row: StackedRows, batch: Batch, hyper: Hyper, key: PRNGKey
-) -> tuple[StackedRows, Metrics, Bool[Array, ""]]:
-    """One step of one row, applied only if all it would write is finite."""
-    state, metrics = system.step(row.state, batch, hyper, key)
-    frozen = row.failed
-    applied = _all_finite((state, metrics)) & ~frozen
-    state = jax.tree.map(
-        lambda new, old: jnp.where(applied, new, old), state, row.state
-    )
-    missed = (~applied & ~frozen).astype(jnp.int32)
-    streak = jnp.where(applied, 0, row.streak + missed)
-    return StackedRows(state, row.skipped + missed, streak), metrics, applied
-
-
-def init_rows(
-    system: System, keys: Key[Array, "n"], hyper: Hyper, mesh: Mesh | None = None
-) -> StackedRows:
-    """Initial state of every row, laid out over the mesh from the start.
-
-    Args:
-      system: the method.
-      keys: one key per row.
-      hyper: one value per row of every hyper-parameter.
-      mesh: the devices; None leaves the placing to JAX.
-    """
-
-    def init(key: PRNGKey, hyper: Hyper) -> StackedRows:
-        zero = jnp.zeros((), jnp.int32)
-        return StackedRows(system.init(key, hyper), zero, zero)
-
-    spread = None if mesh is None else shardings(mesh)[0]
-    return jax.jit(jax.vmap(init), out_shardings=spread)(keys, hyper)
-
-
-def _group(rows: StackedRows) -> int:
-    """How many rows a core takes at a time: a divisor, of at most `CACHED` bytes."""
-    n = len(rows.skipped)
-    leaves = jax.tree.leaves(rows.state)
-    each = sum(a.size * a.dtype.itemsize for a in leaves) / n
-    return max(
-        d for d in range(1, n + 1) if n % d == 0 and (d == 1 or d * each <= CACHED)
-    )
-
-
-def _steps(
-    guarded_step: Callable[..., tuple[StackedRows, Metrics, Array]],
-    row: StackedRows,
-    key: PRNGKey,
-    hyper: Hyper,
-    world: Array | None,
-    sample: Sampler,
-    start: Array,
-    end: Array,
-) -> tuple[StackedRows, Metrics, Int[Array, ""]]:
-    """Steps of one row, the means of its metrics, and how many updates were applied."""
-
-    def draw(key: PRNGKey) -> Batch:
-        return sample(key) if world is None else sample(key, world)
-
-    def body(i: Array, carry: Any) -> Any:
-        row, sums, count = carry
-        batch_key, step_key = streaming.step_keys(key, i)
-        row, metrics, applied = guarded_step(row, draw(batch_key), hyper, step_key)
-        sums = jax.tree.map(lambda s, m: s + jnp.where(applied, m, 0), sums, metrics)
-        return row, sums, count + applied
-
-    batch = jax.eval_shape(draw, key)
-    metrics = jax.eval_shape(guarded_step, row, batch, hyper, key)[1]
-    sums = jax.tree.map(lambda m: jnp.zeros(m.shape, m.dtype), metrics)
-    row, sums, count = jax.lax.fori_loop(start, end, body, (row, sums, 0))
-    # 0 / 0 = NaN is the honest mean of a chunk in which no update was applied.
-    return row, jax.tree.map(lambda s: s / count, sums), count
-
-
-def make_chunk(system: System, mesh: Mesh) -> Any:
-    """The compiled unit of training: `length` steps of all rows.
-
-    `chunk(rows, keys, hyper, world, sample, start, length) -> (rows, metrics, applied)`
-    loops over steps inside a vmap over rows inside a shard_map over devices inside one
-    jit; `applied` counts the updates that the metrics are means of. Rows never meet, so
-    there is nothing to communicate, and shard_map lets the compiler add nothing.
-    `start` and `length` are traced: chunks of any length are one program.
-
-    A CPU core takes its rows a few at a time, through all steps of the chunk, so that
-    what they write between steps stays in its cache.
-    """
-
-    # Traced once: the call for shapes and the one in the loop share the cache.
-    guarded_step = jax.jit(partial(_guarded_step, system))
-    steps = partial(_steps, guarded_step)
-
-    def chunk(
-        rows: StackedRows,
-        keys: Array,
-        hyper: Hyper,
-        world: World,
-        sample: Sampler,
-        start: Array,
-        length: Array,
-    ) -> tuple[StackedRows, Metrics, Array]:
-        axes = (0, 0, 0, 0, None, None, None)
-        end = start + length
-
-        def some(
-            at: tuple[StackedRows, Array, Hyper, World],
-        ) -> tuple[StackedRows, Metrics, Array]:
-            return jax.vmap(steps, axes)(*at, sample, start, end)
-
-        on_cpu = mesh.devices.flat[0].platform == "cpu"
-        group = _group(rows) if on_cpu else len(keys)
-        if group == len(keys):
-            return some((rows, keys, hyper, world))
-        groups = jax.tree.map(
-            lambda a: a.reshape(-1, group, *a.shape[1:]), (rows, keys, hyper, world)
-        )
-        done = jax.lax.map(some, groups)
-        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), done)
-
-    row, all_ = PartitionSpec("seed"), PartitionSpec()
-    sharded = jax.shard_map(
-        chunk,
-        mesh=mesh,
-        in_specs=(row, row, row, row, all_, all_, all_),
-        out_specs=row,
-        # Nothing communicates, so there is nothing to check; and with the check every
-        # loop inside a system would have to declare which of its carries vary.
-        check_vma=False,
-    )
-    return jax.jit(sharded, donate_argnums=0)
 
 
 def _check_run(keys: Array, hyper: Hyper, steps: int, chunk: int) -> None:
@@ -262,6 +108,82 @@ def _check_run(keys: Array, hyper: Hyper, steps: int, chunk: int) -> None:
             )
 
 
+def _length(left: int, last: tuple[int, float] | None, seconds: float | None) -> int:
+    """How many steps to take before the host looks again.
+
+    Args:
+      left: the steps of the chunk that are left.
+      last: the length of the piece before and the seconds that it took.
+      seconds: how long a piece may take; None where chunks are not cut.
+    """
+    if seconds is None:
+        return left
+    if last is None:
+        return 1
+    length, took = last
+    fitting = int(AIM * seconds * length / max(took, 1e-9))
+    return max(1, min(left, GROWTH * length, fitting))
+
+
+class _Steps(NamedTuple):
+    """The compiled program and what it starts from."""
+
+    advance: Callable[[Progress, int, int], Progress]
+    progress: Progress
+    again: Callable[[StackedRows], Progress]  # at the start of a further chunk
+    compile_s: float
+
+
+def _compiled(
+    system: System,
+    feed: streaming.Feed,
+    placed: tuple[Array, Hyper, World],
+    mesh: Mesh,
+    start: tuple[int, Progress | StackedRows] | None,
+) -> _Steps:
+    """Compiles the program, and lays out what it starts from."""
+    began = time.perf_counter()
+    step = guarded(system)
+    first, given = start or (0, None)
+    if given is None:
+        rows = init_rows(system, placed[0], placed[1], mesh)
+    else:
+        rows = place(given.rows if isinstance(given, Progress) else given, mesh)
+    new = new_chunk(step, mesh, rows, *placed, feed.sample)
+
+    def again(rows: StackedRows) -> Progress:
+        return Progress(rows, *jax.device_put(new[1:], shardings(mesh)[0]))
+
+    progress = again(rows)
+    if isinstance(given, Progress):
+        if set(given.sums) != set(new.sums):
+            raise ValueError(
+                f"start holds sums of {', '.join(sorted(given.sums))}, and the metrics "
+                f"of the method are {', '.join(sorted(new.sums))}"
+            )
+        progress = Progress(rows, *place(given[1:], mesh))
+    at = partial(jnp.asarray, dtype=jnp.int32)
+    lowered = make_chunk(step, mesh).lower(
+        progress, *placed, feed.sample, at(first), at(1)
+    )
+    compiled = lowered.compile()
+    seconds = time.perf_counter() - began
+
+    def program(
+        progress: Progress, sample: Sampler, start: int, length: int
+    ) -> tuple[Progress, Array]:
+        span = jax.device_put((at(start), at(length)), shardings(mesh)[1])
+        found: tuple[Progress, Array] = compiled(progress, *placed, sample, *span)
+        return found
+
+    def advance(progress: Progress, start: int, length: int) -> Progress:
+        progress = feed.advance(program, progress, start, length)
+        jax.block_until_ready(progress.applied)
+        return progress
+
+    return _Steps(advance, progress, again, seconds)
+
+
 def run(
     system: System,
     sample: Sampler | Stream,
@@ -273,7 +195,9 @@ def run(
     world: World = None,
     mesh: Mesh | None = None,
     on_chunk: Sequence[Callable[[Chunk], bool | None]] = (),
-    start: tuple[int, StackedRows] | None = None,
+    on_visit: Sequence[Callable[[Visit], bool | None]] = (),
+    visit_seconds: float | None = None,
+    start: tuple[int, Progress | StackedRows] | None = None,
 ) -> Result:
     """Trains one row per key in one compiled program.
 
@@ -289,20 +213,26 @@ def run(
       hyper: the system's hyper-parameters; each field a scalar or one value per row
         (`grid` makes both keys and hyper of a sweep).
       steps: steps to take in all.
-      chunk: steps between two visits of the host.
+      chunk: steps between two measurements, at multiples of it.
       world: for rows that differ in their data, which of the data's worlds each sees;
         the sampler is then called as `sample(key, world)`.
       mesh: devices with the axis "seed"; default all of them. Rows are padded to a
         multiple of the mesh, and the padding is dropped from all that is returned.
       on_chunk: called in order with a `Chunk`; a true return value stops the run.
-      start: steps already taken and their rows, to go on from.
+      on_visit: called in order with a `Visit`, right after compilation and whenever the
+        host looks, at a chunk's end after `on_chunk`; a true return value stops.
+      visit_seconds: how long the host looks away at most: longer chunks are cut, which
+        changes no number. None cuts none.
+      start: steps already taken, and what they led to: the progress of a visit, or
+        rows, to begin a new chunk with.
 
     Returns:
       The final rows and the timing.
 
     Raises:
       ValueError: untyped or no keys, steps or chunk below 1, a hyper field of another
-        length than keys, or a block smaller than what a step draws.
+        length than keys, a block smaller than what a step draws, or sums of other
+        metrics in start.
     """
     _check_run(keys, hyper, steps, chunk)
     if world is not None and isinstance(sample, Stream):
@@ -311,40 +241,42 @@ def run(
     hyper = jax.tree.map(lambda h: jnp.broadcast_to(jnp.asarray(h, float), (n,)), hyper)
     mesh = seed_mesh(n) if mesh is None else mesh
     world = None if world is None else jnp.asarray(world, jnp.int32)
-    first = 0 if start is None else start[0]
-    with streaming.feeding(sample, keys, (first, steps), mesh) as feed:
-        keys, hyper, world = place((keys, hyper, world), mesh)
-        began = time.perf_counter()
-        if start is None:
-            rows = init_rows(system, keys, hyper, mesh)
-        else:
-            rows = place(start[1], mesh)
-        at = partial(jnp.asarray, dtype=jnp.int32)
-        placed = keys, hyper, world
-        lowered = make_chunk(system, mesh).lower(
-            rows, *placed, feed.sample, at(first), at(chunk)
+    step = 0 if start is None else start[0]
+    if start is not None and step >= steps:
+        given = start[1]
+        rows = given.rows if isinstance(given, Progress) else given
+        return Result(take(place(rows, mesh), n), step, 0.0, 0.0, mesh.size)
+    with streaming.feeding(sample, keys, (step, steps), mesh) as feed:
+        placed = place((keys, hyper, world), mesh)
+        advance, progress, again, compile_s = _compiled(
+            system, feed, placed, mesh, start
         )
-        compiled = lowered.compile()
-        compile_s = time.perf_counter() - began
 
-        def program(rows: StackedRows, sample: Sampler, start: int, length: int) -> Any:
-            span = jax.device_put((at(start), at(length)), shardings(mesh)[1])
-            return compiled(rows, *placed, sample, *span)
+        def seen() -> Progress:
+            found: Progress = take(progress, n)
+            return found
 
-        step, step_s = first, []
-        while step < steps:
-            length = min(chunk, steps - step)
+        step_s: list[float] = []
+        taken, spent, last = 0, 0.0, None
+        wishes = [callback(Visit(step, seen)) for callback in on_visit]
+        while step < steps and not any(wishes):
+            end = min(step - step % chunk + chunk, steps)
+            length = _length(end - step, last, visit_seconds)
             began = time.perf_counter()
-            rows, metrics = feed.advance(program, rows, step, length)
-            seconds = time.perf_counter() - began
-            step_s.append(seconds / length)
-            step += length
-            seen = Chunk(step, take(rows, n), take(metrics, n), length, seconds)
-            wishes = [callback(seen) for callback in on_chunk]  # every one is called
-            if any(wishes):
-                break
+            progress = advance(progress, step, length)
+            last = length, time.perf_counter() - began
+            step, taken, spent = step + length, taken + length, spent + last[1]
+            wishes = []
+            if step == end:
+                rows, *sums = seen()
+                metrics = means(*jax.tree.map(np.asarray, sums))
+                wishes = [c(Chunk(step, rows, metrics, taken, spent)) for c in on_chunk]
+                step_s, taken, spent = [*step_s, spent / taken], 0, 0.0
+                progress = again(progress.rows)
+            wishes += [callback(Visit(step, seen)) for callback in on_visit]
+    step_s = step_s or [spent / taken] if taken else step_s
     middle = float(np.median(step_s)) if step_s else 0.0
-    return Result(take(rows, n), step, compile_s, middle, mesh.size)
+    return Result(take(progress.rows, n), step, compile_s, middle, mesh.size)
 
 
 def evaluator(

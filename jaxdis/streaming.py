@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
+from jaxtyping import Array, Int, Key, PyTree, Shaped
 
 from jaxdis.devices import shardings
 from jaxdis.types import Batch, PRNGKey, Sampler, Stream
@@ -26,10 +26,9 @@ __all__ = [
     "step_keys",
 ]
 
-Means: TypeAlias = dict[str, Float[np.ndarray, "n"]]
-Program: TypeAlias = Callable[[Any, Sampler, int, int], tuple[Any, Any, Array]]
-"""`(rows, sample, start, length) -> (rows, metrics, applied)`: steps of all rows, the
-means of their metrics over the updates that were applied, and how many these were."""
+Program: TypeAlias = Callable[[Any, Sampler, int, int], tuple[Any, Array]]
+"""`(progress, sample, start, length) -> (progress, done)`: steps of all rows, and what
+is there as soon as they are done."""
 
 
 class Feed(NamedTuple):
@@ -37,12 +36,11 @@ class Feed(NamedTuple):
 
     Attributes:
       sample: the sampler of the first steps; later ones differ in their numbers alone.
-      advance: `(program, rows, start, length) -> (rows, metrics)`, with the metrics on
-        the host.
+      advance: `(program, progress, start, length) -> progress`.
     """
 
     sample: Sampler
-    advance: Callable[[Program, Any, int, int], tuple[Any, Means]]
+    advance: Callable[[Program, Any, int, int], Any]
 
 
 class Block(NamedTuple):
@@ -111,10 +109,9 @@ def feeding(
 
 
 def _advance(
-    sample: Sampler, program: Program, rows: Any, start: int, length: int
-) -> tuple[Any, Means]:
-    rows, metrics, _ = program(rows, sample, start, length)
-    return rows, jax.tree.map(np.asarray, metrics)
+    sample: Sampler, program: Program, progress: Any, start: int, length: int
+) -> Any:
+    return program(progress, sample, start, length)[0]
 
 
 class _Blocks:
@@ -146,49 +143,30 @@ class _Blocks:
         """The sampler of the steps of the present block."""
         return Partial(sample_block, self.draw, self.present.block)
 
-    def advance(
-        self, program: Program, rows: Any, start: int, length: int
-    ) -> tuple[Any, Means]:
-        """Takes steps, block by block; returns the rows and the means of the metrics.
+    def advance(self, program: Program, progress: Any, start: int, length: int) -> Any:
+        """Takes steps, block by block.
 
         Args:
           program: takes some steps.
-          rows: the rows of the run.
+          progress: what the steps before led to.
           start: the first step.
           length: the number of steps.
         """
-        parts, end = [], start + length
+        end = start + length
         while start < end:
             used = None
             if start == self.present.end:
                 assert self.coming is not None
                 used, self.present = self.present, self.coming.result()
             stop = min(end, self.present.end)
-            rows, *part = program(rows, self.sample(), start, stop - start)
-            parts.append(part)
+            progress, done = program(progress, self.sample(), start, stop - start)
             if used is not None:
                 # The devices have their next work; what they read before makes room.
                 jax.block_until_ready(self.busy)
                 jax.tree.map(lambda a: a.delete(), used.block)
                 self.prefetch()
-            start, self.busy = stop, part[1]
-        return rows, _mean(parts)
-
-
-def _mean(parts: list[Any]) -> Means:
-    """The means over all updates that were applied, of the means of some."""
-    metrics, applied = jax.tree.map(np.asarray, tuple(zip(*parts, strict=True)))
-    if len(metrics) == 1:
-        return metrics[0]
-    counts = np.stack(applied)
-
-    def mean(*means: np.ndarray) -> np.ndarray:
-        sums = np.where(counts > 0, np.stack(means) * counts.astype(float), 0.0).sum(0)
-        return (sums / counts.sum(0)).astype(means[0].dtype)
-
-    with np.errstate(invalid="ignore"):  # 0 / 0, as in a chunk of one block
-        means: Means = jax.tree.map(mean, *metrics)
-    return means
+            start, self.busy = stop, done
+        return progress
 
 
 def sample_block(draw: Callable[..., Array], block: Block, key: PRNGKey) -> Batch:

@@ -121,7 +121,9 @@ def test_what_no_one_declared_is_refused(tmp_path, monkeypatch):
 
     method = plan.method._replace(make=make, batches=batches)
     with pytest.raises(ValueError, match="returns surprise, which its scores"):
-        experiment.carry_out(plan._replace(method=method), out=tmp_path / "run")
+        experiment.carry_out(
+            plan._replace(method=method), experiment.Execution(out=tmp_path / "run")
+        )
 
 
 @pytest.mark.parametrize("below", ["file", "n" * 300, "gs://bucket/run"])

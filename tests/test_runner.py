@@ -1,5 +1,6 @@
 """The runner, on a system small enough to know its numbers."""
 
+import itertools
 import re
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import optax
 import pytest
 from jax.tree_util import Partial
 
-from jaxdis import devices, optimise, runner, sweep
+from jaxdis import devices, optimise, program, runner, sweep
 from jaxdis.types import System, TrainState
 
 
@@ -149,24 +150,24 @@ def test_a_core_takes_its_rows_in_groups(monkeypatch, rows, group):
     """Six rows on a core, of which its cache holds some."""
     keys = sweep.seed_keys(6)
     together = go(keys, mesh=ONE_DEVICE)
-    monkeypatch.setattr(runner, "CACHED", rows * bytes_of_a_row())
+    monkeypatch.setattr(program, "CACHED", rows * bytes_of_a_row())
     assert (
-        runner._group(runner.init_rows(quadratic(), keys, Hyper(*jnp.ones((3, 6)))))
+        program._group(program.init_rows(quadratic(), keys, Hyper(*jnp.ones((3, 6)))))
         == group
     )
     apart = go(keys, mesh=ONE_DEVICE)
     np.testing.assert_allclose(weights(apart), weights(together), rtol=1e-6)
 
 
-@pytest.mark.parametrize("size", [3, runner.LARGE])
+@pytest.mark.parametrize("size", [3, program.LARGE])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_one_bad_number_is_found_among_many(size, bad):
     tree = {"a": jnp.ones((2, size)), "b": jnp.ones(2), "n": jnp.ones(2, int)}
-    assert runner._all_finite(tree)
-    assert not runner._all_finite(tree | {"a": tree["a"].at[1, 2].set(bad)})
+    assert program._all_finite(tree)
+    assert not program._all_finite(tree | {"a": tree["a"].at[1, 2].set(bad)})
     # Large numbers of either sign are numbers.
     tree["a"] = jnp.full((2, size), 1e30).at[0].set(-1e30)
-    assert runner._all_finite(tree)
+    assert program._all_finite(tree)
 
 
 def test_few_parameters_are_one_vector_and_many_are_not(monkeypatch):
@@ -210,15 +211,25 @@ def test_one_trace_and_no_compilation_after_the_first_chunk():
     assert compiled  # the listener does hear compilations
 
 
+def at_the_start(system, sample, keys, hyper, mesh):
+    """The chunk, and the progress that it starts from."""
+    step = program.guarded(system)
+    rows = program.init_rows(system, keys, hyper, mesh)
+    new = program.new_chunk(step, mesh, rows, keys, hyper, None, sample)
+    return program.make_chunk(step, mesh), new
+
+
+def lowered(system, sample, keys, hyper, mesh):
+    chunk, new = at_the_start(system, sample, keys, hyper, mesh)
+    return chunk.lower(new, keys, hyper, None, sample, 0, 5)
+
+
 def test_no_collectives_in_the_chunk():
     keys = sweep.seed_keys(8)
     mesh = devices.seed_mesh(8)
     hyper = Hyper(*(jnp.full(8, v) for v in Hyper()))
     system = quadratic()
-    rows = runner.init_rows(system, keys, hyper, mesh)
-    chunk = runner.make_chunk(system, mesh)
-    program = chunk.lower(rows, keys, hyper, None, SAMPLE, 0, 5)
-    text = program.compile().as_text()
+    text = lowered(system, SAMPLE, keys, hyper, mesh).compile().as_text()
     collective = r"= [^=]* (all-gather|all-reduce|all-to-all|collective-permute)"
     assert re.findall(collective, text) == []
     assert "while" in text  # the text is that of the training loop
@@ -228,11 +239,8 @@ def test_data_are_arguments_not_constants():
     big = Partial(draw, jnp.zeros((50_000, 3)))
     keys, mesh = sweep.seed_keys(1), ONE_DEVICE
     hyper = Hyper(*(jnp.full(1, v) for v in Hyper()))
-    rows = runner.init_rows(quadratic(), keys, hyper, mesh)
-    program = runner.make_chunk(quadratic(), mesh).lower(
-        rows, keys, hyper, None, big, 0, 5
-    )
-    arguments = program.compile().memory_analysis().argument_size_in_bytes
+    compiled = lowered(quadratic(), big, keys, hyper, mesh).compile()
+    arguments = compiled.memory_analysis().argument_size_in_bytes
     assert arguments > 50_000 * 3 * 4
 
 
@@ -240,10 +248,9 @@ def test_data_are_arguments_not_constants():
 def test_chunk_exports(platform):
     keys, mesh = sweep.seed_keys(2), ONE_DEVICE
     hyper = Hyper(*(jnp.full(2, v) for v in Hyper()))
-    rows = runner.init_rows(quadratic(), keys, hyper, mesh)
-    chunk = runner.make_chunk(quadratic(), mesh)
+    chunk, new = at_the_start(quadratic(), SAMPLE, keys, hyper, mesh)
     exported = jax.export.export(chunk, platforms=[platform])(
-        rows, keys, hyper, None, SAMPLE, jnp.int32(0), jnp.int32(5)
+        new, keys, hyper, None, SAMPLE, jnp.int32(0), jnp.int32(5)
     )
     assert exported.platforms == (platform,)
 
@@ -267,7 +274,7 @@ def test_a_diverged_seed_is_frozen_and_its_neighbours_untouched():
     clean = runner.run(fault_system(), SAMPLE, keys, Hyper(), steps=40, chunk=10)
     np.testing.assert_array_equal(result.rows.failed, [False, True, False, False])
     # PATIENCE attempts are counted, then the row is left alone.
-    np.testing.assert_array_equal(result.rows.skipped, [0, runner.PATIENCE, 0, 0])
+    np.testing.assert_array_equal(result.rows.skipped, [0, program.PATIENCE, 0, 0])
     np.testing.assert_array_equal(result.rows.state.step, [40, 5, 40, 40])
     others = np.array([0, 2, 3])
     np.testing.assert_array_equal(weights(result)[others], weights(clean)[others])
@@ -316,6 +323,71 @@ def test_a_callback_can_stop_and_the_run_can_go_on_where_it_was():
     assert stopped.step == 8
     resumed = go(keys, chunk=5, start=(stopped.step, stopped.rows))
     np.testing.assert_allclose(weights(resumed), weights(go(keys)), rtol=1e-6)
+
+
+@pytest.fixture
+def a_long_time(monkeypatch):
+    """Every look at the clock is half a second after the one before."""
+    ticks = itertools.count(step=0.5)
+    monkeypatch.setattr(runner.time, "perf_counter", lambda: next(ticks))
+
+
+@pytest.mark.usefixtures("a_long_time")
+def test_pieces_of_a_chunk_change_no_bit():
+    def log(chunks, **options):
+        keys = sweep.seed_keys(3)
+        seen = [lambda chunk: chunks.append((chunk.step, chunk.metrics))]
+        return go(keys, chunk=13, steps=30, on_chunk=seen, **options)
+
+    whole, pieces, visits = [], [], []
+    at_once = log(whole)
+    cut = log(
+        pieces, visit_seconds=1.0, on_visit=[lambda visit: visits.append(visit.step)]
+    )
+    # A step takes half a second by that clock, of which AIM of one second holds one.
+    assert visits == list(range(31))
+    assert [step for step, _ in whole] == [step for step, _ in pieces] == [13, 26, 30]
+    jax.tree.map(np.testing.assert_array_equal, whole, pieces)
+    jax.tree.map(np.testing.assert_array_equal, at_once.rows, cut.rows)
+
+
+@pytest.mark.usefixtures("a_long_time")
+def test_a_run_goes_on_within_a_chunk():
+    """Stopped in the middle, on two devices and then on one: the same line follows."""
+    kept, lines, whole = [], [], []
+    keys = sweep.seed_keys(4)
+
+    def stop(visit):
+        if visit.step == 10:
+            kept.append(jax.tree.map(np.asarray, visit.progress()))
+        return visit.step == 10
+
+    log = {"on_chunk": [lambda chunk: lines.append((chunk.step, chunk.metrics))]}
+    first = go(keys, mesh=devices.seed_mesh(2), visit_seconds=1.0, on_visit=[stop])
+    assert first.step == 10
+    last = go(keys, mesh=devices.seed_mesh(2), start=(10, kept[0]), **log)
+    done = {"on_chunk": [lambda chunk: whole.append((chunk.step, chunk.metrics))]}
+    clean = go(keys, mesh=devices.seed_mesh(2), **done)
+    jax.tree.map(np.testing.assert_array_equal, lines, whole[1:])
+    jax.tree.map(np.testing.assert_array_equal, last.rows, clean.rows)
+    alone = go(keys, mesh=ONE_DEVICE, start=(10, kept[0]))
+    np.testing.assert_allclose(weights(alone), weights(clean), rtol=1e-6)
+
+
+def test_nothing_is_compiled_for_a_run_that_has_ended():
+    keys = sweep.seed_keys(2)
+    ended = go(keys)
+    again = go(keys, start=(ended.step, ended.rows), on_visit=[pytest.fail])
+    assert again.compile_s == 0.0
+    np.testing.assert_array_equal(weights(again), weights(ended))
+
+
+def test_sums_of_other_metrics_are_refused():
+    keys = sweep.seed_keys(2)
+    rows = go(keys, steps=5).rows
+    other = program.Progress(rows, {"other": jnp.zeros(2)}, jnp.zeros(2, int))
+    with pytest.raises(ValueError, match="start holds sums of other, and the metrics"):
+        go(keys, start=(5, other))
 
 
 def test_grid_crosses_seeds_with_points():

@@ -246,7 +246,7 @@ def test_a_block_that_is_too_small_leaves_no_directory(tmp_path):
         "beta_vae/quickstart", seeds=2, config={"batch": 9}, data=OnHost(17)
     )
     with pytest.raises(ValueError, match="must be at least 18, since a step draws 9"):
-        experiment.carry_out(plan, out=tmp_path / "run")
+        experiment.carry_out(plan, experiment.Execution(out=tmp_path / "run"))
     assert not list(tmp_path.iterdir())
 
 

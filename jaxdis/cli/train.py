@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import tyro
 
 from jaxdis import data, devices, experiment, log, metrics, systems
-from jaxdis.experiment import Plan, Run, Stopped
+from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.report import findings
 from jaxdis.report.read import failed_seeds, swept
 from jaxdis.report.text import setting
@@ -34,6 +34,7 @@ class TrainOptions:
       out: a new directory of the run; default runs/NAME-TIME.
       resume: go on with the run in --out.
       checkpoint_seconds: the least time between two checkpoints.
+      chunk_seconds: the longest time in which an interruption is not noticed.
     """
 
     seeds: int
@@ -43,6 +44,7 @@ class TrainOptions:
     out: Path | None = None
     resume: bool = False
     checkpoint_seconds: float = 30.0
+    chunk_seconds: float = 10.0
 
 
 def _defaults(method: Method, preset: Preset) -> dict[str, str]:
@@ -187,17 +189,21 @@ def train_command(args: Sequence[str]) -> int:
     try:
         run = experiment.carry_out(
             plan,
-            out=options.out,
-            resume=options.resume,
-            checkpoint_seconds=options.checkpoint_seconds,
-            command=command,
+            Execution(
+                out=options.out,
+                resume=options.resume,
+                checkpoint_seconds=options.checkpoint_seconds,
+                chunk_seconds=options.chunk_seconds,
+                command=command,
+                exits=True,
+            ),
         )
     except Stopped as stop:
         again = command + (f" --out {stop.directory}" if options.out is None else "")
         again += "" if options.resume else " --resume"
         log.console.print(f"stopped after step {stop.step}; saved. Go on with:")
         print(f"  {again}")  # one line, however long: it is to be pasted
-        return 130
+        return exit_code(stop.signal)
     _print_results(run, plan.preset)
     log.console.print(f"report: {run.report()}", markup=False)
     return 0

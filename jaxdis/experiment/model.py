@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxdis import checkpoint, runner, sweep
+from jaxdis import checkpoint, program, sweep
 from jaxdis.experiment import stored
 from jaxdis.experiment.plan import declared, replaced
 from jaxdis.experiment.watched import by_step, watched
@@ -125,21 +125,21 @@ def restore(
     keys, hyper = sweep.lay_out(
         sweep.seed_keys(len(seeds), seeds[0]), method.hyper, points
     )
-    like = jax.eval_shape(lambda k, h: runner.init_rows(system, k, h), keys, hyper)
+    like = jax.eval_shape(lambda k, h: program.init_rows(system, k, h), keys, hyper)
     whole = like.state._replace(opt_state=())
     # The state of the optimiser is the larger half, and of no use any more.
     scores = declared(method, settings["preset"], config, spec)
     parts_of = {n: v for n, v in whole._asdict().items() if jax.tree.leaves(v)}
-    with checkpoint.open_manager(directory / "checkpoints", reading=True) as manager:
-        step = checkpoint.choose(manager, which, _worth(directory, scores))
-        found = checkpoint.read(manager, step, {"state": parts_of})
+    there = directory / "checkpoints"
+    step = checkpoint.choose(there, which, _worth(directory, scores))
+    found = checkpoint.read(there, step, {"rows": {"state": parts_of}})
     return Model(
         method=method,
         system=system,
         config=config,
         spec=spec,
         preparation=preparation,
-        state=whole._replace(**found["state"]),
+        state=whole._replace(**found["rows"]["state"]),
         step=step,
         points=points,
         seeds=seeds,

@@ -1,6 +1,7 @@
 """What is measured at the end of a run, and where it is written."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,8 +9,9 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxdis import log, metrics, runner, statistics
+from jaxdis import log, metrics, program, runner, statistics
 from jaxdis.experiment import codes
+from jaxdis.experiment.execution import Part
 from jaxdis.experiment.prepared import Experiment, evaluator
 from jaxdis.report.read import FORMAT
 from jaxdis.types import Score, TrainState
@@ -103,7 +105,7 @@ def _floors(
     if not names:
         return {}
     shape = (len(experiment.plan.points), len(experiment.plan.seeds))
-    start = runner.init_rows(experiment.system, experiment.keys, experiment.hyper)
+    start = program.init_rows(experiment.system, experiment.keys, experiment.hyper)
     found = evaluate(start.state)
     floors = {"untrained": {n: found[n].astype(float).reshape(shape) for n in names}}
     if (observed := _observed(experiment)) is not None:
@@ -120,8 +122,15 @@ def _named_axes(experiment: Experiment) -> dict[str, Sequence[str]]:
     return {"observed": names.x, "action": names.a, "column": labels}
 
 
+def _step_s(parts: Sequence[Part]) -> float:
+    """The seconds per step of all rows, over the steps of all parts."""
+    steps = [part.last - part.first for part in parts]
+    seconds = sum(n * part.step_s for n, part in zip(steps, parts, strict=True))
+    return seconds / max(1, sum(steps))
+
+
 def write(
-    experiment: Experiment, result: runner.Result, out: Path, wall_s: float
+    experiment: Experiment, result: runner.Result, out: Path, parts: Sequence[Part]
 ) -> None:
     """Scores and arrays on the test split, into results.json and figures.npz.
 
@@ -129,7 +138,7 @@ def write(
       experiment: what was trained.
       result: the end of its training.
       out: the directory of the run.
-      wall_s: the seconds that it took.
+      parts: the stretches in which it was trained.
     """
     plan, shape = experiment.plan, (len(experiment.plan.points), -1)
     evaluate = evaluator(experiment, experiment.batches.test)
@@ -157,10 +166,11 @@ def write(
         "seeds": plan.seeds,
         "points": plan.points,
         "steps": result.step,
-        "devices": result.devices,
-        "wall_s": wall_s,
-        "compile_s": result.compile_s,
-        "step_s": result.step_s,
+        "devices": parts[-1].devices,
+        "wall_s": sum(part.wall_s for part in parts),
+        "compile_s": sum(part.compile_s for part in parts),
+        "step_s": _step_s(parts),
+        "parts": [asdict(part) for part in parts],
         "spec": experiment.spec,
         "scores": scores,
         "metrics": values,

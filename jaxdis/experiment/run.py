@@ -1,18 +1,20 @@
 """The training of a run: chunks, metrics and checkpoints."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxdis import checkpoint, log, runner
+from jaxdis import checkpoint, log, program, runner
+from jaxdis.experiment.execution import Execution, Timing
 from jaxdis.experiment.prepared import Experiment, evaluator
 from jaxdis.experiment.results import check_declared
-from jaxdis.experiment.stopping import Stopped, stop_signals
-from jaxdis.experiment.watched import by_step, watched
+from jaxdis.experiment.stopping import Stopped, Stopping
+from jaxdis.experiment.watched import Watched, by_step, watched
 
 __all__ = ["fit"]
 
@@ -42,73 +44,138 @@ def _logged(
     return {"loss": chunk.metrics.get("loss", np.array(np.nan)), **found}
 
 
-def _resume_point(
-    experiment: Experiment, manager: Any, lines: Path
-) -> tuple[int, runner.StackedRows] | None:
+class _Start(NamedTuple):
+    """Where a run goes on."""
+
+    step: int
+    progress: program.Progress
+    parts: list[dict[str, Any]]
+
+
+def _resume_point(experiment: Experiment, out: Path) -> _Start | None:
     like = jax.eval_shape(
-        lambda k, h: runner.init_rows(experiment.system, k, h),
+        lambda k, h: program.init_rows(experiment.system, k, h),
         experiment.keys,
         experiment.hyper,
     )
-    start = checkpoint.restore(manager, like, log.note)
-    step = start[0] if start else 0
-    log.truncate_lines(lines, step)
-    log.console.print(f"resuming after step {step}")
-    return start
+    found = checkpoint.restore(out / "checkpoints", {"rows": like}, log.note)
+    step = found.step if found else 0
+    log.truncate_lines(out / "metrics.jsonl", step)
+    log.console.print(f"resuming after step {step:,}")
+    if found is None:
+        return None
+    sums = {
+        name.removeprefix("sums/"): array
+        for name, array in found.rest.items()
+        if name.startswith("sums/")
+    }
+    progress = program.Progress(found.tree["rows"], sums, found.rest["applied"])
+    return _Start(step, progress, found.record.get("parts", []))
+
+
+class _Keeper:
+    """When checkpoints are written, and with which score."""
+
+    def __init__(self, directory: Path, seconds: float, timing: Timing) -> None:
+        self.directory, self.seconds, self.timing = directory, seconds, timing
+        self.saved = self.scored = -np.inf
+        self.step: int | None = None
+
+    def due(self, at_end: bool) -> bool:
+        """Whether it is time for one.
+
+        Args:
+          at_end: whether a chunk has ended, so that the state has a score.
+        """
+        last = self.scored if at_end else self.saved
+        return time.perf_counter() - last >= self.seconds
+
+    def keep(self, visit: runner.Visit, score: float | None) -> None:
+        """Writes one, unless it is there.
+
+        Args:
+          visit: what the host sees.
+          score: how good the state is; None within a chunk.
+        """
+        if self.step == visit.step:
+            return
+        tree = visit.progress()._asdict()
+        checkpoint.save(
+            self.directory,
+            visit.step,
+            jax.tree.map(np.asarray, tree),
+            score=np.nan if score is None else score,
+            record={"parts": [asdict(p) for p in self.timing.parts(visit.step)]},
+        )
+        self.saved, self.step = time.perf_counter(), visit.step
+        if score is not None:
+            self.scored = self.saved
 
 
 def fit(
-    experiment: Experiment,
-    out: Path,
-    *,
-    resume: bool,
-    checkpoint_seconds: float,
-    callbacks: Sequence[Callable[[runner.Chunk], bool | None]] = (),
-) -> runner.Result:
+    experiment: Experiment, out: Path, execution: Execution, stopping: Stopping
+) -> tuple[runner.Result, Timing]:
     """Trains with progress bar, metrics lines and checkpoints.
 
     Args:
       experiment: what to train.
       out: the directory of the run.
-      resume: whether to go on from its last checkpoint.
-      checkpoint_seconds: the least time between two checkpoints.
-      callbacks: called after every chunk; a true return value ends the training.
+      execution: how to train it.
+      stopping: whether the run was asked to stop.
 
     Raises:
-      Stopped: by Ctrl-C or SIGTERM; the run can be resumed.
+      Stopped: by a signal; the run can be resumed.
     """
     plan, lines = experiment.plan, out / "metrics.jsonl"
-    manager = checkpoint.open_manager(out / "checkpoints")
-    start = _resume_point(experiment, manager, lines) if resume else None
+    start = _resume_point(experiment, out) if execution.resume else None
+    first = start.step if start else 0
+    timing = Timing(start.parts if start else (), first, len(experiment.keys))
+    keeper = _Keeper(out / "checkpoints", execution.checkpoint_seconds, timing)
     logged = by_step(lines)
-    shown = watched(experiment.scores, logged[min(logged)]) if logged else None
+    shown: Watched | None = (
+        watched(experiment.scores, logged[min(logged)]) if logged else None
+    )
     evaluate = evaluator(experiment, experiment.batches.valid)
-    saved = time.perf_counter()
+    value: float | None = None  # of a state at a chunk's end
+    ended = False
 
-    with stop_signals() as stopping, log.progress_bar() as bar:
+    with log.progress_bar() as bar:
         task = bar.add_task(
-            "compiling", total=plan.steps, completed=start[0] if start else 0,
+            "compiling", total=plan.steps, completed=first,
             headline="", speed=None,
         )  # fmt: skip
 
         def on_chunk(chunk: runner.Chunk) -> bool:
-            nonlocal saved, shown
+            nonlocal shown, value, ended
+            stopping.training = False
+            timing.trained(chunk.length, chunk.seconds)
             values = _logged(experiment, chunk, evaluate(chunk.rows.state), lines)
             shown = shown or watched(experiment.scores, values)
-            value = shown.value(values)
+            mean = shown.value(values)
+            value = shown.sign * mean
             bar.update(
                 task,
                 description="training",
                 completed=chunk.step,
                 speed=chunk.length / chunk.seconds,
-                headline=f"{shown.name} {value:.3f}" if np.isfinite(value) else "",
+                headline=f"{shown.name} {mean:.3f}" if np.isfinite(mean) else "",
             )
-            wishes = [callback(chunk) for callback in callbacks]  # every one is called
-            last = any(wishes) or stopping() or chunk.step == plan.steps
-            if last or time.perf_counter() - saved >= checkpoint_seconds:
-                checkpoint.save(manager, chunk.step, chunk.rows, shown.sign * value)
-                saved = time.perf_counter()
-            return any(wishes) or stopping()
+            wishes = [callback(chunk) for callback in execution.callbacks]
+            ended = any(wishes)  # every one is called
+            stopping.training = True
+            return ended
+
+        def on_visit(visit: runner.Visit) -> bool:
+            nonlocal value
+            stopping.training = True
+            if visit.step == first:
+                timing.compiled()
+            bar.update(task, description="training", completed=visit.step)
+            last = ended or bool(stopping) or visit.step == plan.steps
+            if last or keeper.due(value is not None):
+                keeper.keep(visit, value)
+            value = None
+            return bool(stopping)
 
         result = runner.run(
             experiment.system,
@@ -119,9 +186,11 @@ def fit(
             chunk=plan.chunk,
             world=experiment.world,
             on_chunk=[on_chunk],
-            start=start,
+            on_visit=[on_visit],
+            visit_seconds=execution.chunk_seconds,
+            start=(start.step, start.progress) if start else None,
         )
-        manager.close()
-        if stopping() and result.step < plan.steps:
-            raise Stopped(out, result.step)
-    return result
+    stopping.training = False
+    if stopping and result.step < plan.steps:
+        raise Stopped(out, result.step, stopping.received[0])
+    return result, timing

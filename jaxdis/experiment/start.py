@@ -1,25 +1,25 @@
 """From a setting to a finished run: the same from Python as from the shell."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jaxdis import devices, log, runner
+from jaxdis import devices, log
 from jaxdis.data.own import Own
 from jaxdis.experiment import stored
 from jaxdis.experiment.directory import check_resumed, create
+from jaxdis.experiment.execution import Callbacks, Execution
 from jaxdis.experiment.plan import Plan, Values, plan
 from jaxdis.experiment.prepared import prepare
 from jaxdis.experiment.results import write
 from jaxdis.experiment.run import fit
+from jaxdis.experiment.stopping import Stopping, leave_at_once, stop_signals
 from jaxdis.experiment.trained import Run
 from jaxdis.types import DataSet, Method
 
 __all__ = ["carry_out", "train"]
-
-
-Callbacks = Sequence[Callable[[runner.Chunk], bool | None]]
 
 
 def train(
@@ -35,6 +35,7 @@ def train(
     out: Path | str | None = None,
     resume: bool = False,
     checkpoint_seconds: float = 30.0,
+    chunk_seconds: float = 10.0,
     encoder: Any = None,
     decoder: Any = None,
     optimiser: Any = None,
@@ -55,6 +56,7 @@ def train(
       out: a new directory of the run; by default runs/NAME-TIME.
       resume: whether to go on with the run in `out`.
       checkpoint_seconds: the least time between two checkpoints.
+      chunk_seconds: the longest time in which an interruption is not noticed.
       encoder, decoder: networks in the place of the method's own, each a flax module or
         a pair of functions `(init, apply)`; see `nets.network`.
       optimiser: an optax transformation, or a function of the hyper-parameters that
@@ -68,7 +70,7 @@ def train(
 
     Raises:
       ValueError: what is wrong and what would be right; nothing is left behind.
-      Stopped: by Ctrl-C or SIGTERM; the run can be resumed.
+      Stopped: by Ctrl-C, SIGTERM, SIGHUP or SIGUSR1; the run can be resumed.
     """
     devices.use_all_cores()
     checked = plan(
@@ -89,59 +91,60 @@ def train(
     )
     return carry_out(
         checked,
-        out=out,
-        resume=resume,
-        checkpoint_seconds=checkpoint_seconds,
-        callbacks=callbacks,
+        Execution(
+            out=None if out is None else Path(out),
+            resume=resume,
+            checkpoint_seconds=checkpoint_seconds,
+            chunk_seconds=chunk_seconds,
+            callbacks=callbacks,
+        ),
     )
 
 
-def carry_out(
-    plan: Plan,
-    *,
-    out: Path | str | None = None,
-    resume: bool = False,
-    checkpoint_seconds: float = 30.0,
-    command: str = "",
-    callbacks: Callbacks = (),
-) -> Run:
+def carry_out(plan: Plan, execution: Execution) -> Run:
     """Trains what was planned, as `train` does.
 
     Args:
       plan: the setting.
-      out: a new directory of the run; by default runs/NAME-TIME.
-      resume: whether to go on with the run in `out`.
-      checkpoint_seconds: the least time between two checkpoints.
-      command: what the directory names as the command that made it.
-      callbacks: called after every chunk, as `train` has it.
+      execution: how to do it.
 
     Returns:
       The finished run.
 
     Raises:
       ValueError: the data or the directory are not what they should be.
-      Stopped: by Ctrl-C or SIGTERM; the run can be resumed.
+      Stopped: by a signal; the run can be resumed.
     """
-    began = time.perf_counter()
-    path = None if out is None else Path(out)
-    if resume:
+    where: list[Path] = []  # is known when there is something to go on with
+    leave = partial(leave_at_once, partial(_left, where)) if execution.exits else None
+    with stop_signals(leave) as stopping:
+        return _carried_out(plan, execution, stopping, where)
+
+
+def _left(where: list[Path]) -> str:
+    """What to say of a run that ends at once."""
+    if not where:
+        return "interrupted before anything was saved"
+    return f"interrupted; go on with:\n  jaxdis resume {shlex.quote(str(where[0]))}"
+
+
+def _carried_out(
+    plan: Plan, execution: Execution, stopping: Stopping, where: list[Path]
+) -> Run:
+    path = execution.out
+    if execution.resume:
         path = check_resumed(plan, path)
     # Data that cannot be read must not leave a directory behind.
     experiment = prepare(plan)
-    command = command or f"jaxdis.train({plan.name!r}, ...)"
-    directory = path if resume and path else create(plan, path, command)
+    command = execution.command or f"jaxdis.train({plan.name!r}, ...)"
+    directory = path if execution.resume and path else create(plan, path, command)
+    where.append(directory)
     stored.write_data(directory, experiment.spec, experiment.splits.preparation)
     log.console.print(
         f"{plan.name}: {len(plan.seeds)} seeds into {directory}", markup=False
     )
     if plan.rule:
         log.console.print(plan.rule, markup=False)
-    result = fit(
-        experiment,
-        directory,
-        resume=resume,
-        checkpoint_seconds=checkpoint_seconds,
-        callbacks=callbacks,
-    )
-    write(experiment, result, directory, time.perf_counter() - began)
+    result, timing = fit(experiment, directory, execution, stopping)
+    write(experiment, result, directory, timing.parts(result.step))
     return Run(directory.absolute(), plan.method, parts=plan.parts)

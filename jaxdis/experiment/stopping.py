@@ -1,6 +1,15 @@
-"""Interruptions: a run saves its state and stops after a chunk."""
+"""Interruptions: a run saves its state and stops, within seconds.
 
+A signal wakes a thread at once, also while the main thread compiles or computes inside
+XLA, where Python's own handlers would wait. While the run trains, the thread notes the
+wish, and the run honours it the next time that the host looks. While it compiles,
+evaluates or writes there is nothing to save that the last checkpoint lacks: a program
+that may end, as the command line may, ends at once.
+"""
+
+import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,39 +18,131 @@ from types import FrameType
 
 from jaxdis import log
 
-__all__ = ["Stopped", "stop_signals"]
+__all__ = ["Stopped", "Stopping", "exit_code", "leave_at_once", "stop_signals"]
+
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+"""Ctrl-C; whatever ends a job; a closed terminal; a scheduler before its limit."""
+
+
+def exit_code(number: int) -> int:
+    """143 after SIGTERM, as whoever sent it expects; 130 after all others.
+
+    Args:
+      number: the number of the signal.
+    """
+    return 143 if number == signal.SIGTERM else 130
 
 
 class Stopped(Exception):
-    """A run that was interrupted after a chunk; its state is saved.
+    """A run that was interrupted; its state is saved.
 
     Attributes:
       directory: the directory of the run.
       step: the number of steps taken.
+      signal: the number of the signal that interrupted it.
     """
 
-    def __init__(self, directory: Path, step: int):
+    def __init__(self, directory: Path, step: int, signal: int = signal.SIGINT):
         super().__init__(f"stopped after step {step}; saved in {directory}")
-        self.directory, self.step = directory, step
+        self.directory, self.step, self.signal = directory, step, signal
+
+
+class Stopping:
+    """What was wished by now, and whether the program may end at once.
+
+    Attributes:
+      received: the numbers of the signals so far.
+      training: whether the run is at its steps; a wish is then honoured at the host's
+        next look, and otherwise at once.
+      leave: ends the program at once, with the last checkpoint as it is; None where a
+        program must not end, as a notebook.
+    """
+
+    def __init__(self, leave: Callable[[int], None] | None) -> None:
+        self.received: list[int] = []
+        self.training = False
+        self.leave = leave
+
+    def __bool__(self) -> bool:
+        return bool(self.received)
+
+    def wish(self, number: int) -> None:
+        """Takes note of a signal, or ends the program.
+
+        Args:
+          number: the number of the signal.
+        """
+        self.received.append(number)
+        if self.leave and (not self.training or len(self.received) > 1):
+            self.leave(number)
+        elif len(self.received) == 1:
+            log.console.print("stopping within seconds (again: at once, unsaved)")
+
+
+def _listen(stopping: Stopping, numbers: tuple[int, ...]) -> Callable[[], None]:
+    """Lets a thread hear signals; returns what ends it."""
+    there, here = socket.socketpair()
+    here.setblocking(False)
+    before = signal.set_wakeup_fd(here.fileno(), warn_on_full_buffer=False)
+
+    def hear() -> None:
+        # An empty answer is the end, and so is 0, which no signal has.
+        while (data := there.recv(64)) and data[0]:
+            for number in data:
+                if number in numbers:
+                    stopping.wish(number)
+
+    thread = threading.Thread(target=hear, name="jaxdis-signals", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        signal.set_wakeup_fd(before)
+        here.send(b"\0")
+        thread.join()
+        there.close()
+        here.close()
+
+    return end
 
 
 @contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C or SIGTERM into a wish that the run can honour."""
-    received: list[int] = []
+def stop_signals(leave: Callable[[int], None] | None = None) -> Iterator[Stopping]:
+    """Turns Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 into a wish that a run can honour.
+
+    Args:
+      leave: ends the program at once when that loses nothing, and at the second signal;
+        None where the program must go on. A second signal then raises
+        KeyboardInterrupt.
+    """
+    stopping = Stopping(leave)
+    if threading.current_thread() is not threading.main_thread():
+        yield stopping  # other threads may not ask for signals
+        return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if received:
+        """The thread has heard it; Python only gets here when XLA is done."""
+        if leave is None and len(stopping.received) > 1:
             raise KeyboardInterrupt
-        received.append(number)
-        log.console.print("stopping after this chunk (again: at once, unsaved)")
 
-    # Other threads may not ask for signals.
-    main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+    numbers = tuple(int(getattr(signal, n)) for n in NAMES if hasattr(signal, n))
+    end = _listen(stopping, numbers)
     previous = [signal.signal(number, handle) for number in numbers]
     try:
-        yield lambda: bool(received)
+        yield stopping
     finally:
         for number, handler in zip(numbers, previous, strict=True):
             signal.signal(number, handler)
+        end()
+
+
+def leave_at_once(say: Callable[[], str], number: int) -> None:
+    """Ends the program as a killed one ends, after a sentence.
+
+    Args:
+      say: the sentence.
+      number: the number of the signal.
+    """
+    if log.console.is_terminal:
+        os.write(1, b"\x1b[?25h\n")  # the progress bar has hidden the cursor
+    os.write(1, f"{say()}\n".encode())
+    os._exit(exit_code(number))

@@ -110,7 +110,7 @@ def trained(request):
 
     def shape(a):
         # Step and length of a chunk are on no device in particular.
-        sharding = a.sharding if a.committed else None
+        sharding = a.sharding if getattr(a, "committed", False) else None
         return jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -190,15 +190,15 @@ def written(trained, tmp_path_factory):
     made = trained.experiment
     create(plan, out, "")
     stored.write_data(out, made.spec, made.splits.preparation)
-    with checkpoint.open_manager(out / "checkpoints") as manager:
-        checkpoint.save(manager, STEPS, trained.result.rows, 0.0)
+    checkpoint.save(out / "checkpoints", STEPS, {"rows": trained.result.rows})
     lines = [
         {"step": step, "point": 0, "seed": seed, "loss": 1.0}
         for step in (CHUNK, STEPS)
         for seed in plan.seeds
     ]
     log.append_lines(out / "metrics.jsonl", lines)
-    experiment.write(trained.experiment, trained.result, out, wall_s=1.0)
+    timing = experiment.Timing((), 0, DEVICES)
+    experiment.write(trained.experiment, trained.result, out, timing.parts(STEPS))
     return out
 
 

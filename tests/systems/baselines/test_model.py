@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdis import check, runner, sweep
+from jaxdis import check, program, runner, sweep
 from jaxdis.data.processes import CausalProcess
 from jaxdis.data.rows import batches
 from jaxdis.systems.baselines import METHOD, Config, Hyper, make
@@ -24,7 +24,7 @@ def scores(config, steps):
     spec, splits = DATA.spec(), DATA.load()
     system, made = make(config, spec), batches(config, spec, splits)
     keys = sweep.seed_keys(2)
-    start = runner.init_rows(system, keys, Hyper(jnp.full(2, 3e-3)))
+    start = program.init_rows(system, keys, Hyper(jnp.full(2, 3e-3)))
     drawn = jax.device_get(start.state.params)
     result = runner.run(
         system,

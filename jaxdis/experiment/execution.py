@@ -1,0 +1,118 @@
+"""How a plan is carried out: nothing here changes what is trained."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jaxlib
+import numpy as np
+
+import jaxdis
+from jaxdis import runner
+
+__all__ = ["Callbacks", "Execution", "Part", "Timing", "versions"]
+
+Callbacks = Sequence[Callable[[runner.Chunk], bool | None]]
+
+
+class Execution(NamedTuple):
+    """How a plan is carried out.
+
+    Attributes:
+      out: a new directory of the run; by default runs/NAME-TIME.
+      resume: whether to go on with the run in `out`.
+      checkpoint_seconds: the least time between two checkpoints.
+      chunk_seconds: the longest time in which an interruption is not noticed.
+      command: what the directory names as the command that made it.
+      callbacks: called with a `runner.Chunk` after every chunk; a true return value
+        ends the training.
+      exits: whether the program may be ended at once by a signal, as that of the
+        command line may.
+    """
+
+    out: Path | None = None
+    resume: bool = False
+    checkpoint_seconds: float = 30.0
+    chunk_seconds: float = 10.0
+    command: str = ""
+    callbacks: Callbacks = ()
+    exits: bool = False
+
+
+def versions() -> dict[str, str]:
+    """The versions of what numbers depend on."""
+    modules = (jaxdis, jax, jaxlib, np)
+    return {module.__name__: str(module.__version__) for module in modules}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a run between its start, or a resume, and an end or interruption.
+
+    Attributes:
+      first, last: the steps that were taken before it, and at its end.
+      wall_s: the seconds that it took, with all that is not training.
+      compile_s: of these, on tracing and compiling.
+      step_s: the seconds per step of all rows together.
+      devices: the number of devices.
+      platform: their platform, as "cpu" or "gpu".
+      device_kind: their kind, as "NVIDIA H100".
+      versions: what it ran with.
+    """
+
+    first: int
+    last: int
+    wall_s: float
+    compile_s: float
+    step_s: float
+    devices: int
+    platform: str
+    device_kind: str
+    versions: dict[str, str]
+
+
+class Timing:
+    """The parts of a run up to now: those before an interruption, and this one."""
+
+    def __init__(self, before: Sequence[dict[str, Any]], first: int, rows: int) -> None:
+        self.before = tuple(Part(**part) for part in before)
+        self.began = time.perf_counter()
+        self.steps, self.seconds = 0, 0.0
+        devices = jax.local_devices()
+        self.part = Part(
+            first=first,
+            last=first,
+            wall_s=0.0,
+            compile_s=0.0,
+            step_s=0.0,
+            devices=min(rows, len(devices)),
+            platform=devices[0].platform,
+            device_kind=devices[0].device_kind,
+            versions=versions(),
+        )
+
+    def compiled(self) -> None:
+        """Takes note that the program is compiled."""
+        self.part = replace(self.part, compile_s=time.perf_counter() - self.began)
+
+    def trained(self, steps: int, seconds: float) -> None:
+        """Takes note of some steps.
+
+        Args:
+          steps: their number.
+          seconds: the time that they took.
+        """
+        self.steps, self.seconds = self.steps + steps, self.seconds + seconds
+        self.part = replace(self.part, step_s=self.seconds / self.steps)
+
+    def parts(self, step: int) -> tuple[Part, ...]:
+        """All parts, this one up to now.
+
+        Args:
+          step: the number of steps taken.
+        """
+        wall_s = time.perf_counter() - self.began
+        return (*self.before, replace(self.part, last=step, wall_s=wall_s))

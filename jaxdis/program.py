@@ -1,0 +1,290 @@
+"""The compiled unit of training: some steps of all rows of a run."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from jaxdis import streaming
+from jaxdis.devices import shardings
+from jaxdis.types import Batch, Hyper, Metrics, PRNGKey, Sampler, System, TrainState
+
+__all__ = [
+    "LARGE",
+    "PATIENCE",
+    "Progress",
+    "StackedRows",
+    "Step",
+    "World",
+    "guarded",
+    "init_rows",
+    "make_chunk",
+    "means",
+    "new_chunk",
+]
+
+# A row that had this many non-finite updates in a row is frozen: it has diverged.
+PATIENCE = 10
+LARGE = 2**14  # numbers of an array that is looked at by itself
+CACHED = 2**19  # bytes of the rows that a CPU core trains at the same time
+
+World: TypeAlias = Int[Array, "n"] | None
+Step: TypeAlias = Callable[..., tuple[Any, Metrics, Array]]
+"""`(row, batch, hyper, key) -> (row, metrics, applied)`, of one row."""
+
+
+class StackedRows(NamedTuple):
+    """The state of a run, one row per seed (and hyper-parameter point).
+
+    Attributes:
+      state: the system's states, stacked.
+      skipped: how many non-finite updates of each row were not applied.
+      streak: how many of them in a row just now.
+    """
+
+    state: TrainState
+    skipped: Int[Array, "*n"]
+    streak: Int[Array, "*n"]
+
+    @property
+    def failed(self) -> Bool[Array, "*n"]:
+        """Rows that diverged and are frozen in their last finite state."""
+        return self.streak >= PATIENCE
+
+
+class Progress(NamedTuple):
+    """All that a run goes on from, at a chunk's end or within one.
+
+    Attributes:
+      rows: the run's state.
+      sums: of each row, the sums of the metrics of the chunk's applied updates so far.
+      applied: how many updates these are.
+    """
+
+    rows: StackedRows
+    sums: Mapping[str, Array | np.ndarray]
+    applied: Int[Array | np.ndarray, "*n"]
+
+
+def _all_finite(tree: Any) -> Bool[Array, ""]:
+    """Whether all numbers are finite.
+
+    Large arrays are summed over their last axis, by a product, which runs at the speed
+    of memory; such sums pass on what is not finite. Small ones are put together.
+    """
+    leaves = [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.inexact)]
+    large = [a for a in leaves if a.size >= LARGE]
+    sums = [jnp.matmul(a, jnp.ones(a.shape[-1], a.dtype)) for a in large]
+    small = [a for a in leaves if a.size < LARGE]
+    return jnp.isfinite(ravel_pytree(small + sums)[0]).all()
+
+
+def _guarded_step(
+    system: System, row: StackedRows, batch: Batch, hyper: Hyper, key: PRNGKey
+) -> tuple[StackedRows, Metrics, Bool[Array, ""]]:
+    """One step of one row, applied only if all it would write is finite."""
+    state, metrics = system.step(row.state, batch, hyper, key)
+    frozen = row.failed
+    applied = _all_finite((state, metrics)) & ~frozen
+    state = jax.tree.map(
+        lambda new, old: jnp.where(applied, new, old), state, row.state
+    )
+    missed = (~applied & ~frozen).astype(jnp.int32)
+    streak = jnp.where(applied, 0, row.streak + missed)
+    return StackedRows(state, row.skipped + missed, streak), metrics, applied
+
+
+def guarded(system: System) -> Step:
+    """The step of one row, applied only if all that it would write is finite.
+
+    It is traced once, however often it is called with the same shapes.
+
+    Args:
+      system: the method.
+    """
+    step: Step = jax.jit(partial(_guarded_step, system))
+    return step
+
+
+def init_rows(
+    system: System, keys: Key[Array, "n"], hyper: Hyper, mesh: Mesh | None = None
+) -> StackedRows:
+    """Initial state of every row, laid out over the mesh from the start.
+
+    Args:
+      system: the method.
+      keys: one key per row.
+      hyper: one value per row of every hyper-parameter.
+      mesh: the devices; None leaves the placing to JAX.
+    """
+
+    def init(key: PRNGKey, hyper: Hyper) -> StackedRows:
+        zero = jnp.zeros((), jnp.int32)
+        return StackedRows(system.init(key, hyper), zero, zero)
+
+    spread = None if mesh is None else shardings(mesh)[0]
+    return jax.jit(jax.vmap(init), out_shardings=spread)(keys, hyper)
+
+
+def _group(rows: StackedRows) -> int:
+    """How many rows a core takes at a time: a divisor, of at most `CACHED` bytes."""
+    n = len(rows.skipped)
+    leaves = jax.tree.leaves(rows.state)
+    each = sum(a.size * a.dtype.itemsize for a in leaves) / n
+    return max(
+        d for d in range(1, n + 1) if n % d == 0 and (d == 1 or d * each <= CACHED)
+    )
+
+
+def _draw(sample: Sampler, key: PRNGKey, world: Array | None) -> Batch:
+    return sample(key) if world is None else sample(key, world)
+
+
+def _over(mesh: Mesh, function: Callable[..., Any], shared: int) -> Any:
+    """A function of rows on each device's own; its last arguments are those of all."""
+    row, all_ = PartitionSpec("seed"), PartitionSpec()
+    return jax.shard_map(
+        function,
+        mesh=mesh,
+        in_specs=(row, row, row, row, *[all_] * shared),
+        out_specs=row,
+        # Nothing communicates, so there is nothing to check; and with the check every
+        # loop inside a system would have to declare which of its carries vary.
+        check_vma=False,
+    )
+
+
+def new_chunk(
+    step: Step,
+    mesh: Mesh,
+    rows: StackedRows,
+    keys: Key[Array, "n"],
+    hyper: Hyper,
+    world: World,
+    sample: Sampler,
+) -> Progress:
+    """Rows at the start of a chunk, of whose metrics nothing is summed yet.
+
+    Args:
+      step: what `guarded` gives.
+      mesh: the devices.
+      rows: the run's state.
+      keys, hyper, world: as in `runner.run`, one value per row.
+      sample: what makes batches.
+    """
+
+    def metrics(
+        row: StackedRows,
+        key: PRNGKey,
+        hyper: Hyper,
+        world: Array | None,
+        sample: Sampler,
+    ) -> Metrics:
+        return step(row, _draw(sample, key, world), hyper, key)[1]
+
+    # As in the program itself, so that the step is traced once for both.
+    of_all = _over(mesh, jax.vmap(metrics, (0, 0, 0, 0, None)), 1)
+    shapes = jax.eval_shape(of_all, rows, keys, hyper, world, sample)
+    sums = jax.tree.map(lambda m: np.zeros(m.shape, m.dtype), shapes)
+    return Progress(rows, sums, np.zeros(len(keys), np.int32))
+
+
+def means(
+    sums: dict[str, np.ndarray], applied: Int[np.ndarray, "n"]
+) -> dict[str, Float[np.ndarray, "n"]]:
+    """The means of metrics over the updates that were applied.
+
+    0 / 0 = NaN is the honest mean of a chunk in which no update was applied.
+
+    Args:
+      sums: of each row, the sums over these updates.
+      applied: how many they are.
+    """
+    with np.errstate(invalid="ignore"):
+        return {
+            name: (total / applied.astype(total.dtype))
+            if np.issubdtype(total.dtype, np.floating)
+            else (total / applied).astype(np.float32)
+            for name, total in sums.items()
+        }
+
+
+def _steps(
+    step: Step,
+    progress: Progress,
+    key: PRNGKey,
+    hyper: Hyper,
+    world: Array | None,
+    sample: Sampler,
+    start: Array,
+    end: Array,
+) -> Progress:
+    """Steps of one row, with its metrics added to the sums of the chunk."""
+
+    def body(i: Array, progress: Progress) -> Progress:
+        row, sums, count = progress
+        batch_key, step_key = streaming.step_keys(key, i)
+        batch = _draw(sample, batch_key, world)
+        row, metrics, applied = step(row, batch, hyper, step_key)
+        sums = jax.tree.map(lambda s, m: s + jnp.where(applied, m, 0), sums, metrics)
+        return Progress(row, sums, count + applied)
+
+    found: Progress = jax.lax.fori_loop(start, end, body, progress)
+    return found
+
+
+def make_chunk(step: Step, mesh: Mesh) -> Any:
+    """The compiled unit of training: `length` steps of all rows.
+
+    `chunk(progress, keys, hyper, world, sample, start, length) -> (progress, applied)`
+    loops over steps inside a vmap over rows inside a shard_map over devices inside one
+    jit. Rows never meet, so there is nothing to communicate, and shard_map lets the
+    compiler add nothing. `start` and `length` are traced: pieces of any length are one
+    program, and since sums go through it, no bit depends on where a chunk is cut.
+    `applied` is there when the steps are done, and is not given to the next ones.
+
+    A CPU core takes its rows a few at a time, through all steps of the piece, so that
+    what they write between steps stays in its cache.
+
+    Args:
+      step: what `guarded` gives.
+      mesh: the devices.
+    """
+    steps = partial(_steps, step)
+
+    def chunk(
+        progress: Progress,
+        keys: Array,
+        hyper: Hyper,
+        world: World,
+        sample: Sampler,
+        start: Array,
+        length: Array,
+    ) -> tuple[Progress, Any]:
+        axes = (0, 0, 0, 0, None, None, None)
+        end = start + length
+
+        def some(at: tuple[Progress, Array, Hyper, World]) -> Progress:
+            found: Progress = jax.vmap(steps, axes)(*at, sample, start, end)
+            return found
+
+        on_cpu = mesh.devices.flat[0].platform == "cpu"
+        group = _group(progress.rows) if on_cpu else len(keys)
+        if group == len(keys):
+            done = some((progress, keys, hyper, world))
+            return done, done.applied
+        groups = jax.tree.map(
+            lambda a: a.reshape(-1, group, *a.shape[1:]), (progress, keys, hyper, world)
+        )
+        done = jax.tree.map(
+            lambda a: a.reshape(-1, *a.shape[2:]), jax.lax.map(some, groups)
+        )
+        return done, done.applied
+
+    return jax.jit(_over(mesh, chunk, 3), donate_argnums=0)
