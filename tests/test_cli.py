@@ -157,7 +157,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(
     damage(out / "checkpoints" / "6")
     assert train(monkeypatch, out, "--resume") == 0
     said = capsys.readouterr().out.replace("\n", " ")
-    assert "checkpoint 6 cannot be read" in said
+    assert "checkpoint 6 is damaged" in said
     assert "resuming after step 4" in said
     same_numbers(finished, out)
 

@@ -147,9 +147,11 @@ def fit(
 
         def on_chunk(chunk: runner.Chunk) -> bool:
             nonlocal shown, value, ended
-            stopping.training = False
             timing.trained(chunk.length, chunk.seconds)
-            values = _logged(experiment, chunk, evaluate(chunk.rows.state), lines)
+            stopping.training = False
+            found = evaluate(chunk.rows.state)
+            stopping.training = True
+            values = _logged(experiment, chunk, found, lines)
             shown = shown or watched(experiment.scores, values)
             mean = shown.value(values)
             value = shown.sign * mean
@@ -162,7 +164,6 @@ def fit(
             )
             wishes = [callback(chunk) for callback in execution.callbacks]
             ended = any(wishes)  # every one is called
-            stopping.training = True
             return ended
 
         def on_visit(visit: runner.Visit) -> bool:
@@ -191,6 +192,6 @@ def fit(
             start=(start.step, start.progress) if start else None,
         )
     stopping.training = False
-    if stopping and result.step < plan.steps:
-        raise Stopped(out, result.step, stopping.received[0])
+    if stopping.first and result.step < plan.steps:
+        raise Stopped(out, result.step, stopping.first)
     return result, timing

@@ -51,7 +51,8 @@ class Stopping:
     """What was wished by now, and whether the program may end at once.
 
     Attributes:
-      received: the numbers of the signals so far.
+      received: the numbers of the signals so far, as the thread has heard them.
+      first: the number of the first one, also if only the main thread knows it.
       training: whether the run is at its steps; a wish is then honoured at the host's
         next look, and otherwise at once.
       leave: ends the program at once, with the last checkpoint as it is; None where a
@@ -60,11 +61,12 @@ class Stopping:
 
     def __init__(self, leave: Callable[[int], None] | None) -> None:
         self.received: list[int] = []
+        self.first: int | None = None
         self.training = False
         self.leave = leave
 
     def __bool__(self) -> bool:
-        return bool(self.received)
+        return self.first is not None
 
     def wish(self, number: int) -> None:
         """Takes note of a signal, or ends the program.
@@ -73,6 +75,7 @@ class Stopping:
           number: the number of the signal.
         """
         self.received.append(number)
+        self.first = self.received[0]
         if self.leave and (not self.training or len(self.received) > 1):
             self.leave(number)
         elif len(self.received) == 1:
@@ -120,7 +123,8 @@ def stop_signals(leave: Callable[[int], None] | None = None) -> Iterator[Stoppin
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        """The thread has heard it; Python only gets here when XLA is done."""
+        """The thread hears it as well; Python only gets here when XLA is done."""
+        stopping.first = stopping.first or number
         if leave is None and len(stopping.received) > 1:
             raise KeyboardInterrupt
 
