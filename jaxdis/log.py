@@ -1,26 +1,18 @@
-"""What a run writes and shows: JSON, lines of metrics, a progress bar, a table."""
+"""What a run writes and shows: JSON, lines of metrics, sentences, a table."""
 
 import io
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from rich.console import Console, Group
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -30,23 +22,54 @@ from jaxdis.types import Score
 __all__ = [
     "append_lines",
     "console",
+    "damage",
     "jsonable",
     "note",
-    "progress_bar",
+    "read_lines",
     "save_arrays",
+    "say",
     "seed_table",
+    "show",
     "truncate_lines",
     "write_atomically",
     "write_json",
 ]
 
-console = Console()
+# Names and paths may look like styles or emojis, and are neither.
+console = Console(markup=False, emoji=False, highlight=False)
+
+PLAIN = str.maketrans({"–": "-", "−": "-", "±": "+-", "…": "..."})
+"""What stands for signs that a terminal does not have."""
+
+KEY = ("step", "point", "seed")
+"""The whole numbers that tell records apart."""
+
+
+def say(message: str) -> None:
+    """One line on the standard output, at once.
+
+    It is never wrapped, as it may be pasted. What the terminal cannot show becomes "?";
+    and who does not listen any more, as a closed pipe or a full disk, does no harm.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        message.encode(encoding)
+    except UnicodeEncodeError:
+        message = message.translate(PLAIN).encode(encoding, "replace").decode(encoding)
+    with suppress(OSError):
+        print(message, flush=True)
+
+
+def show(shown: RenderableType) -> None:
+    """A table on the standard output, in letters that the terminal has."""
+    with console.capture() as captured:
+        console.print(shown)
+    say(captured.get().rstrip("\n"))
 
 
 def note(message: str) -> None:
     """One line about something that a user may want to know."""
-    # [n, t] is no style.
-    console.print(f"note: {message}", markup=False)
+    say(f"note: {message}")
 
 
 def jsonable(value: Any) -> Any:
@@ -94,40 +117,58 @@ def append_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
         file.write(text)
 
 
+def read_lines(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """The records of a file of JSON lines, and the numbers of its damaged lines.
+
+    A record has a step, a point and a seed. A last line that an interruption cut off is
+    neither. Of several records of the same row and step the last one counts.
+
+    Args:
+      path: the file.
+
+    Raises:
+      OSError: the file cannot be read.
+    """
+    lines = path.read_bytes().split(b"\n")
+    records: dict[tuple[int, ...], dict[str, Any]] = {}
+    damaged = []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = dict(json.loads(line))
+            key = tuple(record[name] for name in KEY)
+            if any(type(value) is not int for value in key):
+                raise TypeError
+        except (LookupError, TypeError, ValueError):  # also of bytes that are no text
+            if number < len(lines):
+                damaged.append(number)
+        else:
+            records.pop(key, None)  # its place is that of the last one
+            records[key] = record
+    return list(records.values()), damaged
+
+
+def damage(path: Path, damaged: Sequence[int]) -> str:
+    """What is said of a file with damaged lines; "" of one without."""
+    if not damaged:
+        return ""
+    shown = ", ".join(map(str, damaged[:5])) + ", ..." * (len(damaged) > 5)
+    many = len(damaged) > 1
+    lost = f"{len(damaged)} records are" if many else "1 record is"
+    return (
+        f"{path}: line{'s' * many} {shown} {'are' if many else 'is'} damaged and left "
+        f"out; {lost} lost, the others are kept"
+    )
+
+
 def truncate_lines(path: Path, step: int) -> None:
-    """Drops records after `step`, and a last line that an interruption cut off."""
+    """Drops records after `step`, and lines that are damaged or cut off."""
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if record["step"] <= step:
-            kept.append(line + "\n")
+    records, damaged = read_lines(path)
+    if damaged:
+        note(damage(path, damaged))
+    kept = (json.dumps(record) + "\n" for record in records if record["step"] <= step)
     write_atomically(path, "".join(kept))
-
-
-class _Speed(ProgressColumn):
-    """Steps per second of the last chunk."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.fields.get("speed")
-        return Text("" if speed is None else f"{speed:,.0f} steps/s", style="cyan")
-
-
-def progress_bar() -> Progress:
-    """A bar with steps, speed, time left and the field `headline`."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[headline]}", style="bold"),
-        console=console,
-    )
 
 
 def _cell(value: float) -> str:
@@ -184,7 +225,7 @@ def seed_table(
         columns.append([score.name, *(_cell(float(v)) for v in (*moments, *own))])
     found: list[Table] = []
     for part in _fitting(columns, max(map(len, rows))):
-        table = Table(title=None if found else escape(title))
+        table = Table(title=None if found else Text(title))
         table.add_column("seed")
         for name, *_ in columns[part]:
             table.add_column(name, justify="right")

@@ -33,15 +33,80 @@ def test_failed_write_leaves_the_old_file(tmp_path):
     assert json.loads(path.read_text()) == {"old": 1}
 
 
+def record(step, seed=0, **values):
+    return {"step": step, "point": 0, "seed": seed, **values}
+
+
 def test_lines_are_cut_back_to_the_checkpoint(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    log.append_lines(path, ({"step": s, "x": 0.5} for s in (1, 2, 3)))
+    log.append_lines(path, (record(step) for step in (1, 2, 3)))
     with path.open("a") as file:
         file.write('{"step": 4, "x"')
     log.truncate_lines(path, 2)
     assert [json.loads(x)["step"] for x in path.read_text().splitlines()] == [1, 2]
     log.truncate_lines(tmp_path / "none.jsonl", 2)
     assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_a_damaged_line_is_named_and_the_others_are_kept(tmp_path, capsys):
+    path = tmp_path / "metrics.jsonl"
+    log.append_lines(path, (record(s, seed) for s in (1, 2, 3) for seed in (0, 1)))
+    lines = path.read_bytes().split(b"\n")
+    lines[1] = b'{"step": 1, "point'  # cut off, and written after
+    lines[3] = b"\x00\xff\x00"
+    lines[4] = b'{"step": 3, "seed": 0}'
+    path.write_bytes(b"\n".join(lines))
+    records, damaged = log.read_lines(path)
+    assert damaged == [2, 4, 5]
+    assert records == [record(1), record(2), record(3, 1)]
+    said = log.damage(path, damaged)
+    assert said == (
+        f"{path}: lines 2, 4, 5 are damaged and left out; 3 records are lost, the "
+        "others are kept"
+    )
+    assert log.damage(path, []) == ""
+    log.truncate_lines(path, 2)
+    assert capsys.readouterr().out == f"note: {said}\n"
+    assert log.read_lines(path) == ([record(1), record(2)], [])
+    log.truncate_lines(path, 2)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_row_and_step_that_was_logged_twice_counts_once(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    twice = [record(1, x=1), record(2, x=2), record(1, x=3), record(1, seed=1)]
+    log.append_lines(path, twice)
+    log.truncate_lines(path, 2)
+    kept = [json.loads(line) for line in path.read_text().splitlines()]
+    assert kept == twice[1:]
+
+
+@pytest.mark.parametrize("path", ["runs/lr[0.01]", "[/x]", ":smile:", "\udcff"])
+def test_what_is_said_is_neither_style_nor_wrapped(path, capsys):
+    said = f"{path} {'x' * 200}"
+    log.say(said)
+    assert capsys.readouterr().out == said.replace("\udcff", "?") + "\n"
+    log.show(log.seed_table(path, [MCC], [0], {"mcc": np.array([0.5])}, failed=[]))
+    assert path.replace("\udcff", "?") in capsys.readouterr().out
+
+
+def test_terminals_without_signs_get_others(monkeypatch):
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", output)
+    log.note("0.5 ± 0.1, –, é")
+    log.show(log.seed_table("é", [MCC], [0], {"mcc": np.array([np.nan])}, failed=[0]))
+    text = output.buffer.getvalue().decode("ascii")
+    assert text.startswith("note: 0.5 +- 0.1, -, ?\n")
+    assert "0 (diverged) |   - |" in text
+
+
+def test_who_does_not_listen_does_no_harm(monkeypatch):
+    class Gone(io.StringIO):
+        def flush(self):
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Gone())
+    log.say("heard by nobody")
 
 
 def test_table_leaves_failed_seeds_out_of_the_mean():

@@ -43,7 +43,7 @@ def report_command(args: Sequence[str]) -> int:
     paths = [report.build(run) for run in options.runs]
     if len(paths) > 1:
         paths = [report.compare(options.runs, options.out)]
-    log.console.print(f"report: {paths[-1]}", markup=False)
+    log.say(f"report: {paths[-1]}")
     return 0
 
 
@@ -78,5 +78,5 @@ def list_command(args: Sequence[str]) -> int:
             expected = _expected(preset.expects) or "not measured"
             table.add_row(f"{system}/{name}", preset.source, preset.cost, expected)
         table.add_section()
-    log.console.print(table)
+    log.show(table)
     return 0

@@ -117,9 +117,7 @@ def _row(run: Run, seed: str | None, point: int | None) -> tuple[int | None, int
     """The number of the seed that is asked for, None for all, and the grid point."""
     if seed == "best":
         chosen = run.choose(point)
-        log.console.print(
-            f"seed {chosen.seed} of point {chosen.point}, by {chosen.criterion}"
-        )
+        log.say(f"seed {chosen.seed} of point {chosen.point}, by {chosen.criterion}")
         return chosen.seed, chosen.point
     if seed is not None and not seed.isdigit():
         raise ValueError(f"seed must be a number or 'best', got {seed!r}")
@@ -153,9 +151,7 @@ def encode_command(args: Sequence[str]) -> int:
     else:
         tables.write(options.out, _long(codes, seeds))
     shape = " x ".join(map(str, codes.shape))
-    log.console.print(
-        f"codes: {options.out} ({shape}: seeds, rows, codes)", markup=False
-    )
+    log.say(f"codes: {options.out} ({shape}: seeds, rows, codes)")
     return 0
 
 
@@ -178,7 +174,7 @@ def evaluate_command(args: Sequence[str]) -> int:
         words = ", ".join(f"{n}={setting(hyper[n])}" for n in names)
         title = f"{run.method.name}, {options.file.name}" + f" ({words})" * bool(words)
         values = {name: value[point] for name, value in found.items()}
-        log.console.print(log.seed_table(title, declared, model.seeds, values, ()))
+        log.show(log.seed_table(title, declared, model.seeds, values, ()))
     if options.out is not None:
         record = {
             "run": str(options.run),
@@ -188,7 +184,7 @@ def evaluate_command(args: Sequence[str]) -> int:
             "scores": found,
         }
         log.write_json(options.out, record)
-        log.console.print(f"scores: {options.out}", markup=False)
+        log.say(f"scores: {options.out}")
     return 0
 
 
@@ -230,5 +226,5 @@ def export_command(args: Sequence[str]) -> int:
     hyper = dict.fromkeys(n for row in rows for n in row if n not in (*first, *last))
     columns = {n: [row.get(n, np.nan) for row in rows] for n in (*first, *hyper, *last)}
     tables.write(options.out, columns)
-    log.console.print(f"numbers: {options.out} ({len(rows):,} rows)", markup=False)
+    log.say(f"numbers: {options.out} ({len(rows):,} rows)")
     return 0

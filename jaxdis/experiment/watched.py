@@ -4,14 +4,13 @@ It is the first declared score that has a better side and is known at the first 
 the host; the loss where there is none. Both can be told from metrics.jsonl.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdis import statistics
+from jaxdis import log, statistics
 from jaxdis.types import Score
 
 __all__ = ["Watched", "by_step", "watched"]
@@ -50,16 +49,15 @@ def by_step(path: Path) -> dict[int, dict[str, list[float]]]:
     """The numbers of all rows after each step, from metrics.jsonl; NaN for null.
 
     Args:
-      path: the file; one that is not there holds no steps.
+      path: the file; one that is not there holds no steps. Damaged lines are named and
+        left out.
     """
     found: dict[int, dict[str, list[float]]] = {}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    for line in lines:
-        try:
-            record = json.loads(line)
-            values = found.setdefault(record["step"], {})
-        except (TypeError, LookupError, json.JSONDecodeError):  # cut off, or damaged
-            break
+    records, damaged = log.read_lines(path) if path.exists() else ([], [])
+    if damaged:
+        log.note(log.damage(path, damaged))
+    for record in records:
+        values = found.setdefault(record["step"], {})
         for name, value in record.items():
             values.setdefault(name, []).append(np.nan if value is None else value)
     return found
