@@ -1,7 +1,7 @@
 """The one runner: many seeds and hyper-parameters of one system in one program."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -49,6 +49,7 @@ class Chunk(NamedTuple):
       metrics: of each row, the mean over the chunk's applied updates.
       length: steps of this chunk that were taken here, and not before an interruption.
       seconds: their wall time, without compilation.
+      scores: of each row, what was measured on held-out rows; none where nobody did.
     """
 
     step: int
@@ -56,6 +57,13 @@ class Chunk(NamedTuple):
     metrics: dict[str, Float[np.ndarray, "n"]]
     length: int
     seconds: float
+    scores: Mapping[str, np.ndarray] = {}
+
+    @property
+    def values(self) -> dict[str, np.ndarray]:
+        """All numbers of each row by the names that logs have for them."""
+        names = {name: f"train_{name}" for name in self.metrics} | {"loss": "loss"}
+        return {**{names[n]: v for n, v in self.metrics.items()}, **self.scores}
 
 
 class Visit(NamedTuple):

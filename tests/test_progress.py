@@ -55,11 +55,15 @@ def test_a_resumed_training_counts_only_its_own_steps(clock, capsys):
 
 
 def test_an_interruption_says_where_it_stands(clock, capsys):
-    with pytest.raises(KeyboardInterrupt), progress.progress(10) as advance:
-        advance(0)
-        clock[0] += 1
-        advance(4)
-        raise KeyboardInterrupt
+    def train():
+        with progress.progress(10) as advance:
+            advance(0)
+            clock[0] += 1
+            advance(4)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train()
     last = lines(capsys)[-1]
     assert last == "step 4 of 10, 4 steps/s, trained for 1 s"
 
