@@ -73,8 +73,9 @@ def _bar(steps: int, first: int) -> Iterator[Advance]:
         task = bar.add_task("compiling", total=steps, completed=first, headline="")
 
         def advance(step: int, headline: str = "") -> None:
-            shown = {"headline": headline} if headline else {}
-            bar.update(task, description="training", completed=step, **shown)
+            bar.update(task, description="training", completed=step)
+            if headline:
+                bar.update(task, headline=headline)
 
         yield advance
 
@@ -116,7 +117,8 @@ class _Lines:
 
     def begin(self) -> None:
         taken = f", {self.step:,} of them taken" if self.step else ""
-        self._say(f"compiling; {self.steps:,} steps{taken}")
+        if self.step < self.steps:
+            self._say(f"compiling; {self.steps:,} steps{taken}")
 
     def end(self) -> None:
         if self.trained is not None:

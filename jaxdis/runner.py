@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from jaxdis import check, streaming
 from jaxdis.devices import place, seed_mesh, shardings, take
@@ -95,6 +95,12 @@ class Result(NamedTuple):
     compile_s: float
     step_s: float
     devices: int
+
+    @property
+    def failed(self) -> Bool[np.ndarray, "n"]:
+        """Rows that diverged and are frozen, or of which no update was ever applied."""
+        never = (self.step > 0) & (np.asarray(self.rows.skipped) >= self.step)
+        return np.asarray(self.rows.failed) | never
 
 
 def _check_run(keys: Array, hyper: Hyper, steps: int, chunk: int) -> None:

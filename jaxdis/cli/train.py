@@ -20,6 +20,9 @@ from jaxdis.types import Method, Preset
 
 __all__ = ["parse_train", "train_command"]
 
+DIVERGED = 3
+"""The exit code of a run that is finished and has learned nothing."""
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
@@ -35,6 +38,8 @@ class TrainOptions:
       resume: go on with the run in --out.
       checkpoint_seconds: the least time between two checkpoints.
       chunk_seconds: the longest time in which an interruption is not noticed.
+      track: what shows the run elsewhere while it trains, one or several of jsonl, csv,
+        tensorboard and wandb; a run that is resumed keeps those that it had.
     """
 
     seeds: int
@@ -45,6 +50,7 @@ class TrainOptions:
     resume: bool = False
     checkpoint_seconds: float = 30.0
     chunk_seconds: float = 10.0
+    track: tuple[str, ...] = ()
 
 
 def _defaults(method: Method, preset: Preset) -> dict[str, str]:
@@ -170,15 +176,18 @@ def _print_results(run: Run, preset: Preset) -> None:
         settings = ", ".join(f"{n}={setting(group.hyper[n])}" for n in names)
         title = run.record.name + (f" ({settings})" if settings else "")
         lost = failed_seeds(group)
-        table = log.seed_table(title, scores, group.seeds, group.final, lost)
-        log.console.print(table)
+        log.show(log.seed_table(title, scores, group.seeds, group.final, lost))
         if lost:
-            log.console.print(
-                f"diverged and frozen: {len(lost)} of {len(group.seeds)} seeds: {lost}",
-                style="bold red",
-            )
+            log.say(f"diverged: {len(lost)} of {len(group.seeds)} seeds: {lost}")
     for sentence in findings(run.record):
-        log.console.print(sentence, markup=False, highlight=False)
+        log.say(sentence)
+
+
+def _finished(run: Run, preset: Preset) -> int:
+    """Prints and draws what there is; the exit code: 3 where every seed diverged."""
+    _print_results(run, preset)
+    log.say(f"report: {run.report()}")
+    return DIVERGED if all(g.failed.all() for g in run.record.groups) else 0
 
 
 def train_command(args: Sequence[str]) -> int:
@@ -196,14 +205,13 @@ def train_command(args: Sequence[str]) -> int:
                 chunk_seconds=options.chunk_seconds,
                 command=command,
                 exits=True,
+                track=options.track,
             ),
         )
     except Stopped as stop:
         again = command + (f" --out {stop.directory}" if options.out is None else "")
         again += "" if options.resume else " --resume"
-        log.console.print(f"stopped after step {stop.step}; saved. Go on with:")
-        print(f"  {again}")  # one line, however long: it is to be pasted
+        log.say(f"stopped after step {stop.step}; saved. Go on with:")
+        log.say(f"  {again}")
         return exit_code(stop.signal)
-    _print_results(run, plan.preset)
-    log.console.print(f"report: {run.report()}", markup=False)
-    return 0
+    return _finished(run, plan.preset)

@@ -12,6 +12,7 @@ import numpy as np
 
 import jaxdis
 from jaxdis import runner
+from jaxdis.tracking import Tracker
 
 __all__ = ["Callbacks", "Execution", "Part", "Timing", "versions"]
 
@@ -31,6 +32,8 @@ class Execution(NamedTuple):
         ends the training.
       exits: whether the program may be ended at once by a signal, as that of the
         command line may.
+      track: what shows the run elsewhere: names of `tracking.TRACKERS`, or trackers. A
+        run that is resumed goes on with those that it had, where none is named.
     """
 
     out: Path | None = None
@@ -40,6 +43,7 @@ class Execution(NamedTuple):
     command: str = ""
     callbacks: Callbacks = ()
     exits: bool = False
+    track: Sequence[str | Tracker] = ()
 
 
 def versions() -> dict[str, str]:

@@ -1,9 +1,10 @@
 """What is measured at the end of a run, and where it is written."""
 
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -129,6 +130,17 @@ def _step_s(parts: Sequence[Part]) -> float:
     return seconds / max(1, sum(steps))
 
 
+def _described(part: Part) -> dict[str, Any]:
+    """What a run was trained with at its end."""
+    return {
+        "devices": part.devices,
+        "platform": part.platform,
+        "device_kind": part.device_kind,
+        "versions": {"python": platform.python_version(), **part.versions},
+        "x64": bool(jax.config.read("jax_enable_x64")),
+    }
+
+
 def write(
     experiment: Experiment, result: runner.Result, out: Path, parts: Sequence[Part]
 ) -> None:
@@ -145,7 +157,7 @@ def write(
     state: TrainState = result.rows.state
     found = evaluate(state)
     check_declared(experiment, found)
-    failed = np.asarray(result.rows.failed).reshape(shape)
+    failed = result.failed.reshape(shape)
     ends = _ends(experiment, state, failed)
     own = {n: s for n, s in experiment.scores.items() if n in found}
     values = ends.values | {n: found[n].astype(float).reshape(shape) for n in own}
@@ -166,7 +178,7 @@ def write(
         "seeds": plan.seeds,
         "points": plan.points,
         "steps": result.step,
-        "devices": parts[-1].devices,
+        **_described(parts[-1]),
         "wall_s": sum(part.wall_s for part in parts),
         "compile_s": sum(part.compile_s for part in parts),
         "step_s": _step_s(parts),

@@ -1,7 +1,9 @@
 """The training of a run: chunks, metrics and checkpoints."""
 
+import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,39 +11,77 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxdis import checkpoint, log, program, runner
+from jaxdis import checkpoint, log, program, runner, tracking
 from jaxdis.experiment.execution import Execution, Timing
 from jaxdis.experiment.prepared import Experiment, evaluator
 from jaxdis.experiment.results import check_declared
 from jaxdis.experiment.stopping import Stopped, Stopping
 from jaxdis.experiment.watched import Watched, by_step, watched
+from jaxdis.progress import progress
 
 __all__ = ["fit"]
 
 
-def _records(
-    experiment: Experiment, chunk: runner.Chunk, found: dict[str, np.ndarray]
-) -> Iterator[dict[str, Any]]:
-    """The lines of metrics.jsonl for one chunk: training means and held-out scores."""
-    scores = {name: found[name] for name in experiment.scores if name in found}
-    training = {k if k == "loss" else f"train_{k}": v for k, v in chunk.metrics.items()}
-    seeds = experiment.plan.seeds
-    for row in range(len(seeds) * len(experiment.plan.points)):
-        point, seed = divmod(row, len(seeds))
-        values = {k: v[row] for k, v in (training | scores).items()}
-        yield {"step": chunk.step, "point": point, "seed": seeds[seed], **values}
+class _Record:
+    """What is measured after every chunk, and all that is told of it.
+
+    Attributes:
+      chunk: the last one, with its scores.
+      value: how good its state is, more is better; NaN where that is not known.
+      headline: the number that is watched, in words.
+    """
+
+    def __init__(
+        self, experiment: Experiment, out: Path, first: int, execution: Execution
+    ) -> None:
+        plan, self.lines = experiment.plan, out / "metrics.jsonl"
+        self.experiment, self.value, self.headline = experiment, np.nan, ""
+        self.rows = tuple(
+            tracking.Row(point, seed, hyper)
+            for point, hyper in enumerate(plan.points)
+            for seed in plan.seeds
+        )
+        logged = by_step(self.lines)
+        self.watched: Watched | None = (
+            watched(experiment.scores, logged[min(logged)]) if logged else None
+        )
+        self.evaluate = evaluator(experiment, experiment.batches.valid)
+        self.tracker = _tracker(out, self.rows, first, execution)
+
+    def add(
+        self, chunk: runner.Chunk, found: dict[str, np.ndarray]
+    ) -> runner.Chunk:
+        """Checks and logs what was measured; returns the chunk with its scores."""
+        check_declared(self.experiment, found)
+        scores = {n: found[n] for n in self.experiment.scores if n in found}
+        chunk = chunk._replace(scores=scores)
+        log.append_lines(self.lines, self._lines(chunk))
+        self.tracker.log(chunk.step, chunk.values)
+        self.watched = self.watched or watched(self.experiment.scores, chunk.values)
+        mean = self.watched.value(chunk.values)
+        self.value = self.watched.sign * mean
+        known = np.isfinite(mean)
+        self.headline = f"{self.watched.name} {mean:.3f}" if known else ""
+        return chunk
+
+    def _lines(self, chunk: runner.Chunk) -> Iterator[dict[str, Any]]:
+        """A line of metrics.jsonl a row: training means and held-out scores."""
+        for i, row in enumerate(self.rows):
+            head = {"step": chunk.step, "point": row.point, "seed": row.seed}
+            yield head | {name: value[i] for name, value in chunk.values.items()}
 
 
-def _logged(
-    experiment: Experiment,
-    chunk: runner.Chunk,
-    found: dict[str, np.ndarray],
-    lines: Path,
-) -> dict[str, np.ndarray]:
-    """Checks and appends what was measured after a chunk; the scores and the loss."""
-    check_declared(experiment, found)
-    log.append_lines(lines, _records(experiment, chunk, found))
-    return {"loss": chunk.metrics.get("loss", np.array(np.nan)), **found}
+def _tracker(
+    out: Path, rows: tuple[tracking.Row, ...], first: int, execution: Execution
+) -> tracking.Tracker:
+    """The trackers that are asked for, or that the run had before it was resumed."""
+    directory = out / "tracking"
+    track = execution.track
+    if execution.resume and not track:
+        track = tracking.used(directory)
+    settings = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    tracked = tracking.Tracked(directory, rows, out.absolute().name, first, settings)
+    return tracking.together(tracking.find(track), tracked)
 
 
 class _Start(NamedTuple):
@@ -61,7 +101,7 @@ def _resume_point(experiment: Experiment, out: Path) -> _Start | None:
     found = checkpoint.restore(out / "checkpoints", {"rows": like}, log.note)
     step = found.step if found else 0
     log.truncate_lines(out / "metrics.jsonl", step)
-    log.console.print(f"resuming after step {step:,}")
+    log.say(f"resuming after step {step:,}")
     if found is None:
         return None
     sums = {
@@ -115,7 +155,7 @@ class _Keeper:
 def fit(
     experiment: Experiment, out: Path, execution: Execution, stopping: Stopping
 ) -> tuple[runner.Result, Timing]:
-    """Trains with progress bar, metrics lines and checkpoints.
+    """Trains with progress, lines of metrics, trackers and checkpoints.
 
     Args:
       experiment: what to train.
@@ -126,42 +166,23 @@ def fit(
     Raises:
       Stopped: by a signal; the run can be resumed.
     """
-    plan, lines = experiment.plan, out / "metrics.jsonl"
+    plan = experiment.plan
     start = _resume_point(experiment, out) if execution.resume else None
     first = start.step if start else 0
     timing = Timing(start.parts if start else (), first, len(experiment.keys))
     keeper = _Keeper(out / "checkpoints", execution.checkpoint_seconds, timing)
-    logged = by_step(lines)
-    shown: Watched | None = (
-        watched(experiment.scores, logged[min(logged)]) if logged else None
-    )
-    evaluate = evaluator(experiment, experiment.batches.valid)
+    record = _Record(experiment, out, first, execution)
     value: float | None = None  # of a state at a chunk's end
     ended = False
 
-    with log.progress_bar() as bar:
-        task = bar.add_task(
-            "compiling", total=plan.steps, completed=first,
-            headline="", speed=None,
-        )  # fmt: skip
+    with closing(record.tracker), progress(plan.steps, first) as advance:
 
         def on_chunk(chunk: runner.Chunk) -> bool:
-            nonlocal shown, value, ended
-            timing.trained(chunk.length, chunk.seconds)
+            nonlocal value, ended
             stopping.training = False
-            found = evaluate(chunk.rows.state)
-            stopping.training = True
-            values = _logged(experiment, chunk, found, lines)
-            shown = shown or watched(experiment.scores, values)
-            mean = shown.value(values)
-            value = shown.sign * mean
-            bar.update(
-                task,
-                description="training",
-                completed=chunk.step,
-                speed=chunk.length / chunk.seconds,
-                headline=f"{shown.name} {mean:.3f}" if np.isfinite(mean) else "",
-            )
+            timing.trained(chunk.length, chunk.seconds)
+            chunk = record.add(chunk)
+            value = record.value
             wishes = [callback(chunk) for callback in execution.callbacks]
             ended = any(wishes)  # every one is called
             return ended
@@ -171,7 +192,7 @@ def fit(
             stopping.training = True
             if visit.step == first:
                 timing.compiled()
-            bar.update(task, description="training", completed=visit.step)
+            advance(visit.step, record.headline)
             last = ended or bool(stopping) or visit.step == plan.steps
             if last or keeper.due(value is not None):
                 keeper.keep(visit, value)
@@ -191,7 +212,7 @@ def fit(
             visit_seconds=execution.chunk_seconds,
             start=(start.step, start.progress) if start else None,
         )
-    stopping.training = False
+        stopping.training = False
     if stopping.first and result.step < plan.steps:
         raise Stopped(out, result.step, stopping.first)
     return result, timing

@@ -1,12 +1,12 @@
 """From a setting to a finished run: the same from Python as from the shell."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jaxdis import devices, log
+from jaxdis import devices, log, tracking
 from jaxdis.data.own import Own
 from jaxdis.experiment import stored
 from jaxdis.experiment.directory import check_resumed, create
@@ -17,6 +17,7 @@ from jaxdis.experiment.results import write
 from jaxdis.experiment.run import fit
 from jaxdis.experiment.stopping import Stopping, leave_at_once, stop_signals
 from jaxdis.experiment.trained import Run
+from jaxdis.tracking import Tracker
 from jaxdis.types import DataSet, Method
 
 __all__ = ["carry_out", "train"]
@@ -41,6 +42,7 @@ def train(
     optimiser: Any = None,
     loss: Callable[..., Any] | None = None,
     callbacks: Callbacks = (),
+    track: Sequence[str | Tracker] = (),
 ) -> Run:
     """Trains many seeds of a preset in one compiled program.
 
@@ -64,6 +66,8 @@ def train(
       loss: a function in the place of the method's public loss, with its arguments.
       callbacks: called with a `runner.Chunk` after every chunk; a true return value
         ends the training.
+      track: what shows the run elsewhere while it trains: "jsonl", "csv",
+        "tensorboard", "wandb", or trackers of your own; see `jaxdis.tracking`.
 
     Returns:
       The finished run.
@@ -97,6 +101,7 @@ def train(
             checkpoint_seconds=checkpoint_seconds,
             chunk_seconds=chunk_seconds,
             callbacks=callbacks,
+            track=track,
         ),
     )
 
@@ -132,6 +137,7 @@ def _carried_out(
     plan: Plan, execution: Execution, stopping: Stopping, where: list[Path]
 ) -> Run:
     path = execution.out
+    tracking.find(execution.track)  # whether they are there, before anything is drawn
     if execution.resume:
         path = check_resumed(plan, path)
     # Data that cannot be read must not leave a directory behind.
@@ -140,11 +146,9 @@ def _carried_out(
     directory = path if execution.resume and path else create(plan, path, command)
     where.append(directory)
     stored.write_data(directory, experiment.spec, experiment.splits.preparation)
-    log.console.print(
-        f"{plan.name}: {len(plan.seeds)} seeds into {directory}", markup=False
-    )
+    log.say(f"{plan.name}: {len(plan.seeds)} seeds into {directory}")
     if plan.rule:
-        log.console.print(plan.rule, markup=False)
+        log.say(plan.rule)
     result, timing = fit(experiment, directory, execution, stopping)
     write(experiment, result, directory, timing.parts(result.step))
     return Run(directory.absolute(), plan.method, parts=plan.parts)

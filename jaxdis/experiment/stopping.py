@@ -79,7 +79,7 @@ class Stopping:
         if self.leave and (not self.training or len(self.received) > 1):
             self.leave(number)
         elif len(self.received) == 1:
-            log.console.print("stopping within seconds (again: at once, unsaved)")
+            log.say("stopping within seconds (again: at once, unsaved)")
 
 
 def _listen(stopping: Stopping, numbers: tuple[int, ...]) -> Callable[[], None]:

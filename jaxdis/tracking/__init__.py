@@ -25,6 +25,7 @@ As a callback a tracker is of use to any loop over chunks:
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -86,6 +87,11 @@ def _remedy(name: str) -> str:
     return f'pip install "jaxdis[{name}]"'
 
 
+def _as_it_is(tracker: Tracker, tracked: Tracked) -> Tracker:
+    """A tracker that is open already."""
+    return tracker
+
+
 def find(track: Sequence[str | Tracker]) -> dict[str, Opener]:
     """How each of some trackers is opened, by its name.
 
@@ -101,7 +107,7 @@ def find(track: Sequence[str | Tracker]) -> dict[str, Opener]:
     found: dict[str, Opener] = {}
     for i, one in enumerate(track):
         if isinstance(one, Tracker):
-            found[f"track[{i}]"] = lambda _, one=one: one
+            found[f"track[{i}]"] = partial(_as_it_is, one)
         elif not isinstance(one, str):
             raise ValueError(
                 f"track must hold names, {', '.join(TRACKERS)}, or trackers, "
@@ -159,11 +165,11 @@ def together(openers: Mapping[str, Opener], tracked: Tracked) -> Tracker:
         alive[name] = openers[name](own)
 
     for name in openers:
-        tried(name, lambda name=name: start(name))
+        tried(name, partial(start, name))
 
     def write(step: int, values: Values) -> None:
         for name, tracker in list(alive.items()):
-            tried(name, lambda tracker=tracker: tracker.log(step, values))
+            tried(name, partial(tracker.log, step, values))
 
     def close() -> None:
         for name, tracker in list(alive.items()):

@@ -22,7 +22,7 @@ WISHES = {
     "x_disable_meta": True,
     "disable_git": True,
     "disable_code": True,
-    "finish_timeout": 60.0,  # seconds that the end of a run waits for a slow network
+    "finish_timeout": 10.0,  # seconds that the end of a run waits for a slow network
 }
 """Settings, as far as the installed version has them."""
 
@@ -37,7 +37,8 @@ def open_wandb(tracked: Tracked) -> Tracker:
     with suppress(OSError, ValueError):  # the first time, or damaged
         known = dict(json.loads(path.read_text(encoding="utf-8")))
     fields = wandb.Settings.model_fields
-    settings = wandb.Settings(**{n: v for n, v in WISHES.items() if n in fields})
+    wishes: dict[str, Any] = {n: v for n, v in WISHES.items() if n in fields}
+    settings = wandb.Settings(**wishes)
     runs: dict[str, Any] = {}
 
     def close() -> None:
