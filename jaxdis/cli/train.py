@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdis import data, devices, experiment, log, metrics, systems
+from jaxdis import data, devices, experiment, log, metrics, systems, tracking
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.report import findings
 from jaxdis.report.read import failed_seeds, swept
@@ -153,6 +153,7 @@ def parse_train(args: Sequence[str]) -> tuple[Plan, Any]:
     )
     if options.resume and options.out is None:
         raise ValueError("--resume needs --out DIR, the directory of the run to go on")
+    tracking.find(options.track)  # whether they are there
     hyper = dataclasses.asdict(options.hyper)
     plan = experiment.plan(
         name,

@@ -77,6 +77,7 @@ def train(
       Stopped: by Ctrl-C, SIGTERM, SIGHUP or SIGUSR1; the run can be resumed.
     """
     devices.use_all_cores()
+    tracking.find(track)  # whether they are there
     checked = plan(
         name,
         seeds=seeds,
@@ -137,7 +138,6 @@ def _carried_out(
     plan: Plan, execution: Execution, stopping: Stopping, where: list[Path]
 ) -> Run:
     path = execution.out
-    tracking.find(execution.track)  # whether they are there, before anything is drawn
     if execution.resume:
         path = check_resumed(plan, path)
     # Data that cannot be read must not leave a directory behind.
@@ -145,7 +145,12 @@ def _carried_out(
     command = execution.command or f"jaxdis.train({plan.name!r}, ...)"
     directory = path if execution.resume and path else create(plan, path, command)
     where.append(directory)
-    stored.write_data(directory, experiment.spec, experiment.splits.preparation)
+    stored.write_data(
+        directory,
+        experiment.spec,
+        experiment.splits.preparation,
+        experiment.scores,
+    )
     log.say(f"{plan.name}: {len(plan.seeds)} seeds into {directory}")
     if plan.rule:
         log.say(plan.rule)

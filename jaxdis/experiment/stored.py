@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jaxdis import log
-from jaxdis.types import Method, Preparation, Spec
+from jaxdis.types import Method, Preparation, Score, Spec
 
 __all__ = ["config_of", "plain", "read_data", "rebuilt", "write_data"]
 
@@ -102,18 +102,25 @@ def config_of(method: Method, settings: Mapping[str, Any]) -> Any:
     return dataclasses.replace(config, **changed)
 
 
-def write_data(directory: Path, spec: Spec, preparation: Preparation) -> None:
+def write_data(
+    directory: Path,
+    spec: Spec,
+    preparation: Preparation,
+    scores: Mapping[str, Score] | None = None,
+) -> None:
     """Keeps what is known of the data and what was done to them with a run.
 
     Args:
       directory: the directory of the run.
       spec: what is known of the data.
       preparation: what was done to them.
+      scores: what is measured on them, for a report before the run has finished.
     """
     record = {
         "format": FORMAT,
         "spec": plain(spec),
         "preparation": plain(preparation),
+        "scores": {name: score._asdict() for name, score in (scores or {}).items()},
     }
     log.write_json(directory / "data.json", record)
 

@@ -15,7 +15,7 @@ from jaxdis import check, report, systems
 from jaxdis.experiment import using
 from jaxdis.experiment.model import Model, restore
 from jaxdis.metrics import AGREEMENT
-from jaxdis.report import read
+from jaxdis.report import read, unfinished
 from jaxdis.report.choice import choose, objective, side
 from jaxdis.types import Method, Rows
 
@@ -67,7 +67,11 @@ class Run:
 
     @cached_property
     def record(self) -> read.Record:
-        """What the directory holds of scores, curves and arrays."""
+        """What the directory holds of scores, curves and arrays.
+
+        Raises:
+          ValueError: the run has not finished.
+        """
         return read.load(self.directory)
 
     @cached_property
@@ -85,8 +89,13 @@ class Run:
 
     @property
     def history(self) -> dict[str, np.ndarray]:
-        """Every logged metric `[point, seed, t]`, and "step", when it was, `[t]`."""
-        groups = self.record.groups
+        """Every logged metric `[point, seed, t]`, and "step", when it was, `[t]`.
+
+        Also of a run that has not finished, as far as it has come.
+        """
+        finished = unfinished.is_finished(self.directory)
+        record = self.record if finished else unfinished.load(self.directory)
+        groups = record.groups
         curves = {n: np.stack([g.curves[n] for g in groups]) for n in groups[0].curves}
         return {"step": groups[0].steps, **curves}
 
@@ -286,7 +295,7 @@ class Run:
         return pandas.DataFrame(self.rows())
 
     def report(self) -> Path:
-        """Draws the run and writes its page; returns the page's path."""
+        """Draws the run, as far as it has come; returns the path of its page."""
         return report.build(self.directory, self.method)
 
 

@@ -23,7 +23,7 @@ __all__ = ["build", "compare", "findings", "later", "recommendation"]
 
 
 def build(directory: Path, method: "Method | None" = None) -> Path:
-    """Draws a finished run and writes its page; see `jaxdis.report.page.build`.
+    """Draws a run and writes its page; see `jaxdis.report.page.build`.
 
     Args:
       directory: the directory of the run.
@@ -38,7 +38,7 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
     """Draws several runs side by side; see `jaxdis.report.comparison`.
 
     Args:
-      directories: the directories of finished runs.
+      directories: the directories of runs.
       out: the page to write.
     """
     from jaxdis.report import comparison

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxdis import log, systems
-from jaxdis.report import markup, read, tables, text
+from jaxdis.report import markup, tables, text, unfinished
 from jaxdis.report.curves import CURVES
 from jaxdis.report.headline import headline, run_facts
 from jaxdis.report.page import Pictures, draw, reference
@@ -27,6 +27,14 @@ def _names(directories: Sequence[Path]) -> list[str]:
     return ["/".join(p[-depth:]) for p in parts]
 
 
+def _labels(directories: Sequence[Path], runs: Sequence[Record]) -> list[str]:
+    """What runs are called; those that have not finished are marked."""
+    return [
+        name if run.standing is None else f"{name} ({unfinished.short(run.standing)})"
+        for name, run in zip(_names(directories), runs, strict=True)
+    ]
+
+
 def _differing(settings: Sequence[Any], name: str) -> Iterator[str]:
     """What is not the same everywhere, as "data.samples: 500 and 1000"."""
     if all(isinstance(value, dict) for value in settings):
@@ -44,7 +52,9 @@ def _apart(runs: Sequence[Record]) -> str:
     """Why runs cannot be ranked, in words; "" where they can."""
     differ = [
         *_differing([run.settings.get("data") for run in runs], "data"),
-        *_differing([run.results.get("steps") for run in runs], "steps"),
+        *_differing(
+            [run.results.get("steps") for run in runs if run.standing is None], "steps"
+        ),
     ]
     if differ:
         return f"{len(runs)} runs that cannot be ranked: they differ in " + "; ".join(
@@ -67,7 +77,8 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
     """Draws several runs side by side, each of their grid points as a row.
 
     Args:
-      directories: the directories of finished runs.
+      directories: the directories of runs; those that have not finished are marked, and
+        drawn as far as they have come.
       out: the page to write, NAME.html; its pictures are written beside it, as
         NAME-curves.png, and those that the method of the runs declares.
 
@@ -84,8 +95,8 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
         raise ValueError("directories must name at least one run, got none")
     if out.is_dir():
         raise ValueError(f"{out} is a directory; out must be a file, as compared.html")
-    loaded = [read.load(directory) for directory in directories]
-    runs = dict(zip(_names(directories), loaded, strict=True))
+    loaded = [unfinished.load(directory) for directory in directories]
+    runs = dict(zip(_labels(directories, loaded), loaded, strict=True))
     groups = [
         group._replace(label=", ".join(filter(None, (name, group.label))))
         for name, run in runs.items()

@@ -60,8 +60,9 @@ def _draw_curve(ax: Axes, groups: list[Group], score: Score) -> None:
     for group, colour in drawn:
         draw_failed(ax, group, metric, colour)
     # A line through one step is a dot, which the rim would cut in half.
-    room = 1.05 if all(len(g.steps) == 1 for g in groups) else 1.0
-    ax.set(xlabel="step", xlim=(0, room * max(g.steps[-1] for g in groups)))
+    room = 1.05 if all(len(g.steps) == 1 for g, _ in drawn) else 1.0
+    last = max(g.steps[-1] for g, _ in drawn if len(g.steps))
+    ax.set(xlabel="step", xlim=(0, room * last))
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     ax.yaxis.set_major_formatter(FuncFormatter(tick))
     dress(ax, score)

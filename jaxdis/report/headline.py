@@ -1,16 +1,28 @@
 """The line below the title of a page, and the facts below that."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from jaxdis.report import text
 from jaxdis.report.choice import choose, judged_by
-from jaxdis.report.read import Group, Record, alive, failed_seeds, finite, moments, udr
+from jaxdis.report.read import (
+    Group,
+    Record,
+    Standing,
+    alive,
+    failed_seeds,
+    finite,
+    mean_std,
+    moments,
+    udr,
+)
 from jaxdis.report.sentences import below_floor
+from jaxdis.report.unfinished import short
 from jaxdis.types import Score
 
-__all__ = ["headline", "run_facts", "taken"]
+__all__ = ["headline", "run_facts", "so_far", "taken"]
 
 IN_FRONT = 3  # scores that are named
 UNTRAINED = "untrained"
@@ -67,6 +79,8 @@ def headline(groups: list[Group], scores: Sequence[Score], instead: str = "") ->
     """
     runs = sum(len(g.seeds) for g in groups)
     lost = [seed for g in groups for seed in failed_seeds(g)]
+    if len(lost) == runs:
+        return f"{_every(runs)} diverged: there is no score"
     if len(groups) == 1:
         of = f"{runs - len(lost)} of " if lost else ""
         over = f"{of}{runs} seed{'s' * (runs > 1)}"
@@ -77,13 +91,39 @@ def headline(groups: list[Group], scores: Sequence[Score], instead: str = "") ->
     return f"{line}; {len(lost)} of {runs} runs failed" if lost else line
 
 
+def _every(runs: int) -> str:
+    return "The only seed" if runs == 1 else f"All {runs} seeds"
+
+
+def _devices(results: Mapping[str, Any]) -> str:
+    """How many devices, and of which kind, where that is known."""
+    kind = results.get("device_kind") or results.get("platform")
+    return str(results.get("devices", "–")) + (f" ({kind})" if kind else "")
+
+
+def so_far(record: Record, standing: Standing) -> str:
+    """How far a run has come that has not finished, and the last of its first score.
+
+    Args:
+      record: the run.
+      standing: where it stands.
+    """
+    line, (group, *others) = short(standing), record.groups
+    shown = [s for s in record.scores.values() if s.name in group.curves]
+    if others or not shown or group.failed.all():
+        return f"{line[0].upper()}{line[1:]}"
+    last = mean_std(finite([group.curves[shown[0].name][~group.failed, -1]]))
+    value = f"{shown[0].title} {text.plus_minus(last)} by now, on validation rows"
+    return f"{line[0].upper()}{line[1:]}; {value}"
+
+
 def run_facts(run: Record) -> dict[str, str]:
     """Seeds, steps, times and versions of a run, by their names."""
     r, seeds = run.results, run.groups[0].seeds
     facts = {
         "seeds": f"{len(seeds)} ({seeds[0]}–{seeds[-1]})" if len(seeds) > 1 else "1",
         "steps": f"{r['steps']:,}" if "steps" in r else "–",
-        "devices": str(r.get("devices", "–")),
+        "devices": _devices(r),
         "wall time": text.duration(r.get("wall_s")),
         "compilation": text.duration(r.get("compile_s")),
         "a step of all rows": text.duration(r.get("step_s")),
@@ -92,4 +132,5 @@ def run_facts(run: Record) -> dict[str, str]:
         facts["agreement of seeds (UDR)"] = ", ".join(map(text.number, known))
     if skipped := np.sum(r.get("skipped_updates", 0)):
         facts["skipped updates"] = text.number(float(skipped))
-    return facts | {k: str(v) for k, v in run.settings.get("versions", {}).items()}
+    versions = r.get("versions") or run.settings.get("versions", {})
+    return facts | {name: str(version) for name, version in versions.items()}

@@ -1,13 +1,14 @@
 """The page of one run."""
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxdis import log, systems
-from jaxdis.report import kit, markup, read, tables
-from jaxdis.report.headline import headline, run_facts, taken
+from jaxdis.report import kit, markup, tables, unfinished
+from jaxdis.report.curves import CURVES
+from jaxdis.report.headline import headline, run_facts, so_far, taken
 from jaxdis.report.markup import Drawn
 from jaxdis.report.pictures import AFTER, BEFORE
 from jaxdis.report.read import Record
@@ -68,11 +69,12 @@ def _all(record: Record, method: Method) -> Pictures:
 
 
 def build(directory: Path, method: Method | None = None) -> Path:
-    """Draws a finished run and writes its page.
+    """Draws a run and writes its page.
 
     Args:
       directory: the directory of the run; report.html is written into it, and curves,
-        seeds and the pictures that the method declares, each as a file of its own.
+        seeds and the pictures that the method declares, each as a file of its own. Of a
+        run that has not finished there are curves so far, and where it stands.
       method: the method of the run; by default the built-in one of that name.
 
     Returns:
@@ -80,29 +82,45 @@ def build(directory: Path, method: Method | None = None) -> Path:
       is named in it, with the error.
 
     Raises:
-      ValueError: config.json, metrics.jsonl, results.json or figures.npz is missing or
-        corrupt.
+      ValueError: config.json, metrics.jsonl, results.json or figures.npz is corrupt, or
+        missing where it must be.
     """
     directory = Path(directory)
-    record = read.load(directory)
-    method = method or systems.find(reference(record))
-    settings, said, pictures = record.settings, findings(record), _all(record, method)
+    record = unfinished.load(directory)
+    standing, said = record.standing, findings(record)
+    before, after = [], []
+    if standing is None:
+        method = method or systems.find(reference(record))
+        pictures, line = _all(record, method), _headline(record)
+        after = [markup.section("Results", tables.results(record))]
+    else:
+        pictures, line = draw(CURVES, record), so_far(record, standing)
+        where = markup.bullets(unfinished.said(standing))
+        before = [markup.section("Where it stands", where)]
     sections = [
         markup.facts(run_facts(record)),
+        *before,
         *([markup.section("What to know", markup.bullets(said))] if said else []),
         *markup.pictures(pictures.drawn),
         *(f'<p class="failed">{html.escape(s)}</p>' for s in pictures.failed),
-        markup.section("Results", tables.results(record)),
-        markup.section("Hyper-parameters", tables.hyper_table(record.groups)),
-        markup.section(
-            "Configuration", tables.setting_table(settings.get("config", {}))
-        ),
-        markup.section("Data", tables.setting_table(settings.get("data", {}))),
-        markup.section(
-            "Command", f"<pre>{html.escape(str(settings['command']))}</pre>"
-        ),
+        *after,
+        *_settings(record),
     ]
     for picture in pictures.drawn:
         log.write_atomically(directory / picture.file, picture.content)
-    line = headline(record.groups, list(record.scores.values()), taken(record))
     return markup.save(directory / "report.html", record.name, line, sections)
+
+
+def _headline(record: Record) -> str:
+    return headline(record.groups, list(record.scores.values()), taken(record))
+
+
+def _settings(record: Record) -> Iterator[str]:
+    """Sections of what a run was trained with."""
+    settings = record.settings
+    config, data = settings.get("config", {}), settings.get("data", {})
+    yield markup.section("Hyper-parameters", tables.hyper_table(record.groups))
+    yield markup.section("Configuration", tables.setting_table(config))
+    yield markup.section("Data", tables.setting_table(data))
+    command = html.escape(str(settings["command"]))
+    yield markup.section("Command", f"<pre>{command}</pre>")

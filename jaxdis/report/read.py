@@ -1,10 +1,6 @@
 """From run directories to arrays of their seeds."""
 
-import json
-import math
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +8,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxdis import statistics
+from jaxdis.report.files import (
+    Logged,
+    read_curves,
+    read_object,
+    read_scores,
+    reading,
+)
 from jaxdis.report.text import setting
 from jaxdis.types import Score
 
@@ -19,14 +22,17 @@ __all__ = [
     "FORMAT",
     "Group",
     "Record",
+    "Standing",
     "alive",
     "failed_seeds",
     "finite",
+    "labels_of",
     "lived",
     "load",
     "mean_std",
     "moments",
     "most_agreed",
+    "read_settings",
     "swept",
     "udr",
 ]
@@ -59,6 +65,24 @@ class Group(NamedTuple):
     floors: Mapping[str, Mapping[str, Float[np.ndarray, "s"]]] = {}
 
 
+class Standing(NamedTuple):
+    """Where a run stands that has not finished.
+
+    Attributes:
+      step: the last step that is known of.
+      steps: the steps to take in all.
+      saved: the step of the last checkpoint; None where there is none.
+      holder: who trains it now, in words; "" where nobody does.
+      again: the command that goes on with it.
+    """
+
+    step: int
+    steps: int
+    saved: int | None
+    holder: str
+    again: str
+
+
 class Record(NamedTuple):
     """What one run directory holds.
 
@@ -70,6 +94,8 @@ class Record(NamedTuple):
       spec: what the method knew of its data.
       scores: the scores that were declared, those of the preset first.
       arrays: the arrays that were declared, those of seeds as `[point, seed, ...]`.
+      notes: what is wrong with its files, in sentences.
+      standing: where it stands; None of a run that has finished.
     """
 
     name: str
@@ -79,6 +105,8 @@ class Record(NamedTuple):
     spec: dict[str, Any]
     scores: dict[str, Score]
     arrays: dict[str, np.ndarray]
+    notes: tuple[str, ...] = ()
+    standing: Standing | None = None
 
 
 def failed_seeds(group: Group) -> list[int]:
@@ -144,40 +172,6 @@ def swept(hypers: Sequence[Mapping[str, Any]]) -> list[str]:
     return [n for n in hypers[0] if len({str(h.get(n)) for h in hypers}) > 1]
 
 
-@contextmanager
-def _reading(path: Path, problem: str) -> Iterator[None]:
-    """Where this fails, names the file, the problem and what to do."""
-    again = "train the run again"
-    try:
-        yield
-    except FileNotFoundError:
-        remedy = f"give the directory of a run that has finished, or {again}"
-        raise ValueError(f"{path} is missing; {remedy}") from None
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} cannot be read ({error}); {again}") from error
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {problem} ({error}); {again}") from error
-
-
-def _read_object(path: Path, fields: Sequence[str]) -> dict[str, Any]:
-    with _reading(path, "this is not a JSON object"):
-        value = dict(json.loads(path.read_text(encoding="utf-8")))
-    if missing := [f for f in fields if f not in value]:
-        raise ValueError(f"{path} lacks {', '.join(missing)}; train the run again")
-    return value
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    with _reading(path, "a line is not a JSON object"):
-        *whole, last = path.read_text(encoding="utf-8").splitlines() or [""]
-        lines = [dict(json.loads(line)) for line in whole]
-    with suppress(TypeError, ValueError):  # an interruption may have cut it off
-        lines.append(dict(json.loads(last)))
-    if not lines:
-        raise ValueError(f"{path} holds no line; train the run again for more steps")
-    return lines
-
-
 def _upgraded(results: dict[str, Any]) -> dict[str, Any]:
     """Results of format 1 as of today: without declarations, so without arrays."""
     if results.get("format", 1) != 1:
@@ -206,44 +200,9 @@ def _per_seed(
     arrays = {}
     for name, value in values.items():
         wanted = f"{where}.{name} must hold {shape[0]} x {shape[1]} numbers"
-        with _reading(path, f"{wanted} (points x seeds) or nulls"):
+        with reading(path, f"{wanted} (points x seeds) or nulls"):
             arrays[name] = np.array(value, float).reshape(shape)
     return arrays
-
-
-def _curves(
-    path: Path, points: int, seeds: list[int]
-) -> tuple[Int[np.ndarray, "t"], dict[str, Float[np.ndarray, "g s t"]]]:
-    """Logged metrics; of a step that was logged twice, by a resumed run, the last."""
-    lines = _read_lines(path)
-    rows = {(p, s): (p, i) for p in range(points) for i, s in enumerate(seeds)}
-    wanted = f"a point below {points} and a seed in {seeds[0]}..{seeds[-1]}"
-    curves = {}
-    with _reading(path, f"every line must hold numbers: a step, {wanted}"):
-        steps, t = np.unique([line["step"] for line in lines], return_inverse=True)
-        p, s = np.array([rows[line["point"], line["seed"]] for line in lines]).T
-        names = dict.fromkeys(name for line in lines for name in line)
-        for name in [n for n in names if n not in ("point", "seed", "step")]:
-            curves[name] = np.full((points, len(seeds), len(steps)), np.nan)
-            curves[name][p, s, t] = np.array([x.get(name) for x in lines], float)
-    return steps, curves
-
-
-def _scores(path: Path, declared: Mapping[str, Any]) -> dict[str, Score]:
-    with _reading(path, "scores must hold a title, better and range of each"):
-        scores = {}
-        for name, entry in declared.items():
-            low, high = entry.get("range") or (None, None)
-            scores[name] = Score(
-                name,
-                str(entry["title"]),
-                entry.get("better"),
-                (-math.inf if low is None else low, math.inf if high is None else high),
-                str(entry.get("source", "")),
-                bool(entry.get("truth", False)),
-                bool(entry.get("floor", False)),
-            )
-    return scores
 
 
 def _arrays(
@@ -251,7 +210,7 @@ def _arrays(
 ) -> dict[str, np.ndarray]:
     """Declared arrays of figures.npz, whose axes must agree where words recur."""
     # Opened here: numpy leaves a file open that it finds to be no archive.
-    with _reading(path, "this is no archive of arrays"), path.open("rb") as file:
+    with reading(path, "this is no archive of arrays"), path.open("rb") as file:
         found = dict(np.load(file))
     sizes: dict[str, int] = dict(zip(("point", "seed"), rows, strict=True))
     arrays = {name: found[name] for name in declared if name in found}
@@ -270,44 +229,76 @@ def _arrays(
     return arrays
 
 
+def labels_of(hypers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What grid points are called, by what differs; "" where there is only one."""
+    names = swept(hypers)
+    if len(hypers) == 1:
+        return [""]
+    return [
+        ", ".join(f"{n} {setting(hyper[n])}" for n in names) or f"point {i}"
+        for i, hyper in enumerate(hypers)
+    ]
+
+
+def read_settings(directory: Path) -> dict[str, Any]:
+    """The config.json of a run.
+
+    Raises:
+      ValueError: it is missing or damaged.
+    """
+    return read_object(directory / "config.json", ["preset", "command", "seeds"])
+
+
+def _logged(directory: Path, points: int, seeds: Sequence[int]) -> Logged:
+    path = directory / "metrics.jsonl"
+    logged = read_curves(path, points, seeds)
+    if not len(logged.steps):
+        raise ValueError(f"{path} holds no line; train the run again for more steps")
+    return logged
+
+
 def load(directory: Path) -> Record:
     """Reads a finished run.
 
     Raises:
-      ValueError: a file is missing or corrupt, or belongs to another run.
+      ValueError: it has not finished; or a file is missing or corrupt, or belongs to
+        another run.
     """
     directory = Path(directory)
-    settings = _read_object(directory / "config.json", ["preset", "command", "seeds"])
+    settings = read_settings(directory)
     path = directory / "results.json"
-    results = _upgraded(_read_object(path, ["metrics", "failed_seeds"]))
+    if not path.exists():
+        raise ValueError(
+            f"{path} is missing: the run has not finished. `jaxdis report` shows how "
+            "far it has come; go on with `jaxdis resume`, or train the run again"
+        )
+    results = _upgraded(read_object(path, ["metrics", "failed_seeds"]))
     if results["format"] != FORMAT:
         raise ValueError(
             f"{path} has format {results['format']}, and this version of jaxdis knows "
             f"those up to {FORMAT}; read it with the version that trained the run"
         )
-    with _reading(path, "this and config.json do not describe one run"):
+    with reading(path, "this and config.json do not describe one run"):
         first = settings.get("first_seed", 0)
         seeds = list(range(first, first + settings["seeds"]))
         hypers = [dict(point) for point in results["points"]]
         lost = results["failed_seeds"]
         failed = [np.isin(seeds, lost[i]) for i in range(len(hypers))]
-        metrics, names = dict(results["metrics"]), swept(hypers)
+        metrics, labels = dict(results["metrics"]), labels_of(hypers)
         floors = {n: dict(f) for n, f in dict(results.get("floors") or {}).items()}
-        labels = [", ".join(f"{n} {setting(h[n])}" for n in names) for h in hypers]
         method = settings.get("method") or settings["system"]
     rows = (len(hypers), len(seeds))
     final = _per_seed(path, "metrics", metrics, rows)
     lows = {n: _per_seed(path, f"floors.{n}", f, rows) for n, f in floors.items()}
-    steps, curves = _curves(directory / "metrics.jsonl", len(hypers), seeds)
+    logged = _logged(directory, len(hypers), seeds)
     groups = []
     for i, hyper in enumerate(hypers):
-        label = labels[i] or f"point {i}" if len(hypers) > 1 else ""
         ends = {name: values[i] for name, values in final.items()}
-        logged = {name: values[i] for name, values in curves.items()}
+        curves = {name: values[i] for name, values in logged.curves.items()}
         low = {n: {s: v[i] for s, v in floor.items()} for n, floor in lows.items()}
-        one = Group(label, hyper, seeds, failed[i], ends, steps, logged, low)
-        groups.append(one)
-    with _reading(path, "it must hold scores, arrays and spec by name"):
+        one = (labels[i], hyper, seeds, failed[i], ends, logged.steps, curves, low)
+        groups.append(Group(*one))
+    with reading(path, "it must hold scores, arrays and spec by name"):
         declared, spec = dict(results["arrays"]), dict(results.get("spec") or {})
         scores = dict(results["scores"])
     return Record(
@@ -316,6 +307,7 @@ def load(directory: Path) -> Record:
         results=results,
         groups=groups,
         spec=spec,
-        scores=_scores(path, scores),
+        scores=read_scores(path, scores),
         arrays=_arrays(directory / "figures.npz", declared, rows),
+        notes=logged.notes,
     )

@@ -60,6 +60,13 @@ def _outliers(group: Group) -> np.ndarray:
     return np.flatnonzero(known < middle - max(APART, SPREADS * spread))
 
 
+def _of_failures(record: Record, group: Group) -> Iterator[str]:
+    if group.failed.all():
+        seeds = len(group.seeds)
+        who = f"all {seeds} seeds" if seeds > 1 else f"seed {group.seeds[0]}"
+        yield f"{who} diverged: nothing was learned, and no score means anything"
+
+
 def _of_agreement(record: Record, group: Group) -> Iterator[str]:
     name = metrics.AGREEMENT.name
     values = alive(group, name)
@@ -126,15 +133,17 @@ def _of_points(record: Record) -> Iterator[str]:
 def findings(record: Record) -> list[str]:
     """What to know before a run is believed, a sentence each.
 
-    Which point of a grid to take; where the held-out objective and the seeds disagree,
-    seeds that stand apart, dead codes, and scores below their floor.
+    What is lost of its files; which point of a grid to take; where all seeds diverged;
+    where the held-out objective and the seeds disagree, seeds that stand apart, dead
+    codes, and scores below their floor.
 
     Args:
       record: a run.
     """
     first = recommendation(record)
     found = [_whole(s) for s in ([first] if first else []) + [*_of_points(record)]]
-    for of in (_of_floors, _of_agreement, _of_codes):
+    found = [*record.notes, *found]
+    for of in (_of_failures, _of_floors, _of_agreement, _of_codes):
         where: dict[str, list[str]] = {}
         for group in record.groups:
             for sentence in of(record, group):

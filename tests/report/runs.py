@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxdis import checkpoint
 from jaxdis.types import Figure, Method
 
 STEPS = np.arange(100, 2100, 100)
@@ -51,6 +52,25 @@ METHOD = Method(
 )
 
 
+def kill(path, saved=None, drop=0):
+    """Makes a run that was killed of one that has finished.
+
+    Its last checkpoint is that of step `saved`; the last `drop` lines were not written.
+    """
+    for name in ("results.json", "figures.npz"):
+        (path / name).unlink()
+    log = path / "metrics.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(lines[: len(lines) - drop]))
+    declared = {"format": 1, "scores": SCORES}
+    (path / "data.json").write_text(json.dumps(declared))
+    if saved is not None:
+        part = {"wall_s": 7.5, "compile_s": 5.5, "step_s": 0.25, "devices": 3}
+        part |= {"platform": "cpu", "device_kind": "chip", "versions": {"jax": "9.8"}}
+        state = {"rows": np.zeros(2)}
+        checkpoint.save(path / "checkpoints", saved, state, record={"parts": [part]})
+
+
 def plain(values):
     return [[None if np.isnan(v) else v for v in row] for row in values.tolist()]
 
@@ -81,7 +101,7 @@ def make_run(path, *, seeds=4, points=1, first=0, failed=(), null=(), size=None)
         "steps": int(STEPS[-1]),
         "config": {"z_dim": 4, "encoder": [64, 64]},
         "data": {"x_dim": 20, "graph": {"kind": "diagonal & <b>"}},
-        "hyper": {"beta": [1.0], "bound_a": bounds},
+        "hyper": {"beta": [1.0] * points, "bound_a": bounds},
         "versions": {"jaxdis": "0.1.0", "jax": "0.10.2"},
     }
     results = {

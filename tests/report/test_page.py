@@ -193,6 +193,39 @@ def test_cut_off_last_line_is_ignored(tmp_path):
     build(tmp_path / "run")
 
 
+def test_a_damaged_line_is_named_and_the_others_count(tmp_path):
+    make_run(tmp_path / "run", seeds=2)
+    path = tmp_path / "run" / "metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    lines[2] = "garbage\n"  # seed 0 after 200 steps
+    path.write_text("".join(lines))
+    record = reading.load(tmp_path / "run")
+    (group,) = record.groups
+    np.testing.assert_array_equal(group.steps, STEPS)
+    lost = np.isnan(group.curves["mcc"])
+    np.testing.assert_array_equal(np.argwhere(lost), [[0, 1]])
+    said = f"{path}: line 3 is damaged and left out; 1 record is lost"
+    assert record.notes[0].startswith(said)
+    assert said in words(build(tmp_path / "run"))
+
+
+def test_a_run_of_which_all_seeds_diverged_says_so(tmp_path):
+    make_run(tmp_path / "run", seeds=2, failed=(0, 1))
+    text = words(build(tmp_path / "run"))
+    assert 'class="headline">All 2 seeds diverged: there is no score<' in text
+    assert "<li>All 2 seeds diverged: nothing was learned, and no" in text
+
+
+def test_points_of_which_all_seeds_diverged_are_named(tmp_path):
+    make_run(tmp_path / "run", seeds=2, points=2)
+    path = tmp_path / "run" / "results.json"
+    results = json.loads(path.read_text()) | {"failed_seeds": [[], [0, 1]]}
+    path.write_text(json.dumps(results))
+    text = words(build(tmp_path / "run"))
+    assert "<li>bound_a 25: all 2 seeds diverged: nothing was learned" in text
+    assert "Best of 2 by mean MCC: bound_a 10" in text
+
+
 def test_a_step_logged_twice_counts_once(tmp_path):
     make_run(tmp_path / "run", seeds=1)
     with (tmp_path / "run" / "metrics.jsonl").open("a") as log:
@@ -222,17 +255,21 @@ def test_a_run_needs_neither_mcc_nor_arrays(tmp_path):
     check_picture(run / "seeds.png")
 
 
-@pytest.mark.parametrize(
-    "name", ["config.json", "metrics.jsonl", "results.json", "figures.npz"]
-)
-def test_missing_or_corrupt_files_are_named(tmp_path, name):
+@pytest.mark.parametrize("name", ["config.json", "results.json", "figures.npz"])
+def test_corrupt_files_are_named(tmp_path, name):
     make_run(tmp_path / "run", size=3)
     path = tmp_path / "run" / name
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2].replace(b"}", b"", 1))
     with pytest.raises(ValueError, match=rf"run/{name}.*train"):
         build(tmp_path / "run")
-    path.unlink()
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "figures.npz"])
+def test_missing_files_are_named(tmp_path, name):
+    make_run(tmp_path / "run", size=3)
+    (tmp_path / "run" / name).unlink()
     with pytest.raises(ValueError, match=rf"run/{name} is missing.*again"):
         build(tmp_path / "run")
     assert not (tmp_path / "run" / "report.html").exists()

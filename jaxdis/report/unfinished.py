@@ -1,0 +1,131 @@
+"""A run that was killed or still trains: its curves so far, and where it stands."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from jaxdis import checkpoint
+from jaxdis.report import read
+from jaxdis.report.files import Logged, read_curves, read_object, read_scores, reading
+from jaxdis.report.read import Group, Record, Standing
+from jaxdis.types import Score
+
+__all__ = ["is_finished", "load", "said", "short"]
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether a run has written its results."""
+    return (directory / "results.json").exists()
+
+
+def load(directory: Path) -> Record:
+    """Reads a run, finished or not.
+
+    Raises:
+      ValueError: a file is missing or corrupt, or belongs to another run.
+    """
+    directory = Path(directory)
+    return read.load(directory) if is_finished(directory) else _so_far(directory)
+
+
+def _hypers(columns: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _lost(
+    curves: Mapping[str, Float[np.ndarray, "p s t"]], shape: tuple[int, int]
+) -> Bool[np.ndarray, "p s"]:
+    """The rows of which no update was applied in the last chunk: all means are NaN."""
+    means = [v for n, v in curves.items() if n == "loss" or n.startswith("train_")]
+    if not means or not means[0].shape[-1]:
+        return np.zeros(shape, bool)
+    return np.all([np.isnan(mean[..., -1]) for mean in means], axis=0)
+
+
+def _scores(directory: Path, names: Sequence[str]) -> dict[str, Score]:
+    """The scores that were logged, as they are declared; else by their names alone."""
+    path, declared = directory / "data.json", {}
+    if path.exists():
+        declared = dict(read_object(path, []).get("scores") or {})
+    known = read_scores(path, declared)
+    plain = [n for n in names if n != "loss" and not n.startswith("train_")]
+    return {n: s for n, s in known.items() if n in names} | {
+        n: Score(n, n.replace("_", " ")) for n in plain if n not in known
+    }
+
+
+def _so_far(directory: Path) -> Record:
+    settings, path = read.read_settings(directory), directory / "config.json"
+    with reading(path, "this does not describe a run"):
+        first = settings.get("first_seed", 0)
+        seeds = list(range(first, first + settings["seeds"]))
+        hypers = _hypers(dict(settings["hyper"]))
+        labels, steps = read.labels_of(hypers), int(settings["steps"])
+        method = settings.get("method") or settings["system"]
+    lines, shape = directory / "metrics.jsonl", (len(hypers), len(seeds))
+    nothing: Int[np.ndarray, "t"] = np.zeros(0, int)
+    logged = Logged(nothing, {})
+    if lines.exists():
+        logged = read_curves(lines, len(hypers), seeds)
+    lost = _lost(logged.curves, shape)
+    groups = []
+    for i, hyper in enumerate(hypers):
+        curves = {name: values[i] for name, values in logged.curves.items()}
+        groups.append(Group(labels[i], hyper, seeds, lost[i], {}, logged.steps, curves))
+    saved = checkpoint.steps(directory / "checkpoints")
+    last = max(saved, default=None)
+    step = max([0, *saved, *logged.steps.tolist()])
+    again = f"jaxdis resume {shlex.quote(str(directory))}"
+    parts = saved[last].record.get("parts", []) if last is not None else []
+    return Record(
+        name=f"{method}/{settings['preset']}",
+        settings=settings,
+        results=_measured(step, parts),
+        groups=groups,
+        spec={},
+        scores=_scores(directory, list(logged.curves)),
+        arrays={},
+        notes=logged.notes,
+        standing=Standing(step, steps, last, _holder(directory), again),
+    )
+
+
+def _measured(step: int, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What is known of the times and devices of the parts that were saved."""
+    if not parts:
+        return {"steps": step}
+    sums = {n: sum(part[n] for part in parts) for n in ("wall_s", "compile_s")}
+    kept = ("devices", "platform", "device_kind", "step_s", "versions")
+    return {"steps": step, **sums, **{n: parts[-1][n] for n in kept}}
+
+
+def _holder(directory: Path) -> str:
+    return ""
+
+
+def short(standing: Standing) -> str:
+    """How far a run has come, in a few words."""
+    return f"not finished: step {standing.step:,} of {standing.steps:,}"
+
+
+def said(standing: Standing) -> Iterator[str]:
+    """Where a run stands, in sentences."""
+    yield (
+        f"The run has not finished: it has come to step {standing.step:,} of "
+        f"{standing.steps:,}."
+    )
+    yield (
+        "There is no checkpoint: it starts again from the first step."
+        if standing.saved is None
+        else f"The last checkpoint is that of step {standing.saved:,}."
+    )
+    yield (
+        f"It trains now: {standing.holder}."
+        if standing.holder
+        else f"Nobody trains it now; go on with: {standing.again}"
+    )
