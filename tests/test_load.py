@@ -272,7 +272,7 @@ def test_a_run_that_was_interrupted_can_be_used(copied, run):
     (copied / "results.json").unlink()
     stopped = jaxdis.load(copied)
     np.testing.assert_array_equal(stopped.encode(X), run.encode(X))
-    with pytest.raises(ValueError, match="a run that has finished"):
+    with pytest.raises(ValueError, match="the run has not finished"):
         stopped.scores  # noqa: B018
 
 

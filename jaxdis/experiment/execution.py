@@ -34,6 +34,7 @@ class Execution(NamedTuple):
         command line may.
       track: what shows the run elsewhere: names of `tracking.TRACKERS`, or trackers. A
         run that is resumed goes on with those that it had, where none is named.
+      tracked_in: the run whose trackers are told; None for the run itself.
     """
 
     out: Path | None = None
@@ -44,6 +45,7 @@ class Execution(NamedTuple):
     callbacks: Callbacks = ()
     exits: bool = False
     track: Sequence[str | Tracker] = ()
+    tracked_in: Path | None = None
 
 
 def versions() -> dict[str, str]:

@@ -74,13 +74,13 @@ class _Record:
 def _tracker(
     out: Path, rows: tuple[tracking.Row, ...], first: int, execution: Execution
 ) -> tracking.Tracker:
-    """The trackers that are asked for, or that the run had before it was resumed."""
-    directory = out / "tracking"
-    track = execution.track
-    if execution.resume and not track:
-        track = tracking.used(directory)
+    """The trackers that are asked for, or those that the run has had so far."""
+    directory = (execution.tracked_in or out).absolute()
+    track = execution.track or tracking.used(directory / "tracking")
     settings = json.loads((out / "config.json").read_text(encoding="utf-8"))
-    tracked = tracking.Tracked(directory, rows, out.absolute().name, first, settings)
+    tracked = tracking.Tracked(
+        directory / "tracking", rows, directory.name, first, settings
+    )
     return tracking.together(tracking.find(track), tracked)
 
 

@@ -73,6 +73,13 @@ def _setting(run: Record) -> list[Any]:
     return [run.name, run.settings.get("config"), [g.hyper for g in run.groups]]
 
 
+def _open(runs: Sequence[Record]) -> str:
+    """How many runs have not finished, if any."""
+    count = sum(run.standing is not None for run in runs)
+    verb = "has" if count == 1 else "have"
+    return f"; {count} of {len(runs)} runs {verb} not finished" if count else ""
+
+
 def compare(directories: Sequence[Path], out: Path) -> Path:
     """Draws several runs side by side, each of their grid points as a row.
 
@@ -123,7 +130,7 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
     for picture in drawn:
         file = out.with_name(f"{out.stem}-{picture.file}")
         log.write_atomically(file, picture.content)
-    line = headline(groups, scores, _apart(loaded))
+    line = headline(groups, scores, _apart(loaded)) + _open(loaded)
     return markup.save(out, name, line, sections)
 
 

@@ -60,11 +60,14 @@ class Logged(NamedTuple):
     Attributes:
       steps: when.
       curves: the numbers by name; NaN where there is none.
+      whole: how many of the steps there are up to the last one at which every row was
+        logged; a kill may fall between two rows.
       notes: what is lost, in a sentence, if anything is.
     """
 
     steps: Int[np.ndarray, "t"]
     curves: dict[str, Float[np.ndarray, "p s t"]]
+    whole: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -93,8 +96,14 @@ def read_curves(path: Path, points: int, seeds: Sequence[int]) -> Logged:
         for name in [n for n in names if n not in ("point", "seed", "step")]:
             curves[name] = np.full((points, len(seeds), len(steps)), np.nan)
             curves[name][p, s, t] = np.array([x.get(name) for x in lines], float)
+    full = np.flatnonzero(np.bincount(t) == points * len(seeds)) if lines else t
     said = log.damage(path, damaged)
-    return Logged(steps.astype(int), curves, (said,) if said else ())
+    return Logged(
+        steps=steps.astype(int),
+        curves=curves,
+        whole=int(full[-1]) + 1 if full.size else 0,
+        notes=(said,) if said else (),
+    )
 
 
 def read_scores(path: Path, declared: Mapping[str, Any]) -> dict[str, Score]:

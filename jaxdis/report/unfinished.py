@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from jaxdis import checkpoint
 from jaxdis.report import read
@@ -37,14 +37,16 @@ def _hypers(columns: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def _lost(
-    curves: Mapping[str, Float[np.ndarray, "p s t"]], shape: tuple[int, int]
-) -> Bool[np.ndarray, "p s"]:
+def _lost(logged: Logged, shape: tuple[int, int]) -> Bool[np.ndarray, "p s"]:
     """The rows of which no update was applied in the last chunk: all means are NaN."""
-    means = [v for n, v in curves.items() if n == "loss" or n.startswith("train_")]
-    if not means or not means[0].shape[-1]:
+    means = [
+        values
+        for name, values in logged.curves.items()
+        if name == "loss" or name.startswith("train_")
+    ]
+    if not means or not logged.whole:
         return np.zeros(shape, bool)
-    return np.all([np.isnan(mean[..., -1]) for mean in means], axis=0)
+    return np.all([np.isnan(mean[..., logged.whole - 1]) for mean in means], axis=0)
 
 
 def _scores(directory: Path, names: Sequence[str]) -> dict[str, Score]:
@@ -72,7 +74,7 @@ def _so_far(directory: Path) -> Record:
     logged = Logged(nothing, {})
     if lines.exists():
         logged = read_curves(lines, len(hypers), seeds)
-    lost = _lost(logged.curves, shape)
+    lost = _lost(logged, shape)
     groups = []
     for i, hyper in enumerate(hypers):
         curves = {name: values[i] for name, values in logged.curves.items()}

@@ -65,7 +65,12 @@ def kill(path, saved=None, drop=0):
     declared = {"format": 1, "scores": SCORES}
     (path / "data.json").write_text(json.dumps(declared))
     if saved is not None:
-        part = {"wall_s": 7.5, "compile_s": 5.5, "step_s": 0.25, "devices": 3}
+        part: dict[str, Any] = {
+            "wall_s": 7.5,
+            "compile_s": 5.5,
+            "step_s": 0.25,
+            "devices": 3,
+        }
         part |= {"platform": "cpu", "device_kind": "chip", "versions": {"jax": "9.8"}}
         state = {"rows": np.zeros(2)}
         checkpoint.save(path / "checkpoints", saved, state, record={"parts": [part]})

@@ -44,6 +44,15 @@ def test_a_killed_run_has_its_curves_and_says_where_it_stands(killed):
     assert "<h2>Hyper-parameters</h2>" in text
 
 
+def test_a_row_that_was_not_written_any_more_has_not_failed(tmp_path):
+    make_run(tmp_path / "run", seeds=3, failed=(0,))
+    kill(tmp_path / "run", drop=1)  # after the last step of seeds 0 and 1
+    (group,) = unfinished.load(tmp_path / "run").groups
+    assert np.isnan(group.curves["loss"][:, -1]).tolist() == [True, False, True]
+    assert read.failed_seeds(group) == [0]
+    report.build(tmp_path / "run", METHOD)
+
+
 def test_a_run_that_never_saved_has_a_page(tmp_path):
     make_run(tmp_path / "run", points=2)
     kill(tmp_path / "run", drop=2 * 4 * len(STEPS))
@@ -61,6 +70,7 @@ def test_a_killed_run_beside_finished_ones_is_marked_and_not_ranked(killed, tmp_
     text = words(page)
     assert "killed (not finished: step 1,900 of 2,000)" in text
     assert f"Best of 2 by mean MCC: whole with MCC {metrics['mcc'].mean():.3f}" in text
+    assert "; 1 of 6 runs failed; 1 of 2 runs has not finished<" in text
     assert "cannot be ranked" not in text
     check_picture(tmp_path / "both-curves.png")
 
