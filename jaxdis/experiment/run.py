@@ -48,9 +48,7 @@ class _Record:
         self.evaluate = evaluator(experiment, experiment.batches.valid)
         self.tracker = _tracker(out, self.rows, first, execution)
 
-    def add(
-        self, chunk: runner.Chunk, found: dict[str, np.ndarray]
-    ) -> runner.Chunk:
+    def add(self, chunk: runner.Chunk, found: dict[str, np.ndarray]) -> runner.Chunk:
         """Checks and logs what was measured; returns the chunk with its scores."""
         check_declared(self.experiment, found)
         scores = {n: found[n] for n in self.experiment.scores if n in found}
@@ -179,9 +177,11 @@ def fit(
 
         def on_chunk(chunk: runner.Chunk) -> bool:
             nonlocal value, ended
-            stopping.training = False
             timing.trained(chunk.length, chunk.seconds)
-            chunk = record.add(chunk)
+            stopping.training = False
+            found = record.evaluate(chunk.rows.state)
+            stopping.training = True
+            chunk = record.add(chunk, found)
             value = record.value
             wishes = [callback(chunk) for callback in execution.callbacks]
             ended = any(wishes)  # every one is called
