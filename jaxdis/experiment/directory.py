@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from jaxdis import log
 from jaxdis.experiment import lock
+from jaxdis.experiment.stopping import Stopped
 
 __all__ = ["check_path", "clear", "default_paths", "holds_run", "new", "untouched"]
 
@@ -256,6 +257,9 @@ def new(out: Path | str | None, name: str, record: Mapping[str, Any]) -> Iterato
     directory = place.directory
     try:
         yield directory
+    except Stopped:  # there is something to go on with
+        lock.release(place.lock, directory)
+        raise
     except BaseException:
         with suppress(OSError):
             _check_untouched(directory)

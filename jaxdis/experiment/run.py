@@ -133,6 +133,7 @@ def fit(
     first = start.step if start else 0
     timing = Timing(start.parts if start else (), first, len(experiment.keys))
     keeper = _Keeper(out / "checkpoints", execution.checkpoint_seconds, timing)
+    keeper.step = start.step if start else None
     logged = by_step(lines)
     shown: Watched | None = (
         watched(experiment.scores, logged[min(logged)]) if logged else None

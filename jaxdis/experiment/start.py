@@ -58,9 +58,9 @@ def train(
         seeds; `jaxdis.resume` needs no other argument again.
       start_or_resume: whether to go on with the run in `out` if there is one.
       start_from: another run of the method, whose last parameters are the first of this
-        one, seed by seed: those of its only point, of the one with equal
-        hyper-parameters, or of the one that its report recommends. The optimiser and
-        the count of steps start anew.
+        one, seed by seed: those of its only point, of the one with equal values of what
+        differs between its points, or of the one that its report recommends. The
+        optimiser and the count of steps start anew.
       other_versions: whether to go on although versions or the precision of matrix
         products are others than those of the run.
       checkpoint_seconds: the least time between two checkpoints.

@@ -63,8 +63,10 @@ def _point(run: Run, point: dict[str, float]) -> tuple[int, str]:
     points = run.model.points
     if len(points) == 1:
         return 0, ""
-    if point in points:
-        return points.index(point), ", the one of equal hyper-parameters"
+    varied = [name for name in point if len({p[name] for p in points}) > 1]
+    for at, there in enumerate(points):
+        if all(there[name] == point[name] for name in varied):
+            return at, f", the one of equal {' and '.join(varied)}"
     chosen = run.choose()
     return chosen.point, f", the one that is recommended ({chosen.criterion})"
 
@@ -92,8 +94,8 @@ def source_of(
 ) -> Source:
     """The state of another run for each row of a plan: of the same seed, at a point.
 
-    The point is the other run's only one, or the one of equal hyper-parameters, or the
-    one that its report recommends.
+    The point is the other run's only one, or the one with equal values of what differs
+    between its points, or the one that its report recommends.
 
     Args:
       plan: the setting of the run that starts.
