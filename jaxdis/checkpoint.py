@@ -22,7 +22,16 @@ import numpy as np
 
 import jaxdis
 
-__all__ = ["Manifest", "Restored", "choose", "read", "restore", "save", "steps"]
+__all__ = [
+    "Manifest",
+    "Restored",
+    "choose",
+    "everything",
+    "read",
+    "restore",
+    "save",
+    "steps",
+]
 
 FORMAT = 1
 """Of state.npz."""
@@ -350,6 +359,26 @@ def read(directory: Path, step: int, like: Any) -> Any:
             f"{remedy}"
         ) from error
     return jax.device_put(found, jax.local_devices()[0])
+
+
+def everything(directory: Path, step: int) -> Restored:
+    """All arrays of a checkpoint by their names, as they were saved.
+
+    Args:
+      directory: where the checkpoints of the run are.
+      step: the step of the checkpoint.
+
+    Raises:
+      ValueError: the checkpoint is damaged.
+    """
+    try:
+        return _loaded(directory, step, {}, 1, others=True)
+    except _OtherVersion:
+        raise
+    except Exception as error:  # damaged files raise many kinds
+        raise ValueError(
+            f"checkpoint {step} in {directory} cannot be read ({_reason(error)})"
+        ) from error
 
 
 def restore(directory: Path, like: Any, warn: Callable[[str], None]) -> Restored | None:

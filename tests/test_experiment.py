@@ -9,7 +9,6 @@ import pytest
 
 import jaxdis
 from jaxdis import experiment
-from jaxdis.experiment.directory import create
 
 NAME = "mechanism_sparsity/quickstart"
 TINY = {
@@ -62,16 +61,6 @@ def test_one_seed_has_no_deviation(tmp_path):
     assert run.record.results["std"]["mcc"] == [None]
     assert run.record.results["udr"] == [None]
     assert math.isfinite(run.record.results["mean"]["mcc"][0])
-
-
-def test_directories_of_the_same_second_differ(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("time.strftime", lambda _: "now")
-    plan = experiment.plan(NAME, seeds=1, **TINY)
-    directories = [create(plan, None, "command") for _ in range(2)]
-    assert [d.name for d in directories] == [
-        "mechanism_sparsity-quickstart-now", "mechanism_sparsity-quickstart-now-2",
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -130,7 +119,7 @@ def test_what_no_one_declared_is_refused(tmp_path, monkeypatch):
 def test_directories_that_cannot_be_written(tmp_path, monkeypatch, below):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match=r"out must be a directory|out: file is not"):
+    with pytest.raises(ValueError, match="out must be a directory"):
         jaxdis.train(NAME, out=below, **TINY)
     with pytest.raises(ValueError, match="out must be a directory"):
         jaxdis.train(NAME, out=f"{below}/run", **TINY)

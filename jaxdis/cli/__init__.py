@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import jaxdis
 from jaxdis import check
+from jaxdis.cli.resume import resume_command
 from jaxdis.cli.show import list_command, report_command
 from jaxdis.cli.train import parse_train, train_command
 from jaxdis.cli.use import encode_command, evaluate_command, export_command
@@ -15,6 +16,7 @@ __all__ = ["main", "parse_train"]
 COMMANDS = {
     "list": list_command,
     "train": train_command,
+    "resume": resume_command,
     "report": report_command,
     "encode": encode_command,
     "evaluate": evaluate_command,
@@ -22,7 +24,9 @@ COMMANDS = {
 }
 USAGE = """usage: jaxdis list [METHOD]
        jaxdis train METHOD/PRESET [--seeds N] [--steps N] [--hyper.X V [V ...]]
-                    [--config.X V] [--data NAME] [--data.X V] [--out DIR] [--resume]
+                    [--config.X V] [--data NAME] [--data.X V] [--out DIR]
+                    [--start-or-resume] [--from RUN]
+       jaxdis resume RUN [--steps N] [--seeds N]
        jaxdis report RUN [RUN ...]
        jaxdis encode RUN FILE --out codes.npz|.csv|.parquet [--seed N|best]
        jaxdis evaluate RUN FILE [--out scores.json]

@@ -5,7 +5,8 @@ import inspect
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,13 @@ import tyro
 
 from jaxdis import data, devices, experiment, log, metrics, systems, tracking
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
+from jaxdis.experiment.directory import check_path
 from jaxdis.report import findings
 from jaxdis.report.read import failed_seeds, swept
 from jaxdis.report.text import setting
 from jaxdis.types import Method, Preset
 
-__all__ = ["parse_train", "train_command"]
+__all__ = ["carried_out", "parse_train", "train_command"]
 
 DIVERGED = 3
 """The exit code of a run that is finished and has learned nothing."""
@@ -35,7 +37,14 @@ class TrainOptions:
       chunk: the number of steps between two lines of metrics.
       first_seed: the first seed's number; the others follow.
       out: a new directory of the run; default runs/NAME-TIME.
-      resume: go on with the run in --out.
+      resume: go on with the run in --out, to which more steps and seeds may be given;
+        `jaxdis resume DIR` needs no other option again.
+      start_or_resume: go on with the run in --out if there is one, or start it; leave
+        one that is finished as it is.
+      start_from: start from the last parameters of another run of the method, seed by
+        seed.
+      other_versions: go on although versions or the precision of matrix products are
+        others than those of the run.
       checkpoint_seconds: the least time between two checkpoints.
       chunk_seconds: the longest time in which an interruption is not noticed.
       track: what shows the run elsewhere while it trains, one or several of jsonl, csv,
@@ -46,8 +55,11 @@ class TrainOptions:
     steps: int | None
     chunk: int
     first_seed: int = 0
-    out: Path | None = None
+    out: str | None = None
     resume: bool = False
+    start_or_resume: bool = False
+    start_from: Annotated[str | None, tyro.conf.arg(name="from")] = None
+    other_versions: bool = False
     checkpoint_seconds: float = 30.0
     chunk_seconds: float = 10.0
     track: tuple[str, ...] = ()
@@ -151,8 +163,15 @@ def parse_train(args: Sequence[str]) -> tuple[Plan, Any]:
         args=rest,
         default=default,
     )
-    if options.resume and options.out is None:
-        raise ValueError("--resume needs --out DIR, the directory of the run to go on")
+    if (options.resume or options.start_or_resume) and options.out is None:
+        raise ValueError(
+            "--resume and --start-or-resume need --out DIR, the directory of the run"
+        )
+    if options.resume and options.start_from is not None:
+        raise ValueError(
+            "--from is for a run that starts, and --resume goes on with one: leave one "
+            "of them out"
+        )
     tracking.find(options.track)  # whether they are there
     hyper = dataclasses.asdict(options.hyper)
     plan = experiment.plan(
@@ -184,9 +203,19 @@ def _print_results(run: Run, preset: Preset) -> None:
         log.say(sentence)
 
 
-def _finished(run: Run, preset: Preset) -> int:
-    """Prints and draws what there is; the exit code: 3 where every seed diverged."""
-    _print_results(run, preset)
+def carried_out(work: Callable[[], Run]) -> int:
+    """Trains, and prints what came of it; returns the exit code, see `DIVERGED`.
+
+    Args:
+      work: what trains.
+    """
+    try:
+        run = work()
+    except Stopped as stop:
+        log.say(f"stopped after step {stop.step:,}; saved. Go on with:")
+        log.say(f"  jaxdis resume {shlex.quote(str(stop.directory))}")
+        return exit_code(stop.signal)
+    _print_results(run, run.method.presets[run.settings["preset"]])
     log.say(f"report: {run.report()}")
     return DIVERGED if all(g.failed.all() for g in run.record.groups) else 0
 
@@ -195,24 +224,16 @@ def train_command(args: Sequence[str]) -> int:
     """`jaxdis train METHOD/PRESET ...`; returns the exit code."""
     devices.use_all_cores()
     plan, options = parse_train(args)
-    command = shlex.join(["jaxdis", *sys.argv[1:]])
-    try:
-        run = experiment.carry_out(
-            plan,
-            Execution(
-                out=options.out,
-                resume=options.resume,
-                checkpoint_seconds=options.checkpoint_seconds,
-                chunk_seconds=options.chunk_seconds,
-                command=command,
-                exits=True,
-                track=options.track,
-            ),
-        )
-    except Stopped as stop:
-        again = command + (f" --out {stop.directory}" if options.out is None else "")
-        again += "" if options.resume else " --resume"
-        log.say(f"stopped after step {stop.step}; saved. Go on with:")
-        log.say(f"  {again}")
-        return exit_code(stop.signal)
-    return _finished(run, plan.preset)
+    execution = Execution(
+        out=None if options.out is None else check_path(options.out),
+        resume=options.resume,
+        start_or_resume=options.start_or_resume,
+        start_from=None if options.start_from is None else Path(options.start_from),
+        other_versions=options.other_versions,
+        checkpoint_seconds=options.checkpoint_seconds,
+        chunk_seconds=options.chunk_seconds,
+        command=shlex.join(["jaxdis", *sys.argv[1:]]),
+        exits=True,
+        track=options.track,
+    )
+    return carried_out(partial(experiment.carry_out, plan, execution))

@@ -1,10 +1,13 @@
 """From a preset to a finished run: the same from Python as from the shell."""
 
+from jaxdis.experiment.again import plan_of
+from jaxdis.experiment.carrying import carry_out, go_on
 from jaxdis.experiment.execution import Execution, Part, Timing
+from jaxdis.experiment.going_on import Wishes
 from jaxdis.experiment.plan import Plan, default_steps, find_preset, plan
 from jaxdis.experiment.prepared import Experiment, prepare
 from jaxdis.experiment.results import write
-from jaxdis.experiment.start import carry_out, train
+from jaxdis.experiment.start import resume, train
 from jaxdis.experiment.stopping import Stopped, exit_code
 from jaxdis.experiment.trained import Chosen, Run, load
 
@@ -17,13 +20,17 @@ __all__ = [
     "Run",
     "Stopped",
     "Timing",
+    "Wishes",
     "carry_out",
     "default_steps",
     "exit_code",
     "find_preset",
+    "go_on",
     "load",
     "plan",
+    "plan_of",
     "prepare",
+    "resume",
     "train",
     "write",
 ]

@@ -1,153 +1,270 @@
-"""The directory of a run: created once, never overwritten, gone on with if it fits."""
+"""The directory of a run: created whole, held by one process, never overwritten.
 
-import dataclasses
-import hashlib
+It is built under a hidden name, with config.json inside, and renamed into place. So
+nothing that a kill leaves behind blocks a new start: a directory that holds no more
+than what a run writes before it trains counts as empty.
+"""
+
+import errno
 import itertools
 import json
+import os
 import re
+import shutil
 import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
-import numpy as np
+from jaxdis import log
+from jaxdis.experiment import lock
+from jaxdis.experiment.stopping import Stopped
 
-import jaxdis
-from jaxdis import log, systems
-from jaxdis.experiment.plan import Plan
+__all__ = ["check_path", "clear", "default_paths", "holds_run", "new", "untouched"]
 
-__all__ = ["check_resumed", "create"]
-
-
-def _digest(value: Any) -> Any:
-    """A value in which arrays are replaced by their shape, type and a digest."""
-    if hasattr(value, "_asdict"):
-        value = value._asdict()
-    if isinstance(value, dict):
-        return {name: _digest(v) for name, v in value.items()}
-    if dataclasses.is_dataclass(value):
-        return _settings(value)
-    if not hasattr(value, "shape"):
-        return value
-    array = np.ascontiguousarray(value)
-    found = hashlib.sha256(array.tobytes()).hexdigest()[:16]
-    return {"shape": array.shape, "dtype": str(array.dtype), "sha256": found}
+CONFIG = "config.json"
+BEFORE = (CONFIG, "data.json", "metrics.jsonl", "checkpoints")
+"""What a run writes before its first step, and metrics.jsonl, which means nothing
+without a checkpoint."""
+HIDDEN = re.compile(
+    r"\.jaxdis-[0-9a-f]{32}|\.(config|data|results)\.json\.tmp|\.metrics\.jsonl\.tmp"
+)
+TAKEN = {errno.EEXIST, errno.ENOTEMPTY}
 
 
-def _settings(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass, without the numbers of arrays."""
-    fields = dataclasses.fields(value)
-    return {field.name: _digest(getattr(value, field.name)) for field in fields}
+class _Place(NamedTuple):
+    """A directory that was just created or claimed.
+
+    Attributes:
+      directory: its path as it is shown.
+      lock: its lock.
+      made: the directories that did not exist before, the innermost first.
+    """
+
+    directory: Path
+    lock: lock.Lock
+    made: tuple[Path, ...]
 
 
-def _part(part: Any) -> str:
-    """What a part that replaces one of a method's own is called."""
-    if isinstance(part, list | tuple) and not hasattr(part, "_fields"):
-        return f"({', '.join(map(_part, part))})"
-    return str(getattr(part, "__qualname__", type(part).__qualname__))
+def check_path(out: Path | str) -> Path:
+    """A path that may be that of a run, if it is one of this machine.
+
+    Raises:
+      ValueError: it is empty, of another machine, or no path at all.
+    """
+    words = os.fspath(out)
+    if not words:
+        raise ValueError("out must name a directory, got an empty name")
+    if "\0" in words:
+        raise ValueError(f"out must be a path without null characters, got {words!r}")
+    if re.match(r"\w{2,}:/", words):
+        raise ValueError(f"out must be a directory of this machine, got {words}")
+    return Path(words)
 
 
-def _identity(plan: Plan) -> dict[str, Any]:
-    """What a resumed run must have in common with the one it goes on with."""
-    settings = {
-        "method": plan.method.name,
-        "preset": plan.preset_name,
-        "seeds": len(plan.seeds),
-        "first_seed": plan.seeds[0],
-        "steps": plan.steps,
-        "config": _settings(plan.config),
-        "data": {"set": type(plan.data).__name__, **_settings(plan.data)},
-        "hyper": {n: [p[n] for p in plan.points] for n in plan.points[0]},
-        "parts": {name: _part(part) for name, part in plan.parts.items()},
-    }
-    found: dict[str, Any] = log.jsonable(settings)
-    return found
-
-
-def _new_directory(plan: Plan) -> Path:
-    """runs/NAME-TIME, with a number behind it where another run took that."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    name = f"{plan.name.replace('/', '-')}-{stamp}"
-    for suffix in itertools.chain([""], (f"-{i}" for i in itertools.count(2))):
-        out = Path("runs") / (name + suffix)
-        try:
-            out.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return out
-    raise AssertionError("there is always a free number")
-
-
-def create(plan: Plan, out: Path | None, command: str) -> Path:
-    """Creates the directory of a run that starts.
+def default_paths(name: str) -> Iterator[Path]:
+    """runs/NAME-TIME, and with a number behind it where another run took that.
 
     Args:
-      plan: the setting.
+      name: the name of the setting, as METHOD/PRESET.
+    """
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    path = Path("runs") / f"{name.replace('/', '-')}-{stamp}"
+    yield path
+    yield from (path.with_name(f"{path.name}-{i}") for i in itertools.count(2))
+
+
+def _leftover(name: str) -> bool:
+    return name == lock.NAME or HIDDEN.fullmatch(name) is not None
+
+
+def _names_a_method(directory: Path) -> bool:
+    """Whether there is a config.json, and it is that of a run."""
+    try:
+        found = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and {"method", "preset"} <= set(found)
+
+
+def _trained(directory: Path) -> bool:
+    """Whether there is a checkpoint after the first step, damaged or not."""
+    checkpoints = directory / "checkpoints"
+    names = os.listdir(checkpoints) if checkpoints.is_dir() else []
+    steps = (re.match(r"\d+", name) for name in names)
+    return any(step is not None and int(step[0]) > 0 for step in steps)
+
+
+def untouched(directory: Path) -> bool:
+    """Whether a directory holds no more than what a run writes before it trains."""
+    names = [name for name in os.listdir(directory) if not _leftover(name)]
+    if not names:
+        return True
+    ours = set(names) <= set(BEFORE) and _names_a_method(directory)
+    return ours and not _trained(directory)
+
+
+def holds_run(directory: Path) -> bool:
+    """Whether there is a run in a directory that has begun to train."""
+    return os.path.isfile(directory / CONFIG) and not untouched(directory)
+
+
+def clear(directory: Path) -> None:
+    """Removes what a run wrote before it trained, but not its lock.
+
+    Args:
+      directory: one that is `untouched`.
+    """
+    names = [name for name in os.listdir(directory) if name != lock.NAME]
+    # The one that tells that the others are ours goes last.
+    for name in sorted(names, key=lambda name: name == CONFIG):
+        path = directory / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _check_untouched(directory: Path) -> None:
+    if not untouched(directory):
+        raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(directory))
+
+
+def _filled(directory: Path, record: Mapping[str, Any]) -> lock.Lock:
+    """The lock of a directory that now holds a run which has not begun."""
+    _check_untouched(directory)
+    taken = lock.take(directory)
+    try:
+        _check_untouched(directory)
+        clear(directory)
+        log.write_json(directory / CONFIG, dict(record))
+    except BaseException:
+        lock.release(taken, directory)
+        raise
+    return taken
+
+
+def _made(directory: Path) -> tuple[Path, ...]:
+    """Creates a directory and those above it; those that are new, innermost first."""
+    missing = list(
+        itertools.takewhile(
+            lambda path: not os.path.lexists(path), [directory, *directory.parents]
+        )
+    )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
+    except BaseException:
+        _unmake(missing)
+        raise
+    return tuple(missing)
+
+
+def _unmake(made: Iterable[Path]) -> None:
+    """Removes directories that are empty."""
+    with suppress(OSError):
+        for path in made:
+            path.rmdir()
+
+
+def _renamed(staging: Path, candidates: Iterable[Path]) -> Path:
+    """Renames a directory to the first name that is not taken.
+
+    Raises:
+      OSError: all of them are.
+    """
+    taken = OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+    for path in candidates:
+        try:
+            # It would replace an empty directory of another's.
+            if not os.path.lexists(path):
+                os.rename(staging, path)
+                return path
+        except OSError as error:
+            if error.errno not in TAKEN:
+                raise
+    raise taken
+
+
+def _built(candidates: Iterator[Path], record: Mapping[str, Any]) -> _Place:
+    """A new directory, by the first of the names that is not taken."""
+    first = next(candidates)
+    parent = Path(os.path.realpath(first.parent))
+    made = _made(parent)
+    staging = parent / f".jaxdis-{uuid.uuid4().hex}"
+    try:
+        staging.mkdir()
+        taken = _filled(staging, record)
+        try:
+            path = _renamed(staging, itertools.chain([first], candidates))
+        except BaseException:
+            lock.release(taken, staging)
+            raise
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        _unmake(made)
+        raise
+    return _Place(path, taken, (path, *made))
+
+
+def _claimed(out: Path | None, name: str, record: Mapping[str, Any]) -> _Place:
+    if out is None:
+        return _built(default_paths(name), record)
+    # A folder that exists may be a mount, or the one that we are in.
+    if os.path.isdir(out):
+        return _Place(out, _filled(out, record), ())
+    if os.path.lexists(out):
+        raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(out))
+    return _built(iter([out]), record)
+
+
+def _place(out: Path | None, name: str, record: Mapping[str, Any]) -> _Place:
+    """As `new`."""
+    try:
+        return _claimed(out, name, record)
+    except OSError as error:
+        if out is not None and error.errno in TAKEN and os.path.isdir(out):
+            raise ValueError(
+                f"out: {out} is not empty and is never overwritten; resume the run "
+                "that is there, or choose another directory"
+            ) from error
+        where = "runs" if out is None else out
+        raise ValueError(
+            f"out must be a directory that can be written, got {where}: "
+            f"{error.strerror}"
+        ) from error
+
+
+@contextmanager
+def new(out: Path | str | None, name: str, record: Mapping[str, Any]) -> Iterator[Path]:
+    """Creates the directory of a run and holds its lock.
+
+    Where the block is left by an error before anything was trained, nothing of the
+    run is left either.
+
+    Args:
       out: where; by default runs/NAME-TIME.
-      command: the command that started it.
+      name: the name of the setting, as METHOD/PRESET.
+      record: what config.json shall hold.
 
     Raises:
       ValueError: out holds something, or cannot be written.
     """
-    versions = {"jaxdis": jaxdis.__version__, "jax": jax.__version__}
-    record = {
-        "command": command,
-        **_identity(plan),
-        "reference": systems.reference(plan.method),
-        "versions": versions,
-    }
+    place = _place(None if out is None else check_path(out), name, record)
+    directory = place.directory
     try:
-        directory = _new_directory(plan) if out is None else _asked(out)
-        log.write_json(directory / "config.json", record)
-    except OSError as error:
-        raise ValueError(
-            f"out must be a directory that can be written: {error.strerror}, "
-            f"{error.filename}"
-        ) from error
-    return directory
-
-
-def _asked(out: Path) -> Path:
-    """The directory that is asked for, new or empty."""
-    if re.match(r"\w{2,}:/", str(out)):
-        raise ValueError(f"out must be a directory of this machine, got {out}")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(
-            f"out: {out} is not empty and is never overwritten; resume the run "
-            "that is there, or choose another directory"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    return out
-
-
-def check_resumed(plan: Plan, out: Path | None) -> Path:
-    """The directory of a run to go on with, if it is one of this plan."""
-    if out is None:
-        raise ValueError("resume needs out, the directory of the run to go on with")
-    path = out / "config.json"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"resume: {out} holds no run ({path.name} is missing or damaged); start "
-            "one without resume"
-        ) from error
-    wanted = _identity(plan)
-    found = {"parts": {}} | found  # of an earlier version
-    differing = [k for k, v in wanted.items() if found.get(k) != v]
-    if differing:
-        details = "; ".join(_difference(k, found.get(k), wanted[k]) for k in differing)
-        raise ValueError(
-            f"resume: the run in {out} has other {', '.join(differing)} ({details}); "
-            f"give the options it was started with: {found.get('command')}"
-        )
-    return out
-
-
-def _difference(name: str, there: Any, here: Any) -> str:
-    if isinstance(there, dict) and isinstance(here, dict):
-        parts = [k for k in {**here, **there} if there.get(k) != here.get(k)]
-        return ", ".join(
-            _difference(f"{name}.{k}", there.get(k), here.get(k)) for k in parts
-        )
-    return f"{name} is {there} there and {here} here"
+        yield directory
+    except Stopped:  # there is something to go on with
+        lock.release(place.lock, directory)
+        raise
+    except BaseException:
+        with suppress(OSError):
+            _check_untouched(directory)
+            clear(directory)
+        lock.release(place.lock, directory)
+        _unmake(place.made)
+        raise
+    lock.release(place.lock, directory)

@@ -25,6 +25,9 @@ class Execution(NamedTuple):
     Attributes:
       out: a new directory of the run; by default runs/NAME-TIME.
       resume: whether to go on with the run in `out`.
+      start_or_resume: whether to go on with the run in `out` if there is one.
+      start_from: the directory of a run whose last state this one starts from.
+      other_versions: whether to go on with a run that was trained with other versions.
       checkpoint_seconds: the least time between two checkpoints.
       chunk_seconds: the longest time in which an interruption is not noticed.
       command: what the directory names as the command that made it.
@@ -39,6 +42,9 @@ class Execution(NamedTuple):
 
     out: Path | None = None
     resume: bool = False
+    start_or_resume: bool = False
+    start_from: Path | None = None
+    other_versions: bool = False
     checkpoint_seconds: float = 30.0
     chunk_seconds: float = 10.0
     command: str = ""
@@ -46,6 +52,14 @@ class Execution(NamedTuple):
     exits: bool = False
     track: Sequence[str | Tracker] = ()
     tracked_in: Path | None = None
+
+    @property
+    def pace(self) -> dict[str, float]:
+        """How often the host saves and looks, in seconds."""
+        return {
+            "checkpoint_seconds": self.checkpoint_seconds,
+            "chunk_seconds": self.chunk_seconds,
+        }
 
 
 def versions() -> dict[str, str]:

@@ -49,14 +49,19 @@ class Experiment(NamedTuple):
     scores: dict[str, Score]
 
 
-def prepare(plan: Plan) -> Experiment:
+def prepare(plan: Plan, drawn: Experiment | None = None) -> Experiment:
     """Draws or reads the data and lays out the rows.
+
+    Args:
+      plan: the setting.
+      drawn: another plan's, of the same data and config, whose data are taken.
 
     Raises:
       ValueError: the data are not where the plan says, or damaged, or go to the
         devices in blocks that are too small.
     """
-    spec, splits = plan.data.spec(), plan.data.load()
+    spec = plan.data.spec()
+    splits = plan.data.load() if drawn is None else drawn.splits
     seeds = sweep.seed_keys(len(plan.seeds), plan.seeds[0])
     keys, hyper = sweep.lay_out(seeds, plan.method.hyper, plan.points)
     world = None

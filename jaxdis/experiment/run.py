@@ -86,7 +86,7 @@ class _Start(NamedTuple):
     """Where a run goes on."""
 
     step: int
-    progress: program.Progress
+    progress: program.Progress | program.StackedRows
     parts: list[dict[str, Any]]
 
 
@@ -107,7 +107,9 @@ def _resume_point(experiment: Experiment, out: Path) -> _Start | None:
         for name, array in found.rest.items()
         if name.startswith("sums/")
     }
-    progress = program.Progress(found.tree["rows"], sums, found.rest["applied"])
+    rows = found.tree["rows"]
+    within = "applied" in found.rest  # not in what another run gave it to start from
+    progress = program.Progress(rows, sums, found.rest["applied"]) if within else rows
     return _Start(step, progress, found.record.get("parts", []))
 
 
@@ -169,6 +171,7 @@ def fit(
     first = start.step if start else 0
     timing = Timing(start.parts if start else (), first, len(experiment.keys))
     keeper = _Keeper(out / "checkpoints", execution.checkpoint_seconds, timing)
+    keeper.step = start.step if start else None
     record = _Record(experiment, out, first, execution)
     value: float | None = None  # of a state at a chunk's end
     ended = False

@@ -1,26 +1,23 @@
 """From a setting to a finished run: the same from Python as from the shell."""
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jaxdis import devices, log, tracking
+from jaxdis import devices, systems, tracking
 from jaxdis.data.own import Own
-from jaxdis.experiment import stored
-from jaxdis.experiment.directory import check_resumed, create
+from jaxdis.experiment.again import plan_of
+from jaxdis.experiment.carrying import carry_out, go_on
+from jaxdis.experiment.directory import check_path
 from jaxdis.experiment.execution import Callbacks, Execution
-from jaxdis.experiment.plan import Plan, Values, plan
-from jaxdis.experiment.prepared import prepare
-from jaxdis.experiment.results import write
-from jaxdis.experiment.run import fit
-from jaxdis.experiment.stopping import Stopping, leave_at_once, stop_signals
+from jaxdis.experiment.going_on import Wishes
+from jaxdis.experiment.plan import Values, plan
 from jaxdis.experiment.trained import Run
 from jaxdis.tracking import Tracker
 from jaxdis.types import DataSet, Method
 
-__all__ = ["carry_out", "train"]
+__all__ = ["resume", "train"]
 
 
 def train(
@@ -35,6 +32,9 @@ def train(
     hyper: Mapping[str, Values] | None = None,
     out: Path | str | None = None,
     resume: bool = False,
+    start_or_resume: bool = False,
+    start_from: Run | Path | str | None = None,
+    other_versions: bool = False,
     checkpoint_seconds: float = 30.0,
     chunk_seconds: float = 10.0,
     encoder: Any = None,
@@ -56,7 +56,15 @@ def train(
       seeds, first_seed, steps, chunk, config, data, hyper: what differs from the
         preset; see `plan`.
       out: a new directory of the run; by default runs/NAME-TIME.
-      resume: whether to go on with the run in `out`.
+      resume: whether to go on with the run in `out`, which may be given more steps and
+        seeds; `jaxdis.resume` needs no other argument again.
+      start_or_resume: whether to go on with the run in `out` if there is one.
+      start_from: another run of the method, whose last parameters are the first of this
+        one, seed by seed: those of its only point, of the one with equal values of what
+        differs between its points, or of the one that its report recommends. The
+        optimiser and the count of steps start anew.
+      other_versions: whether to go on although versions or the precision of matrix
+        products are others than those of the run.
       checkpoint_seconds: the least time between two checkpoints.
       chunk_seconds: the longest time in which an interruption is not noticed.
       encoder, decoder: networks in the place of the method's own, each a flax module or
@@ -97,8 +105,11 @@ def train(
     return carry_out(
         checked,
         Execution(
-            out=None if out is None else Path(out),
+            out=None if out is None else check_path(out),
             resume=resume,
+            start_or_resume=start_or_resume,
+            start_from=None if start_from is None else _directory(start_from),
+            other_versions=other_versions,
             checkpoint_seconds=checkpoint_seconds,
             chunk_seconds=chunk_seconds,
             callbacks=callbacks,
@@ -107,53 +118,80 @@ def train(
     )
 
 
-def carry_out(plan: Plan, execution: Execution) -> Run:
-    """Trains what was planned, as `train` does.
+def _directory(run: Run | Path | str) -> Path:
+    return run.directory if isinstance(run, Run) else check_path(run)
+
+
+def resume(
+    directory: Path | str,
+    *,
+    steps: int | None = None,
+    seeds: int | None = None,
+    stretch: bool = False,
+    other_versions: bool = False,
+    checkpoint_seconds: float = 30.0,
+    chunk_seconds: float = 10.0,
+    method: Method | str | None = None,
+    data: DataSet | Own | None = None,
+    encoder: Any = None,
+    decoder: Any = None,
+    optimiser: Any = None,
+    loss: Callable[..., Any] | None = None,
+    callbacks: Callbacks = (),
+    track: Sequence[str | Tracker] = (),
+) -> Run:
+    """Goes on with a run, as its config.json tells it.
+
+    One that was interrupted is trained to its end; one that is finished is only changed
+    where it shall have more. The numbers are those of a run that had all steps and
+    seeds from the start.
 
     Args:
-      plan: the setting.
-      execution: how to do it.
+      directory: the directory of the run.
+      steps: the number of steps in all, at least as many as were trained. All
+        hyper-parameters stay as they are, those that were set by the number of steps
+        too.
+      seeds: the number of seeds in all; new ones are trained as far as the others.
+      stretch: whether hyper-parameters that are set by the number of steps, as the
+        length of a schedule, take their values for the new number from here on.
+      other_versions: whether to go on although versions or the precision of matrix
+        products are others than those of the run.
+      checkpoint_seconds: the least time between two checkpoints.
+      chunk_seconds: the longest time in which an interruption is not noticed.
+      method: the method, where it is not where the run says.
+      data: the data, where they were given as arrays.
+      encoder, decoder, optimiser, loss: those that the run was trained with, if they
+        were not the method's own: a directory cannot hold them.
+      callbacks: called with a `runner.Chunk` after every chunk; a true return value
+        ends the training.
+      track: what shows the run elsewhere, as `train` has it; by default what did so.
 
     Returns:
       The finished run.
 
     Raises:
-      ValueError: the data or the directory are not what they should be.
+      ValueError: there is no run, it lacks what its directory cannot hold, it has more
+        steps or seeds already, or a process trains in it.
       Stopped: by a signal; the run can be resumed.
     """
-    where: list[Path] = []  # is known when there is something to go on with
-    leave = partial(leave_at_once, partial(_left, where)) if execution.exits else None
-    with stop_signals(leave) as stopping:
-        return _carried_out(plan, execution, stopping, where)
-
-
-def _left(where: list[Path]) -> str:
-    """What to say of a run that ends at once."""
-    if not where:
-        return "interrupted before anything was saved"
-    return f"interrupted; go on with:\n  jaxdis resume {shlex.quote(str(where[0]))}"
-
-
-def _carried_out(
-    plan: Plan, execution: Execution, stopping: Stopping, where: list[Path]
-) -> Run:
-    path = execution.out
-    if execution.resume:
-        path = check_resumed(plan, path)
-    # Data that cannot be read must not leave a directory behind.
-    experiment = prepare(plan)
-    command = execution.command or f"jaxdis.train({plan.name!r}, ...)"
-    directory = path if execution.resume and path else create(plan, path, command)
-    where.append(directory)
-    stored.write_data(
-        directory,
-        experiment.spec,
-        experiment.splits.preparation,
-        experiment.scores,
+    devices.use_all_cores()
+    tracking.find(track)  # whether they are there
+    parts = {
+        "encoder": encoder,
+        "decoder": decoder,
+        "optimiser": optimiser,
+        "loss": loss,
+    }
+    found = systems.find(method) if isinstance(method, str) else method
+    return go_on(
+        Path(directory),
+        partial(plan_of, method=found, data=data, parts=parts),
+        Wishes(steps, seeds, stretch),
+        Execution(
+            other_versions=other_versions,
+            checkpoint_seconds=checkpoint_seconds,
+            chunk_seconds=chunk_seconds,
+            callbacks=callbacks,
+            track=track,
+        ),
     )
-    log.say(f"{plan.name}: {len(plan.seeds)} seeds into {directory}")
-    if plan.rule:
-        log.say(plan.rule)
-    result, timing = fit(experiment, directory, execution, stopping)
-    write(experiment, result, directory, timing.parts(result.step))
-    return Run(directory.absolute(), plan.method, parts=plan.parts)

@@ -89,8 +89,10 @@ def _listen(stopping: Stopping, numbers: tuple[int, ...]) -> Callable[[], None]:
     before = signal.set_wakeup_fd(here.fileno(), warn_on_full_buffer=False)
 
     def hear() -> None:
-        # An empty answer is the end, and so is 0, which no signal has.
-        while (data := there.recv(64)) and data[0]:
+        ended = False
+        while not ended:
+            data = there.recv(64)
+            ended = 0 in data  # no signal has that number
             for number in data:
                 if number in numbers:
                     stopping.wish(number)

@@ -6,6 +6,7 @@ training, exactly: types, tuples and arrays come back as they were.
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -17,7 +18,14 @@ import numpy as np
 from jaxdis import log
 from jaxdis.types import Method, Preparation, Score, Spec
 
-__all__ = ["config_of", "plain", "read_data", "rebuilt", "write_data"]
+__all__ = [
+    "config_of",
+    "keep_data",
+    "plain",
+    "read_data",
+    "rebuilt",
+    "write_data",
+]
 
 FORMAT = 1
 """Of data.json."""
@@ -123,6 +131,52 @@ def write_data(
         "scores": {name: score._asdict() for name, score in (scores or {}).items()},
     }
     log.write_json(directory / "data.json", record)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same but for rounding."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(
+            _alike(value, other[name]) for name, value in one.items()
+        )
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    if isinstance(one, float) and isinstance(other, float | int):
+        return math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-12)
+    return bool(one == other)
+
+
+def keep_data(
+    directory: Path,
+    spec: Spec,
+    preparation: Preparation,
+    scores: Mapping[str, Score] | None = None,
+) -> None:
+    """As `write_data`, if the run has no other data already.
+
+    Args:
+      directory: the directory of the run.
+      spec: what is known of the data.
+      preparation: what was done to them.
+      scores: what is measured on them.
+
+    Raises:
+      ValueError: the run was trained on other data.
+    """
+    try:
+        found = json.loads((directory / "data.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        write_data(directory, spec, preparation, scores)
+        return
+    for name, value in (("spec", spec), ("preparation", preparation)):
+        here, there = log.jsonable(plain(value)), found.get(name, {})
+        differing = [k for k in here if k in there and not _alike(here[k], there[k])]
+        if differing:
+            raise ValueError(
+                f"the data are not those that the run in {directory} was trained on: "
+                f"other {', '.join(differing)} (data.json); bring them back, or train "
+                "a new run"
+            )
 
 
 def read_data(directory: Path) -> tuple[Spec, Preparation]:

@@ -1,6 +1,5 @@
 """A trained run, as `train` returns it and `load` reads it."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +12,8 @@ from jaxtyping import Float, PyTree
 
 from jaxdis import check, report, systems
 from jaxdis.experiment import using
+from jaxdis.experiment.again import method_of
+from jaxdis.experiment.identity import read_settings
 from jaxdis.experiment.model import Model, restore
 from jaxdis.metrics import AGREEMENT
 from jaxdis.report import read, unfinished
@@ -63,7 +64,7 @@ class Run:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What it was trained with: config.json."""
-        return _settings(self.directory)
+        return read_settings(self.directory)
 
     @cached_property
     def record(self) -> read.Record:
@@ -299,39 +300,6 @@ class Run:
         return report.build(self.directory, self.method)
 
 
-def _settings(directory: Path) -> dict[str, Any]:
-    """The config.json of a run."""
-    path = directory / "config.json"
-    try:
-        found = dict(json.loads(path.read_text(encoding="utf-8")))
-        missing = {"preset", "seeds"} - set(found)
-    except (OSError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{directory} holds no run ({path.name} is missing or damaged); give a "
-            "directory that `jaxdis train` wrote"
-        ) from error
-    if missing:
-        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}")
-    return found
-
-
-def _method(directory: Path, settings: Mapping[str, Any]) -> Method:
-    """The method that a run names."""
-    name = settings.get("reference", settings.get("method", settings.get("system")))
-    if name is None:
-        raise ValueError(
-            f"the run in {directory} was trained with a method that was in no file; "
-            "give it again, as jaxdis.load(..., method=METHOD)"
-        )
-    try:
-        return systems.find(str(name))
-    except ValueError as error:
-        raise ValueError(
-            f"the method of the run in {directory} is not there any more ({error}); "
-            "give it again, as jaxdis.load(..., method=METHOD)"
-        ) from error
-
-
 def load(
     directory: Path | str,
     *,
@@ -359,9 +327,9 @@ def load(
       ValueError: there is no run, its method is gone, or it lacks what is asked for.
     """
     path = Path(directory).absolute()
-    settings = _settings(path)
+    settings = read_settings(path)
     if method is None:
-        found = _method(path, settings)
+        found = method_of(path, settings)
     else:
         found = systems.find(method) if isinstance(method, str) else method
     given = {

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from jaxdis import checkpoint
+from jaxdis.experiment import lock
 from jaxdis.report import read
 from jaxdis.report.files import Logged, read_curves, read_object, read_scores, reading
 from jaxdis.report.read import Group, Record, Standing
@@ -18,8 +19,16 @@ __all__ = ["is_finished", "load", "said", "short"]
 
 
 def is_finished(directory: Path) -> bool:
-    """Whether a run has written its results."""
-    return (directory / "results.json").exists()
+    """Whether a run has written its results, and none of more steps or seeds is due."""
+    path = directory / "results.json"
+    if not path.exists():
+        return False
+    results, settings = read_object(path, []), read.read_settings(directory)
+    seeds = results.get("seeds")
+    if isinstance(seeds, list) and len(seeds) != settings["seeds"]:
+        return False
+    trained = max(checkpoint.steps(directory / "checkpoints"), default=0)
+    return trained <= int(results.get("steps", trained))
 
 
 def load(directory: Path) -> Record:
@@ -107,7 +116,9 @@ def _measured(step: int, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _holder(directory: Path) -> str:
-    return ""
+    """Who trains a run now; "" where nobody does."""
+    holder = lock.holder(directory)
+    return "" if holder is None else f"{holder}, since {holder.started}"
 
 
 def short(standing: Standing) -> str:

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from jaxdis import data, log
 from jaxdis.data import memory, own
 from jaxdis.data.own import OwnFile, OwnRows, as_data_set
-from jaxdis.experiment import directory, plan
+from jaxdis.experiment import identity, plan
 from jaxdis.types import Label, Names, Rows, Truth
 
 RNG = np.random.default_rng(1)
@@ -450,7 +450,7 @@ class TestPlan:
         def recorded(x):
             rows = Rows(x, a=X[:, 1:], names=Names(x=("p", "q", "r")))
             found = plan(NAME, data=rows, config=TINY, hyper=BOUND)
-            text = json.dumps(log.jsonable(directory._identity(found)))
+            text = json.dumps(log.jsonable(identity.identity(found)))
             return json.loads(text)["data"]
 
         one = recorded(X)

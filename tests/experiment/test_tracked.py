@@ -83,6 +83,18 @@ def test_a_resumed_run_keeps_its_trackers(tracked, tmp_path):
     assert table(out, 1) == before == logged(out, 1)
 
 
+def test_more_seeds_are_tracked_with_those_that_were_there(tracked, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(tracked[0], out)
+    before = table(out, 0)
+    with redirect_stdout(io.StringIO()):
+        jaxdis.resume(out, seeds=3, method=own_method.METHOD, checkpoint_seconds=0.0)
+    assert table(out, 0) == before
+    assert [row["step"] for row in table(out, 2)] == [2, 4]
+    assert table(out, 2) == logged(out, 2)
+    assert {path.name for path in (out / "tracking").iterdir()} == {"csv"}
+
+
 def test_results_say_what_was_trained_on(tracked):
     results = json.loads((tracked[0] / "results.json").read_text())
     assert results["platform"] == results["device_kind"] == "cpu"
@@ -125,7 +137,8 @@ def test_the_exit_code_says_whether_all_seeds_diverged(
     tmp_path, monkeypatch, capsys, failed, code
 ):
     make_run(tmp_path / "run", seeds=2, failed=failed)
-    run = experiment.Run(tmp_path / "run", METHOD)
+    presets = {"small": own_method.METHOD.presets["table"]}
+    run = experiment.Run(tmp_path / "run", METHOD._replace(presets=presets))
     monkeypatch.setattr(experiment, "carry_out", lambda plan, execution: run)
     monkeypatch.setattr(sys, "argv", ["jaxdis", "train", NAME])
     with pytest.raises(SystemExit) as stop:

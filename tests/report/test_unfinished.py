@@ -1,12 +1,15 @@
 """Reports of runs that were killed or still train."""
 
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
 
 import jaxdis
-from jaxdis import report
+from jaxdis import checkpoint, report
+from jaxdis.experiment import lock
 from jaxdis.report import read, unfinished
 from tests.report.runs import METHOD, STEPS, kill, make_run
 from tests.report.test_page import check_picture, words
@@ -62,6 +65,32 @@ def test_a_run_that_never_saved_has_a_page(tmp_path):
     (tmp_path / "run" / "metrics.jsonl").unlink()
     (tmp_path / "run" / "data.json").unlink()
     assert words(report.build(tmp_path / "run", METHOD)) == text
+
+
+def test_a_finished_run_that_is_given_more_has_not_finished(tmp_path):
+    run = tmp_path / "run"
+    make_run(run, seeds=2)
+    assert unfinished.is_finished(run)
+    checkpoint.save(run / "checkpoints", 2_000, {"rows": np.zeros(2)})
+    assert unfinished.is_finished(run)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"steps": 3_000}))
+    checkpoint.save(run / "checkpoints", 2_500, {"rows": np.zeros(2)})
+    assert not unfinished.is_finished(run)
+    assert "Not finished: step 2,500 of 3,000" in words(report.build(run, METHOD))
+    shutil.rmtree(run / "checkpoints")
+    results = json.loads((run / "results.json").read_text())
+    for seeds in ([0], [0, 1]):
+        (run / "results.json").write_text(json.dumps(results | {"seeds": seeds}))
+        assert unfinished.is_finished(run) == (len(seeds) == 2)
+
+
+def test_who_trains_is_named(killed):
+    taken = lock.take(killed)
+    text = words(report.build(killed, METHOD))
+    assert f"<li>It trains now: process {os.getpid()} on " in text
+    lock.release(taken, killed)
+    assert "Nobody trains it now" in words(report.build(killed, METHOD))
 
 
 def test_a_killed_run_beside_finished_ones_is_marked_and_not_ranked(killed, tmp_path):

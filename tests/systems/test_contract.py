@@ -26,8 +26,7 @@ from jaxdis import (
     systems,
 )
 from jaxdis.data import preparation
-from jaxdis.experiment import stored
-from jaxdis.experiment.directory import create
+from jaxdis.experiment import identity, stored
 from jaxdis.report import read
 from jaxdis.types import Source, Stream
 
@@ -188,7 +187,7 @@ def written(trained, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
     plan = trained.experiment.plan
     made = trained.experiment
-    create(plan, out, "")
+    log.write_json(out / "config.json", identity.settings_of(plan, "", {}))
     stored.write_data(out, made.spec, made.splits.preparation)
     checkpoint.save(out / "checkpoints", STEPS, {"rows": trained.result.rows})
     lines = [

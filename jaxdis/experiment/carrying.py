@@ -1,0 +1,126 @@
+"""How a plan becomes a run: a new directory, or one that is gone on with."""
+
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from jaxdis import log
+from jaxdis.experiment import directory as directories
+from jaxdis.experiment import going_on, identity, lock, starting
+from jaxdis.experiment.completing import complete
+from jaxdis.experiment.execution import Execution
+from jaxdis.experiment.more_seeds import recover
+from jaxdis.experiment.plan import Plan
+from jaxdis.experiment.stopping import (
+    Stopped,
+    Stopping,
+    leave_at_once,
+    stop_signals,
+)
+from jaxdis.experiment.trained import Run
+
+__all__ = ["carry_out", "go_on"]
+
+
+def carry_out(plan: Plan, execution: Execution) -> Run:
+    """Trains what was planned, as `train` does.
+
+    Args:
+      plan: the setting.
+      execution: how to do it.
+
+    Returns:
+      The finished run.
+
+    Raises:
+      ValueError: the data or the directory are not what they should be.
+      Stopped: by a signal; the run can be resumed.
+    """
+    out = None if execution.out is None else directories.check_path(execution.out)
+    there = out is not None and directories.holds_run(out)
+    if execution.resume or (execution.start_or_resume and there):
+        directory = _needed(out)
+        with _stopped_by_signals(execution) as (stopping, where), lock.held(directory):
+            where.append(directory)
+            recover(directory)
+            stored = going_on.same(plan, directory)
+            steps, seeds = plan.steps, len(plan.seeds)
+            if not execution.resume:  # one that has more is no mistake
+                steps, seeds = max(steps, stored.steps), max(seeds, len(stored.seeds))
+            wishes = going_on.Wishes(steps, seeds)
+            going_on.go_on(stored, directory, wishes, execution, stopping)
+        return Run(directory.absolute(), plan.method, parts=plan.parts)
+    return _new(plan, execution, out)
+
+
+def _needed(out: Path | None) -> Path:
+    if out is None:
+        raise ValueError("resume needs out, the directory of the run to go on with")
+    identity.read_settings(out)  # nothing is locked where there is no run
+    return out
+
+
+def go_on(
+    directory: Path,
+    again: Callable[[Path], Plan],
+    wishes: going_on.Wishes,
+    execution: Execution,
+) -> Run:
+    """Goes on with the run in a directory, as `resume` does.
+
+    Args:
+      directory: the directory of the run.
+      again: gives the setting of the run in a directory.
+      wishes: what it shall have more.
+      execution: how to do it.
+
+    Raises:
+      ValueError: there is no run, or it cannot go on like that.
+      Stopped: by a signal; the run can be resumed.
+    """
+    directory = _needed(directories.check_path(directory))
+    with _stopped_by_signals(execution) as (stopping, where), lock.held(directory):
+        where.append(directory)
+        recover(directory)
+        plan = again(directory)
+        going_on.go_on(plan, directory, wishes, execution, stopping)
+    return Run(directory.absolute(), plan.method, parts=plan.parts)
+
+
+@contextmanager
+def _stopped_by_signals(
+    execution: Execution,
+) -> Iterator[tuple[Stopping, list[Path]]]:
+    """Hears signals; to the list goes the directory once there is something in it."""
+    where: list[Path] = []
+    leave = partial(leave_at_once, partial(_left, where)) if execution.exits else None
+    with stop_signals(leave) as stopping:
+        try:
+            yield stopping, where
+        except Stopped as stop:  # it may be only a part of the run
+            raise Stopped(where[0], stop.step, stop.signal) from stop
+
+
+def _left(where: list[Path]) -> str:
+    """What to say of a run that ends at once."""
+    if not where:
+        return "interrupted before anything was saved"
+    return f"interrupted; go on with:\n  jaxdis resume {shlex.quote(str(where[0]))}"
+
+
+def _new(plan: Plan, execution: Execution, out: Path | None) -> Run:
+    """Trains in a directory of its own, of which nothing is left if it never begins."""
+    command = execution.command or f"jaxdis.train({plan.name!r}, ...)"
+    source = starting.source_of(plan, execution.start_from)
+    record = identity.settings_of(plan, command, execution.pace) | source.record
+    with (
+        _stopped_by_signals(execution) as (stopping, where),
+        directories.new(out, plan.name, record) as directory,
+    ):
+        where.append(directory)
+        if plan.rule:
+            log.say(plan.rule)
+        complete(plan, directory, execution, stopping, source=source)
+    return Run(directory.absolute(), plan.method, parts=plan.parts)

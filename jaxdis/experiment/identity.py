@@ -1,0 +1,217 @@
+"""What a run is, as config.json tells it, and whether another one is the same."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jaxlib
+import numpy as np
+
+import jaxdis
+from jaxdis import log, systems
+from jaxdis.experiment.plan import Plan
+
+__all__ = [
+    "check_environment",
+    "check_same",
+    "environment",
+    "identity",
+    "read_settings",
+    "settings_of",
+]
+
+SWITCHES = {
+    "x64": "jax_enable_x64",
+    "default_prng_impl": "jax_default_prng_impl",
+    "threefry_partitionable": "jax_threefry_partitionable",
+    "jax_default_matmul_precision": "jax_default_matmul_precision",
+}
+"""Settings of JAX on which numbers depend, by their names in config.json."""
+ALWAYS = ("x64", "default_prng_impl")
+"""Those with which the states of a run have other types."""
+
+
+def _told(value: Any) -> Any:
+    """A value for config.json: arrays by shape, type and digest, the rest in full."""
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {str(name): _told(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_told(v) for v in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _fields(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "shape"):
+        array = np.ascontiguousarray(value)
+        found = hashlib.sha256(array.tobytes()).hexdigest()[:16]
+        return {"shape": array.shape, "dtype": str(array.dtype), "sha256": found}
+    plain = value is None or isinstance(value, bool | int | float | str)
+    return value if plain else _part(value)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass."""
+    return {f.name: _told(getattr(value, f.name)) for f in dataclasses.fields(value)}
+
+
+def _part(part: Any) -> str:
+    """What a part that replaces one of a method's own is called."""
+    if isinstance(part, list | tuple) and not hasattr(part, "_fields"):
+        return f"({', '.join(map(_part, part))})"
+    return str(getattr(part, "__qualname__", type(part).__qualname__))
+
+
+def identity(plan: Plan) -> dict[str, Any]:
+    """What a run must have in common with one that it goes on with.
+
+    Args:
+      plan: the setting.
+    """
+    settings = {
+        "method": plan.method.name,
+        "preset": plan.preset_name,
+        "seeds": len(plan.seeds),
+        "first_seed": plan.seeds[0],
+        "steps": plan.steps,
+        "config": _fields(plan.config),
+        "data": {"set": type(plan.data).__name__, **_fields(plan.data)},
+        "hyper": {n: [p[n] for p in plan.points] for n in plan.points[0]},
+        "parts": {name: _part(part) for name, part in plan.parts.items()},
+    }
+    found: dict[str, Any] = log.jsonable(settings)
+    return found
+
+
+def environment() -> dict[str, Any]:
+    """What numbers depend on beside the setting: versions and switches of JAX."""
+    return {
+        **{name: getattr(jax.config, flag) for name, flag in SWITCHES.items()},
+        "versions": {
+            "jaxdis": jaxdis.__version__,
+            "jax": jax.__version__,
+            "jaxlib": jaxlib.__version__,
+            "numpy": np.__version__,
+        },
+    }
+
+
+def settings_of(plan: Plan, command: str, pace: Mapping[str, float]) -> dict[str, Any]:
+    """What config.json holds of a run that starts.
+
+    Args:
+      plan: the setting.
+      command: the command that started it.
+      pace: how often the host looks and saves, in seconds.
+    """
+    return {
+        "command": command,
+        **identity(plan),
+        "reference": systems.reference(plan.method),
+        "data_module": type(plan.data).__module__,
+        "folder": os.getcwd(),
+        "chunk": plan.chunk,
+        **pace,
+        **environment(),
+    }
+
+
+def read_settings(directory: Path) -> dict[str, Any]:
+    """The config.json of a run.
+
+    Args:
+      directory: the directory of the run.
+
+    Raises:
+      ValueError: there is none, or it is damaged.
+    """
+    path = directory / "config.json"
+    try:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{directory} holds no run ({path.name} is missing or damaged); give a "
+            "directory that `jaxdis train` wrote"
+        ) from error
+    if missing := {"preset", "seeds"} - set(found):
+        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}")
+    return found
+
+
+def check_same(
+    wanted: Mapping[str, Any],
+    found: Mapping[str, Any],
+    directory: Path,
+    names: Iterable[str],
+) -> None:
+    """Whether a run is of a setting.
+
+    Args:
+      wanted: the `identity` of the setting.
+      found: the config.json of the run.
+      directory: the directory of the run.
+      names: what is compared.
+
+    Raises:
+      ValueError: something differs, with both values.
+    """
+    found = {"parts": {}, **found}  # of an earlier version
+    differing = [name for name in names if found.get(name) != wanted[name]]
+    if differing:
+        details = "; ".join(_difference(k, found.get(k), wanted[k]) for k in differing)
+        raise ValueError(
+            f"resume: the run in {directory} has other {', '.join(differing)} "
+            f"({details}); give the options it was started with: "
+            f"{found.get('command')}"
+        )
+
+
+def _difference(name: str, there: Any, here: Any) -> str:
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        parts = [k for k in {**here, **there} if there.get(k) != here.get(k)]
+        return ", ".join(
+            _difference(f"{name}.{k}", there.get(k), here.get(k)) for k in parts
+        )
+    return f"{name} is {there} there and {here} here"
+
+
+def check_environment(
+    found: Mapping[str, Any], directory: Path, *, other_versions: bool
+) -> None:
+    """Whether the numbers of a run can go on as they began.
+
+    Args:
+      found: the config.json of the run; what it does not tell is not compared.
+      directory: the directory of the run.
+      other_versions: whether other versions are said and taken.
+
+    Raises:
+      ValueError: something differs, with both values.
+    """
+    here = environment()
+    there = {name: found[name] for name in here if name in found}
+    if "versions" in there:
+        known = set(there["versions"]) & set(here["versions"])
+        for side in (here, there):
+            side["versions"] = {name: side["versions"][name] for name in known}
+    differing = [name for name in there if there[name] != here[name]]
+    if not differing:
+        return
+    details = ", ".join(_difference(k, there[k], here[k]) for k in differing)
+    where = f"the run in {directory} was trained otherwise: {details}"
+    if set(differing) & set(ALWAYS):
+        raise ValueError(f"resume: {where}; its states have other types here")
+    if not other_versions:
+        raise ValueError(
+            f"resume: {where}; its numbers may go on otherwise than they began. Give "
+            "--other-versions (other_versions=True) to go on nevertheless"
+        )
+    log.note(f"{where}; what follows may have other numbers")

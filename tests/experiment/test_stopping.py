@@ -1,0 +1,100 @@
+"""Signals end a run within seconds, whatever it is at."""
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from jaxdis.experiment import stopping
+from jaxdis.experiment.stopping import exit_code, stop_signals
+
+# While a hash of days is computed Python's own handlers are never called.
+BUSY = """
+import hashlib
+from functools import partial
+from jaxdis.experiment.stopping import leave_at_once, stop_signals
+
+def busy():
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+
+with stop_signals(partial(leave_at_once, lambda: "go on with [/x]")) as stopping:
+    stopping.training = {training}
+    print("ready", flush=True)
+    busy()
+"""
+
+
+def started(training):
+    program = [sys.executable, "-c", BUSY.format(training=training)]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        (signal.SIGUSR1, 130),
+        (signal.SIGHUP, 130),
+    ],
+)
+def test_what_is_not_training_ends_at_once(number, code):
+    process = started(training=False)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == code == exit_code(number)
+    assert "go on with [/x]" in said
+
+
+def test_training_ends_at_the_second_signal():
+    process = started(training=True)
+    process.send_signal(signal.SIGTERM)
+    assert "stopping within seconds" in process.stdout.readline()
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "go on with" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
+def test_a_program_that_goes_on_is_told_and_has_its_handlers_back(number):
+    before = signal.getsignal(number)
+    threads = threading.active_count()
+    with stop_signals() as wish:
+        assert not wish
+        signal.raise_signal(number)
+        assert wish
+        assert wish.first == number
+        while not wish.received:  # the thread hears it too
+            pass
+        signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+        signal.raise_signal(number)
+        wish.wish(number)  # as the thread that hears the second one does
+        with pytest.raises(KeyboardInterrupt):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+    assert signal.getsignal(number) == before
+    assert threading.active_count() == threads
+
+
+def test_other_threads_ask_for_no_signals():
+    seen = []
+
+    def work():
+        with stop_signals() as wish:
+            seen.append((bool(wish), signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(False, signal.getsignal(signal.SIGTERM))]
+
+
+def test_stopped_says_where_and_after_which_step(tmp_path):
+    error = stopping.Stopped(tmp_path, 7, signal.SIGTERM)
+    assert (error.directory, error.step, error.signal) == (tmp_path, 7, signal.SIGTERM)
+    assert str(error) == f"stopped after step 7; saved in {tmp_path}"
