@@ -305,5 +305,8 @@ def test_a_method_declares_itself(name):
         hyper = method.default_hyper(preset.config, spec, preset.steps)
         assert isinstance(hyper, method.hyper)
         assert set(preset.hyper) <= set(hyper._fields)
+        assert {*method.positive, *method.fractions} <= set(hyper._fields)
+        for name in method.positive:
+            assert getattr(hyper, name) > 0, (preset_name, name)
         for point in preset.points:
             assert set(point) <= set(hyper._fields)
