@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-__all__ = ["OutOfMemory", "Room", "exhausted", "shown", "named", "room", "size"]
+__all__ = ["OutOfMemory", "Room", "exhausted", "named", "room", "shown", "size"]
 
 UNLIMITED = 2**60  # what control groups say where they set no limit is above
 
