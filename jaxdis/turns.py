@@ -101,15 +101,22 @@ def _is_key(a: Any) -> bool:
     return bool(jnp.issubdtype(a.dtype, jax.dtypes.prng_key))
 
 
+def _together(keys: Any) -> Any:
+    """Typed keys, which numpy does not know, are few bytes, and wait on one device."""
+    return jax.device_put(keys, jax.local_devices()[0])
+
+
 def _on_host(tree: Any) -> Any:
-    """Copies that may be written to; typed keys are small, and stay where they are."""
-    return jax.tree.map(lambda a: a if _is_key(a) else np.array(a), tree)
+    """Copies that may be written to."""
+    return jax.tree.map(lambda a: _together(a) if _is_key(a) else np.array(a), tree)
 
 
 def _empty(rows: int, shapes: Any) -> Any:
     def one(a: Any) -> Any:
         shape = (rows, *a.shape[1:])
-        return jnp.empty(shape, a.dtype) if _is_key(a) else np.empty(shape, a.dtype)
+        if _is_key(a):
+            return _together(jnp.empty(shape, a.dtype))
+        return np.empty(shape, a.dtype)
 
     return jax.tree.map(one, shapes)
 
@@ -117,7 +124,7 @@ def _empty(rows: int, shapes: Any) -> Any:
 def _store(held: Any, turn: Turn, part: Any) -> Any:
     def one(all_: Any, some: Any) -> Any:
         if _is_key(all_):
-            return all_.at[turn.own].set(some[: turn.length])
+            return all_.at[turn.own].set(_together(some)[: turn.length])
         all_[turn.own] = np.asarray(some)[: turn.length]
         return all_
 
