@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -63,7 +63,7 @@ def _at(number: int) -> Array:
 
 def lower(
     system: System, rows: StackedRows, placed: Given, sample: Sampler, mesh: Mesh
-) -> tuple[jax.stages.Lowered, Progress]:
+) -> tuple[Any, Progress]:
     """Lowers the program for rows that are on the devices, or for their shapes.
 
     Args:
