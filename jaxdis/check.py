@@ -50,18 +50,18 @@ def whole(name: str, value: float | np.number) -> None:
         raise ValueError(f"{name} must be a whole number, got {value!r}")
 
 
-def count(name: str, value: float | np.number, least: int = 1) -> None:
-    """Whether a number of things is whole, at least `least` and fits 32 bits.
+def count(name: str, value: float | np.number, most: int = 2**31 - 1) -> None:
+    """Whether a number of things is whole, at least 1, and not too large.
 
     Args:
       name: the argument, as messages call it.
       value: its value.
-      least: the least value that is allowed.
+      most: the largest value that is allowed; by default that of 32 bits.
     """
     whole(name, value)
-    at_least(name, value, least)
-    if value > INT32_MAX:
-        raise ValueError(f"{name} must be at most {INT32_MAX}, got {value}")
+    at_least(name, value, 1)
+    if value > most:
+        raise ValueError(f"{name} must be at most {most}, got {value}")
 
 
 def first_seed(first: float | np.number, seeds: int) -> None:
@@ -195,7 +195,7 @@ def unknown(kind: str, name: str, names: Iterable[str], more: str = "") -> Value
     return ValueError(f"there is no {kind} {name!r}{hint}{'. ' * bool(more)}{more}")
 
 
-INT32_MAX, UINT32_MAX = 2**31 - 1, 2**32 - 1
+UINT32_MAX = 2**32 - 1
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 FLOAT32_TINY = float(np.finfo(np.float32).tiny)  # devices take less for 0
 _WORDS = {

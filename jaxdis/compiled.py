@@ -156,7 +156,7 @@ def compile_steps(
     return Steps(advance, progress, again, seconds)
 
 
-def make_report(system: System, mesh: Mesh) -> Callable[..., Metrics]:
+def make_report(system: System, mesh: Mesh) -> Any:
     """`(state, batch, keys, world) -> figures` of all rows, to be compiled.
 
     Args:

@@ -55,7 +55,7 @@ def jsonable(value: Any) -> Any:
         value = value._asdict()
     if isinstance(value, dict):
         return {k: jsonable(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | range):
+    if isinstance(value, list | tuple):
         return [jsonable(v) for v in value]
     if hasattr(value, "tolist"):
         return jsonable(np.asarray(value).tolist())

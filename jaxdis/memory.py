@@ -22,11 +22,11 @@ class Room(NamedTuple):
     """The memory that is free for a run.
 
     Attributes:
-      free: the bytes that each device may still take; None where nobody knows. CPU
-        devices are parts of one machine and share its memory equally.
+      free: the bytes that each device may still take; where they share the memory of
+        the machine, all of them together. None where nobody knows.
       devices: the number of devices.
       where: what they are, in words.
-      host: the bytes that are free on the machine itself.
+      host: the bytes that are free on the machine itself; None where nobody knows.
       shared: whether the devices are parts of the machine.
     """
 
@@ -143,8 +143,7 @@ def room(devices: Sequence[jax.Device]) -> Room:
     first, n, host = devices[0], len(devices), _host()
     shared = first.platform == "cpu"
     if shared:
-        free = None if host is None else host // n
-        return Room(free, n, f"this machine ({n} CPU devices)", host, shared)
+        return Room(host, n, "this machine", host, shared)
     known: list[int] = []
     for device in devices:
         stats = device.memory_stats() or {}

@@ -82,7 +82,7 @@ def test_one_seed_has_no_deviation(tmp_path):
         (NAME, {"config": {"hidden": 3}}, "there is no field config 'hidden'"),
         (NAME, {"data": {"sample": 3}}, "there is no field data 'sample'; the nearest"),
         (NAME, {"seeds": 0}, "seeds must be at least 1, got 0"),
-        (NAME, {"seeds": 2**31}, "seeds must be at most 2147483647"),
+        (NAME, {"seeds": 2**31}, "seeds must be at most 10000000"),
         (NAME, {"steps": 2**31}, "steps must be at most 2147483647"),
         (NAME, {"chunk": 10**10}, "chunk must be at most 2147483647"),
         (NAME, {"first_seed": -1}, "first_seed must be at least 0"),

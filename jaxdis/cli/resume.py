@@ -34,6 +34,8 @@ class ResumeOptions:
         others than those of the run.
       checkpoint_seconds: the least time between two checkpoints.
       chunk_seconds: the longest time in which an interruption is not noticed.
+      rows_at_once: the number of rows that are on the devices at a time; None for that
+        of the run.
     """
 
     run: tyro.conf.Positional[Path]
@@ -43,6 +45,7 @@ class ResumeOptions:
     other_versions: bool = False
     checkpoint_seconds: float = 30.0
     chunk_seconds: float = 10.0
+    rows_at_once: int | None = None
 
 
 def resume_command(args: Sequence[str]) -> int:
@@ -53,6 +56,7 @@ def resume_command(args: Sequence[str]) -> int:
         other_versions=options.other_versions,
         checkpoint_seconds=options.checkpoint_seconds,
         chunk_seconds=options.chunk_seconds,
+        rows_at_once=options.rows_at_once,
         command=shlex.join(["jaxdis", *sys.argv[1:]]),
         exits=True,
     )

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import tyro
 
 from jaxdis import data, devices, experiment, log, metrics, systems
+from jaxdis.cli.rehearsal import rehearse
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.experiment.directory import check_path
 from jaxdis.report import findings
@@ -44,6 +45,9 @@ class TrainOptions:
         others than those of the run.
       checkpoint_seconds: the least time between two checkpoints.
       chunk_seconds: the longest time in which an interruption is not noticed.
+      rows_at_once: the number of rows, of a seed at a point each, that are on the
+        devices at a time; the others take turns. None for all.
+      dry_run: say what would be trained and whether it fits into memory, and end.
     """
 
     seeds: int
@@ -57,6 +61,8 @@ class TrainOptions:
     other_versions: bool = False
     checkpoint_seconds: float = 30.0
     chunk_seconds: float = 10.0
+    rows_at_once: int | None = None
+    dry_run: bool = False
 
 
 def _defaults(method: Method, preset: Preset) -> dict[str, str]:
@@ -230,7 +236,10 @@ def train_command(args: Sequence[str]) -> int:
         other_versions=options.other_versions,
         checkpoint_seconds=options.checkpoint_seconds,
         chunk_seconds=options.chunk_seconds,
+        rows_at_once=options.rows_at_once,
         command=shlex.join(["jaxdis", *sys.argv[1:]]),
         exits=True,
     )
+    if options.dry_run:
+        return rehearse(plan, execution)
     return carried_out(partial(experiment.carry_out, plan, execution))

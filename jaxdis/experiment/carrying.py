@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import jax
+
 from jaxdis import log
 from jaxdis.experiment import directory as directories
 from jaxdis.experiment import going_on, identity, lock, starting
@@ -96,7 +98,10 @@ def _stopped_by_signals(
     """Hears signals; to the list goes the directory once there is something in it."""
     where: list[Path] = []
     leave = partial(leave_at_once, partial(_left, where)) if execution.exits else None
-    with stop_signals(leave) as stopping:
+    execution.check()
+    # Optax counts in integers, which it adds to numbers.
+    types = jax.numpy_dtype_promotion("standard")
+    with stop_signals(leave) as stopping, types:
         try:
             yield stopping, where
         except Stopped as stop:  # it may be only a part of the run

@@ -22,6 +22,8 @@ __all__ = [
     "replaced",
 ]
 
+MOST_SEEDS = 10**7  # of each there are numbers on the host
+
 Points: TypeAlias = tuple[dict[str, float], ...]
 Values: TypeAlias = float | Sequence[float]
 
@@ -50,7 +52,7 @@ class Plan(NamedTuple):
     config: Any
     data: DataSet
     points: Points
-    seeds: Sequence[int]
+    seeds: tuple[int, ...]
     steps: int
     chunk: int
     parts: Mapping[str, Any] = {}
@@ -297,7 +299,7 @@ def plan(
     method, preset_name = find_preset(name)
     preset = method.presets[preset_name]
     seeds = preset.seeds if seeds is None else seeds
-    check.count("seeds", seeds)
+    check.count("seeds", seeds, most=MOST_SEEDS)
     check.first_seed(first_seed, seeds)
     config = _changed("config", preset.config, config)
     chosen = _chosen_data(preset.data, data)
@@ -321,7 +323,7 @@ def plan(
         config=config,
         data=chosen,
         points=_grid(method, preset, config, spec, steps, hyper or {}),
-        seeds=range(first_seed, first_seed + seeds),
+        seeds=tuple(range(first_seed, first_seed + seeds)),
         steps=steps,
         chunk=chunk,
         parts=replaced(method, parts or {}),
