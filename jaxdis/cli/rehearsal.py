@@ -28,10 +28,9 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"config: {_fields(plan.config)}"
     yield f"data: {type(plan.data).__name__} ({_fields(plan.data)})"
     names = swept(plan.points)
-    values = {
-        n: dict.fromkeys(setting(p[n]) for p in plan.points) for n in plan.points[0]
-    }
-    yield "hyper: " + ", ".join(f"{n} {' | '.join(v)}" for n, v in values.items())
+    values = {n: [setting(point[n]) for point in plan.points] for n in plan.points[0]}
+    hyper = [f"{n} {' | '.join(dict.fromkeys(v))}" for n, v in values.items()]
+    yield f"hyper: {', '.join(hyper)}"
     if plan.parts:
         yield f"your own: {', '.join(plan.parts)}"
     of_points = f" x {points:,} points of {', '.join(names)}" if names else ""

@@ -66,7 +66,7 @@ class Execution(NamedTuple):
         check.positive("chunk_seconds", self.chunk_seconds)
         if self.rows_at_once is not None:
             check.count("rows_at_once", self.rows_at_once)
-        if jax.config.read("jax_disable_jit"):
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
             raise ValueError(
                 "JAX_DISABLE_JIT must not be set: training is one compiled program. A "
                 "step by itself, `system.step`, can be looked into without compilation"
