@@ -77,7 +77,11 @@ def lower(
       The program, and shapes of what it takes and gives.
     """
     step = guarded(system)
-    new = new_chunk(step, mesh, rows, *placed, sample)
+
+    def start(rows: StackedRows, placed: Given, sample: Sampler) -> Progress:
+        return new_chunk(step, mesh, rows, *placed, sample)
+
+    new = jax.eval_shape(start, rows, placed, sample)
     row, _ = shardings(mesh)
     shapes = jax.tree.map(
         lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=row), new
