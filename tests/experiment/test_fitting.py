@@ -9,7 +9,7 @@ import pytest
 import jaxdis
 from jaxdis import checkpoint, experiment, memory, program
 from jaxdis.cli.rehearsal import rehearse
-from jaxdis.experiment import Execution, estimate, fitting, start
+from jaxdis.experiment import Execution, completing, estimate, fitting
 from jaxdis.memory import OutOfMemory, Room
 
 NAME = "mechanism_sparsity/quickstart"
@@ -170,7 +170,7 @@ def exhausted(*args):
 
 
 def test_a_run_that_runs_out_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(start, "fit", exhausted)
+    monkeypatch.setattr(completing, "fit", exhausted)
     out = tmp_path / "run"
     with pytest.raises(OutOfMemory, match="out of memory: 2 seeds need about"):
         jaxdis.train(NAME, seeds=2, out=out, **TINY)
@@ -182,9 +182,9 @@ def test_a_run_that_runs_out_later_names_what_was_saved(tmp_path, monkeypatch):
         checkpoint.save(directory / "checkpoints", 4, {"a": np.zeros(3)})
         exhausted()
 
-    monkeypatch.setattr(start, "fit", later)
+    monkeypatch.setattr(completing, "fit", later)
     out = tmp_path / "run"
-    with pytest.raises(OutOfMemory, match="up to step 4 is saved in"):
+    with pytest.raises(OutOfMemory, match="step 4 is saved in"):
         jaxdis.train(NAME, seeds=2, out=out, **TINY)
     assert list(checkpoint.steps(out / "checkpoints")) == [4]
 
