@@ -155,8 +155,17 @@ def release(lock: Lock, directory: Path) -> None:
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Holds the lock of a directory; as `take`."""
-    lock = take(directory)
+    """Holds the lock of a directory.
+
+    Raises:
+      ValueError: as `take`; or the directory cannot be written.
+    """
+    try:
+        lock = take(directory)
+    except OSError as error:
+        raise ValueError(
+            f"out: {directory} cannot be written: {error.strerror}"
+        ) from error
     try:
         yield
     finally:
