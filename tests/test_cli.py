@@ -117,7 +117,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(finished, tmp_path, monkeypatch, ca
     assert len(calls) == 1
     said = capsys.readouterr().out.replace("\n", " ")
     assert "stopped after step 2" in said
-    assert "--resume" in said
+    assert "jaxdis resume" in said
     assert not (tmp_path / "run" / "results.json").exists()
     assert train(monkeypatch, tmp_path / "run", "--resume") == 0
     same_numbers(finished, tmp_path / "run")
@@ -346,7 +346,7 @@ def test_a_method_of_ones_own_is_resumed_and_reported(tmp_path, monkeypatch, cap
             "z_dim must be even",
         ),
         (["train", NAME, "--data.process", "ActionNonDig"], "'ActionNonDiag'"),
-        (["train", NAME, "--resume"], "--resume needs --out"),
+        (["train", NAME, "--resume"], "--start-or-resume need --out"),
         (["train", NAME, "--resume", "--out", "no/run"], "holds no run"),
         (["report", "no/run"], "no/run"),
         (["train", FLOW, "--config.z-dim", "7"], "latent size must be even"),
