@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdis import data, devices, experiment, log, metrics, systems
+from jaxdis import compilation, data, devices, experiment, log, metrics, systems
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.experiment.directory import check_path
 from jaxdis.report import findings
@@ -221,6 +221,7 @@ def carried_out(work: Callable[[], Run]) -> int:
 def train_command(args: Sequence[str]) -> int:
     """`jaxdis train METHOD/PRESET ...`; returns the exit code."""
     devices.use_all_cores()
+    compilation.keep_programs()
     plan, options = parse_train(args)
     execution = Execution(
         out=None if options.out is None else check_path(options.out),
