@@ -12,13 +12,13 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdis import data, devices, experiment, log, metrics, systems
+from jaxdis import compilation, data, devices, experiment, log, metrics, systems
+from jaxdis.cli.points import point_table
 from jaxdis.cli.rehearsal import rehearse
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.experiment.directory import check_path
 from jaxdis.report import findings
-from jaxdis.report.read import failed_seeds, swept
-from jaxdis.report.text import setting
+from jaxdis.report.read import failed_seeds
 from jaxdis.types import Method, Preset
 
 __all__ = ["carried_out", "parse_train", "train_command"]
@@ -187,20 +187,26 @@ def parse_train(args: Sequence[str]) -> tuple[Plan, Any]:
 
 
 def _print_results(run: Run, preset: Preset) -> None:
-    """One table per grid point, and what to know of them."""
+    """The seeds of a setting, or the points of a sweep, and what to know of them."""
+    groups = run.record.groups
     shown = dict.fromkeys([*preset.scores, metrics.AGREEMENT.name])
     scores = [run.record.scores[n] for n in shown if n in run.record.scores]
-    names = swept([group.hyper for group in run.record.groups])
-    for group in run.record.groups:
-        settings = ", ".join(f"{n}={setting(group.hyper[n])}" for n in names)
-        title = run.record.name + (f" ({settings})" if settings else "")
+    if len(groups) > 1:
+        log.console.print(point_table(run.record, scores))
+    for group in groups:
         lost = failed_seeds(group)
-        table = log.seed_table(title, scores, group.seeds, group.final, lost)
-        log.console.print(table)
+        if len(groups) == 1:
+            table = log.seed_table(
+                run.record.name, scores, group.seeds, group.final, lost
+            )
+            log.console.print(table)
         if lost:
+            of = f"{group.label}: " if len(groups) > 1 else ""
             log.console.print(
-                f"diverged and frozen: {len(lost)} of {len(group.seeds)} seeds: {lost}",
+                f"{of}diverged and frozen: {len(lost)} of {len(group.seeds)} seeds: "
+                f"{lost}",
                 style="bold red",
+                markup=False,
             )
     for sentence in findings(run.record):
         log.console.print(sentence, markup=False, highlight=False)
@@ -227,6 +233,7 @@ def carried_out(work: Callable[[], Run]) -> int:
 def train_command(args: Sequence[str]) -> int:
     """`jaxdis train METHOD/PRESET ...`; returns the exit code."""
     devices.use_all_cores()
+    compilation.keep_programs()
     plan, options = parse_train(args)
     execution = Execution(
         out=None if options.out is None else check_path(options.out),

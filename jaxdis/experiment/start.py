@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jaxdis import devices, systems
+from jaxdis import compilation, devices, systems
 from jaxdis.data.own import Own
 from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.carrying import carry_out, go_on
@@ -84,6 +84,7 @@ def train(
       Stopped: by Ctrl-C, SIGTERM, SIGHUP or SIGUSR1; the run can be resumed.
     """
     devices.use_all_cores()
+    compilation.keep_programs()
     checked = plan(
         name,
         seeds=seeds,
