@@ -5,25 +5,34 @@ be right, and returns nothing.
 """
 
 import difflib
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from jaxdis.types import Spec
 
 __all__ = [
     "at_least",
     "batch",
+    "count",
+    "distinct",
     "finite",
+    "first_seed",
+    "float32",
     "fraction",
     "needs",
     "one_of",
     "positive",
     "shares",
     "unknown",
+    "whole",
     "widths",
 ]
 
 
-def at_least(name: str, value: int | float, least: int | float) -> None:
+def at_least(name: str, value: float | np.number, least: float) -> None:
     """Whether `value >= least`; NaN is not.
 
     Args:
@@ -35,6 +44,53 @@ def at_least(name: str, value: int | float, least: int | float) -> None:
         raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
+def whole(name: str, value: float | np.number) -> None:
+    """Whether the value is a whole number, and no float."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
+
+
+def count(name: str, value: float | np.number, most: int = 2**31 - 1) -> None:
+    """Whether a number of things is whole, at least 1, and not too large.
+
+    Args:
+      name: the argument, as messages call it.
+      value: its value.
+      most: the largest value that is allowed; by default that of 32 bits.
+    """
+    whole(name, value)
+    at_least(name, value, 1)
+    if value > most:
+        raise ValueError(f"{name} must be at most {most}, got {value}")
+
+
+def first_seed(first: float | np.number, seeds: int) -> None:
+    """Whether the numbers of all seeds fit the 32 bits that tell keys apart.
+
+    Args:
+      first: the number of the first seed.
+      seeds: how many follow each other.
+    """
+    whole("first_seed", first)
+    if not 0 <= first <= UINT32_MAX - (seeds - 1):
+        raise ValueError(
+            "first_seed must be at least 0, and the number of the last seed at most "
+            f"{UINT32_MAX}, what 32 bits hold; got seeds {first} to {first + seeds - 1}"
+        )
+
+
+def distinct(name: str, values: Sequence[str]) -> None:
+    """Whether nothing is named twice.
+
+    Args:
+      name: the argument, as messages call it.
+      values: the names.
+    """
+    twice = [v for v, times in Counter(values).items() if times > 1]
+    if twice:
+        raise ValueError(f"{name} must name each column once, got {twice[0]!r} twice")
+
+
 def positive(name: str, value: float) -> None:
     """Whether `value > 0`; NaN is not."""
     if not value > 0:
@@ -43,8 +99,31 @@ def positive(name: str, value: float) -> None:
 
 def finite(name: str, values: Sequence[float]) -> None:
     """Whether all values are finite in float32 and not negative."""
-    if not all(0 <= v <= FLOAT32_MAX for v in values):
+    for value in values:
+        float32(name, value)
+    if not all(v >= 0 for v in values):
         raise ValueError(f"{name} must be finite and not negative, got {list(values)}")
+
+
+def float32(name: str, value: float) -> None:
+    """Whether float32 holds the value: it is finite, and 0 only where the value is.
+
+    Args:
+      name: the argument, as messages call it.
+      value: its value.
+    """
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    if abs(value) > FLOAT32_MAX:
+        raise ValueError(
+            f"{name} must be at most {FLOAT32_MAX:.2g}, got {value}, "
+            "which overflows float32"
+        )
+    if 0 < abs(value) < FLOAT32_TINY:
+        raise ValueError(
+            f"{name} must be 0 or at least {FLOAT32_TINY:.2g}, got "
+            f"{value}, which is 0 in float32"
+        )
 
 
 def batch(size: int, rows: int | None) -> None:
@@ -116,7 +195,9 @@ def unknown(kind: str, name: str, names: Iterable[str], more: str = "") -> Value
     return ValueError(f"there is no {kind} {name!r}{hint}{'. ' * bool(more)}{more}")
 
 
-FLOAT32_MAX = 3.4028234e38
+UINT32_MAX = 2**32 - 1
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT32_TINY = float(np.finfo(np.float32).tiny)  # devices take less for 0
 _WORDS = {
     "a": "actions `a`",
     "u": "domains `u`",

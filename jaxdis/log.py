@@ -23,6 +23,7 @@ __all__ = [
     "append_lines",
     "console",
     "damage",
+    "fitting",
     "jsonable",
     "note",
     "read_lines",
@@ -179,7 +180,7 @@ def _cell(value: float) -> str:
     )
 
 
-def _fitting(columns: Sequence[list[str]], first: int) -> Iterator[slice]:
+def fitting(columns: Sequence[list[str]], first: int) -> Iterator[slice]:
     """Parts of a table's columns that are no wider than the console.
 
     Args:
@@ -224,7 +225,7 @@ def seed_table(
         moments = (statistics.mean(own[good]), statistics.deviation(own[good]))
         columns.append([score.name, *(_cell(float(v)) for v in (*moments, *own))])
     found: list[Table] = []
-    for part in _fitting(columns, max(map(len, rows))):
+    for part in fitting(columns, max(map(len, rows))):
         table = Table(title=None if found else Text(title))
         table.add_column("seed")
         for name, *_ in columns[part]:

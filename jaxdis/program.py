@@ -24,6 +24,7 @@ __all__ = [
     "World",
     "guarded",
     "init_rows",
+    "initialiser",
     "make_chunk",
     "means",
     "new_chunk",
@@ -112,6 +113,25 @@ def guarded(system: System) -> Step:
     return step
 
 
+def initialiser(
+    system: System, mesh: Mesh | None = None
+) -> Callable[[Key[Array, "n"], Hyper], StackedRows]:
+    """`(keys, hyper) -> rows`, compiled once, however often it is called.
+
+    Args:
+      system: the method.
+      mesh: the devices that rows are laid out over from the start; None leaves the
+        placing to JAX.
+    """
+
+    def init(key: PRNGKey, hyper: Hyper) -> StackedRows:
+        zero = jnp.zeros((), jnp.int32)
+        return StackedRows(system.init(key, hyper), zero, zero)
+
+    spread = None if mesh is None else shardings(mesh)[0]
+    return jax.jit(jax.vmap(init), out_shardings=spread)
+
+
 def init_rows(
     system: System, keys: Key[Array, "n"], hyper: Hyper, mesh: Mesh | None = None
 ) -> StackedRows:
@@ -123,13 +143,7 @@ def init_rows(
       hyper: one value per row of every hyper-parameter.
       mesh: the devices; None leaves the placing to JAX.
     """
-
-    def init(key: PRNGKey, hyper: Hyper) -> StackedRows:
-        zero = jnp.zeros((), jnp.int32)
-        return StackedRows(system.init(key, hyper), zero, zero)
-
-    spread = None if mesh is None else shardings(mesh)[0]
-    return jax.jit(jax.vmap(init), out_shardings=spread)(keys, hyper)
+    return initialiser(system, mesh)(keys, hyper)
 
 
 def _group(rows: StackedRows) -> int:

@@ -2,32 +2,27 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Key
 
 from jaxdis import check, streaming
-from jaxdis.devices import place, seed_mesh, shardings, take
+from jaxdis.compiled import Given, compile_steps, make_report
+from jaxdis.devices import seed_mesh, shardings, take
 from jaxdis.program import (
     Progress,
     StackedRows,
     World,
-    guarded,
-    init_rows,
-    make_chunk,
     means,
-    new_chunk,
 )
+from jaxdis.turns import home, size_of_turns
 from jaxdis.types import (
     Batch,
     Hyper,
-    Metrics,
-    PRNGKey,
     Sampler,
     Stream,
     System,
@@ -139,65 +134,6 @@ def _length(left: int, last: tuple[int, float] | None, seconds: float | None) ->
     return max(1, min(left, GROWTH * length, fitting))
 
 
-class _Steps(NamedTuple):
-    """The compiled program and what it starts from."""
-
-    advance: Callable[[Progress, int, int], Progress]
-    progress: Progress
-    again: Callable[[StackedRows], Progress]  # at the start of a further chunk
-    compile_s: float
-
-
-def _compiled(
-    system: System,
-    feed: streaming.Feed,
-    placed: tuple[Array, Hyper, World],
-    mesh: Mesh,
-    start: tuple[int, Progress | StackedRows] | None,
-) -> _Steps:
-    """Compiles the program, and lays out what it starts from."""
-    began = time.perf_counter()
-    step = guarded(system)
-    first, given = start or (0, None)
-    if given is None:
-        rows = init_rows(system, placed[0], placed[1], mesh)
-    else:
-        rows = place(given.rows if isinstance(given, Progress) else given, mesh)
-    new = new_chunk(step, mesh, rows, *placed, feed.sample)
-
-    def again(rows: StackedRows) -> Progress:
-        return Progress(rows, *jax.device_put(new[1:], shardings(mesh)[0]))
-
-    progress = again(rows)
-    if isinstance(given, Progress):
-        if set(given.sums) != set(new.sums):
-            raise ValueError(
-                f"start holds sums of {', '.join(sorted(given.sums))}, and the metrics "
-                f"of the method are {', '.join(sorted(new.sums))}"
-            )
-        progress = Progress(rows, *place(given[1:], mesh))
-    at = partial(jnp.asarray, dtype=jnp.int32)
-    lowered = make_chunk(step, mesh).lower(
-        progress, *placed, feed.sample, at(first), at(1)
-    )
-    compiled = lowered.compile()
-    seconds = time.perf_counter() - began
-
-    def program(
-        progress: Progress, sample: Sampler, start: int, length: int
-    ) -> tuple[Progress, Array]:
-        span = jax.device_put((at(start), at(length)), shardings(mesh)[1])
-        found: tuple[Progress, Array] = compiled(progress, *placed, sample, *span)
-        return found
-
-    def advance(progress: Progress, start: int, length: int) -> Progress:
-        progress = feed.advance(program, progress, start, length)
-        jax.block_until_ready(progress.applied)
-        return progress
-
-    return _Steps(advance, progress, again, seconds)
-
-
 def run(
     system: System,
     sample: Sampler | Stream,
@@ -212,6 +148,7 @@ def run(
     on_visit: Sequence[Callable[[Visit], bool | None]] = (),
     visit_seconds: float | None = None,
     start: tuple[int, Progress | StackedRows] | None = None,
+    rows_at_once: int | None = None,
 ) -> Result:
     """Trains one row per key in one compiled program.
 
@@ -239,31 +176,34 @@ def run(
         changes no number. None cuts none.
       start: steps already taken, and what they led to: the progress of a visit, or
         rows, to begin a new chunk with.
+      rows_at_once: how many rows are on the devices at a time; the others wait on the
+        host, and all of them take the steps between two visits in turn. None is all.
 
     Returns:
       The final rows and the timing.
 
     Raises:
       ValueError: untyped or no keys, steps or chunk below 1, a hyper field of another
-        length than keys, a block smaller than what a step draws, or sums of other
-        metrics in start.
+        length than keys, a block smaller than what a step draws, sums of other
+        metrics in start, or rows_at_once below 1.
     """
     _check_run(keys, hyper, steps, chunk)
     if world is not None and isinstance(sample, Stream):
         raise ValueError("world: rows that stay on the host are the same for all seeds")
     n = keys.shape[0]
     hyper = jax.tree.map(lambda h: jnp.broadcast_to(jnp.asarray(h, float), (n,)), hyper)
-    mesh = seed_mesh(n) if mesh is None else mesh
+    size = size_of_turns(n, rows_at_once)
+    mesh = seed_mesh(size) if mesh is None else mesh
     world = None if world is None else jnp.asarray(world, jnp.int32)
+    where = home(n, size, mesh)
     step = 0 if start is None else start[0]
     if start is not None and step >= steps:
         given = start[1]
         rows = given.rows if isinstance(given, Progress) else given
-        return Result(take(place(rows, mesh), n), step, 0.0, 0.0, mesh.size)
+        return Result(take(where.put(rows), n), step, 0.0, 0.0, mesh.size)
     with streaming.feeding(sample, keys, (step, steps), mesh) as feed:
-        placed = place((keys, hyper, world), mesh)
-        advance, progress, again, compile_s = _compiled(
-            system, feed, placed, mesh, start
+        advance, progress, again, compile_s = compile_steps(
+            system, feed, Given(keys, hyper, world), where, mesh, start and start[1]
         )
 
         def seen() -> Progress:
@@ -299,6 +239,7 @@ def evaluator(
     keys: Key[Array, "n"],
     mesh: Mesh | None = None,
     world: World = None,
+    rows_at_once: int | None = None,
 ) -> Callable[[TrainState], dict[str, np.ndarray]]:
     """Compiles `system.report` for all rows on one batch.
 
@@ -308,36 +249,27 @@ def evaluator(
       keys: one key per row, for what the report draws at random.
       mesh: as in `run`.
       world: as in `run`; the arrays of the batch then have an axis of worlds in front.
+      rows_at_once: as in `run`.
 
     Returns:
       `state -> figures`, on the host, with one row per key.
     """
     n = keys.shape[0]
-    mesh = seed_mesh(n) if mesh is None else mesh
+    size = size_of_turns(n, rows_at_once)
+    mesh = seed_mesh(size) if mesh is None else mesh
     world = None if world is None else jnp.asarray(world, jnp.int32)
-    keys, world = place((keys, world), mesh)
+    where = home(n, size, mesh)
+    given = where.put((keys, world))
+    placed = [where.load(given, turn) for turn in where.turns]
     batch = jax.device_put(batch, shardings(mesh)[1])
-    row = PartitionSpec("seed")
-
-    def one(
-        state: TrainState, batch: Batch, key: PRNGKey, world: Array | None
-    ) -> Metrics:
-        if world is not None:
-            batch = jax.tree.map(lambda a: a[world], batch)
-        return system.report(state, batch, key)
-
-    report = jax.jit(
-        jax.shard_map(
-            jax.vmap(one, in_axes=(0, None, 0, 0)),
-            mesh=mesh,
-            in_specs=(row, PartitionSpec(), row, row),
-            out_specs=row,
-            check_vma=False,
-        )
-    )
+    report = make_report(system, mesh)
 
     def evaluate(state: TrainState) -> dict[str, np.ndarray]:
-        figures = report(place(state, mesh), batch, keys, world)
-        return {k: np.asarray(a)[:n] for k, a in figures.items()}
+        held = where.put(state) if len(where.turns) == 1 else state
+        parts = []
+        for turn, own in zip(where.turns, placed, strict=True):
+            figures = report(where.load(held, turn), batch, *own)
+            parts.append({k: np.asarray(a)[: turn.length] for k, a in figures.items()})
+        return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 
     return evaluate

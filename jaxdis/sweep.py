@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from jaxdis import check
 from jaxdis.types import Hyper
 
 __all__ = ["grid", "lay_out", "seed_keys"]
@@ -64,5 +65,11 @@ def lay_out(
 
 
 def seed_keys(seeds: int, first: int = 0) -> Key[Array, "s"]:
-    """Keys of seeds `first, first + 1, ...`; more seeds leave the others' unchanged."""
-    return jax.vmap(jax.random.key)(jnp.arange(first, first + seeds))
+    """Keys of seeds `first, first + 1, ...`; more seeds leave the others' unchanged.
+
+    Raises:
+      ValueError: the numbers of the seeds do not fit 32 bits.
+    """
+    check.first_seed(first, seeds)
+    numbers = np.arange(first, first + seeds, dtype=np.int64).astype(np.uint32)
+    return jax.vmap(jax.random.key)(numbers)

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(finished, tmp_path, monkeypatch, ca
     assert len(calls) == 1
     said = capsys.readouterr().out.replace("\n", " ")
     assert "stopped after step 2" in said
-    assert "--resume" in said
+    assert "jaxdis resume" in said
     assert not (tmp_path / "run" / "results.json").exists()
     assert train(monkeypatch, tmp_path / "run", "--resume") == 0
     same_numbers(finished, tmp_path / "run")
@@ -171,14 +172,27 @@ def test_only_damaged_checkpoints_are_an_error(finished, tmp_path, monkeypatch, 
     assert "can be read" in capsys.readouterr().err
 
 
-def test_grid_has_one_list_of_seeds_per_point(tmp_path, monkeypatch):
-    out = tmp_path / "grid"
-    assert train(monkeypatch, out, "--hyper.bound-a", "10", "25") == 0
+def test_grid_has_one_list_of_seeds_per_point(tmp_path, monkeypatch, capsys):
+    out, codes = tmp_path / "grid", []
+    grid = ["--hyper.bound-a", "10", "25"]
+    monkeypatch.setattr(log.console, "width", 200)
+    # In a thread, as notebooks and services start it: no signals can be handled there.
+    thread = threading.Thread(
+        target=lambda: codes.append(train(monkeypatch, out, *grid))
+    )
+    thread.start()
+    thread.join()
+    assert codes == [0]
     found = results(out)
     assert [point["bound_a"] for point in found["points"]] == [10, 25]
     assert np.shape(found["metrics"]["mcc"]) == (2, 2)
     assert np.shape(found["failed_seeds"]) == (2, 0)
     assert len(lines(out)) == 3 * 2 * 2
+    # One line for each point; the seeds are in the report.
+    rows = [x.split("│") for x in capsys.readouterr().out.splitlines() if "│" in x]
+    assert [row[1].strip() for row in rows] == ["bound_a=10", "bound_a=25"]
+    assert [row[2].strip() for row in rows] == ["2", "2"]
+    assert all("±" in row[3] for row in rows)
 
 
 @pytest.mark.parametrize(
@@ -238,20 +252,24 @@ def test_report_compares_runs(finished, tmp_path, monkeypatch):
     assert out.stat().st_size > 1_000
 
 
-def test_list_names_every_preset(monkeypatch, capsys):
-    monkeypatch.setattr(log.console, "width", 200)
+def test_list_names_every_preset_with_cost_and_scores(monkeypatch, capsys):
+    monkeypatch.setattr(log.console, "width", 80)
     assert jaxdis(monkeypatch, "list") == 0
-    said = capsys.readouterr().out
-    assert "mechanism_sparsity/quickstart" in said
+    said = capsys.readouterr().out.splitlines()
     assert "mechanism_sparsity/TimeNonDiag" in said
+    at = said.index("mechanism_sparsity/quickstart")
+    assert " on 2 cores; this library; expected: mcc " in " ".join(
+        said[at + 1 : at + 3]
+    )
+    assert max(map(len, said)) <= 80
+    assert sum(not x.startswith(" ") for x in said) < len(said) < 300
 
 
 def test_list_names_the_presets_of_a_method(monkeypatch, capsys):
-    monkeypatch.setattr(log.console, "width", 200)
     assert jaxdis(monkeypatch, "list", "flow_factorized") == 0
-    said = capsys.readouterr().out
+    said = capsys.readouterr().out.splitlines()
     assert FLOW in said
-    assert "mechanism_sparsity" not in said
+    assert all(x.startswith(("flow_factorized/", "    ")) for x in said)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +301,47 @@ def test_who_stops_reading_is_no_mistake(monkeypatch):
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "stream", "code"),
+    [
+        (["--version"], "stdout", 2),
+        (["list", OWN], "stdout", 2),
+        (["train", NAME, "--help"], "stdout", 2),
+        (["--version"], "stderr", 0),
+        (["trian"], "stderr", 2),
+    ],
+)
+def test_a_full_disk_for_the_output_is_no_traceback(
+    args, stream, code, monkeypatch, capsys
+):
+    """As with `> /dev/full` and `2> /dev/full`."""
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, stream, full)
+        assert jaxdis(monkeypatch, *args) == code
+    said = capsys.readouterr().err
+    assert said.count("\n") == (stream == "stdout")
+    assert ("No space left on device" in said) == (stream == "stdout")
+
+
+def test_streams_that_are_closed_leave_their_numbers_to_no_file(tmp_path):
+    """Else a file that is opened after `2>&-` would get what XLA logs."""
+    code = (
+        "import os, sys\n"
+        "from jaxdis import cli\n"
+        "def command(args):\n"
+        "    print('to nobody'); print('neither', file=sys.stderr)\n"
+        "    return os.open('new', os.O_CREAT)\n"
+        "cli.COMMANDS['list'] = command\n"
+        "sys.argv[1:] = ['list']\n"
+        "cli.main()\n"
+    )
+    (tmp_path / "command.py").write_text(code)
+    closed = ["sh", "-c", f"{sys.executable} command.py >&- 2>&-"]
+    found = subprocess.run(closed, cwd=tmp_path, check=False, capture_output=True)
+    assert (found.stdout, found.stderr) == (b"", b"")
+    assert found.returncode >= 3
 
 
 def test_sizes_by_the_data_are_said(tmp_path, monkeypatch, capsys):
@@ -346,7 +405,7 @@ def test_a_method_of_ones_own_is_resumed_and_reported(tmp_path, monkeypatch, cap
             "z_dim must be even",
         ),
         (["train", NAME, "--data.process", "ActionNonDig"], "'ActionNonDiag'"),
-        (["train", NAME, "--resume"], "--resume needs --out"),
+        (["train", NAME, "--resume"], "--start-or-resume need --out"),
         (["train", NAME, "--resume", "--out", "no/run"], "holds no run"),
         (["report", "no/run"], "no/run"),
         (["train", FLOW, "--config.z-dim", "7"], "latent size must be even"),

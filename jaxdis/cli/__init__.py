@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 import jaxdis
 from jaxdis import check
@@ -39,7 +40,11 @@ option of that method. `jaxdis train METHOD/own --data.file FILE` takes your dat
 
 
 def _carried_out(words: Sequence[str]) -> int:
-    """The exit code of a command."""
+    """The exit code of a command.
+
+    Raises:
+      OSError: the help cannot be written.
+    """
     name, *args = words or ["--help"]
     if name in ("-h", "--help") or (name == "train" and args[:1] in HELP):
         print(USAGE)
@@ -52,12 +57,12 @@ def _carried_out(words: Sequence[str]) -> int:
             raise check.unknown("command", name, COMMANDS)
         return COMMANDS[name](args)
     except ValueError as error:
-        print(f"jaxdis: error: {error}", file=sys.stderr)
+        _complain(str(error))
         return 2
     except BrokenPipeError:
         raise
     except OSError as error:  # a file or a disk that cannot be written
-        print(f"jaxdis: error: {error}", file=sys.stderr)
+        _complain(str(error))
         return 2
     except KeyboardInterrupt:
         print("jaxdis: interrupted", file=sys.stderr)
@@ -71,11 +76,42 @@ HELP = (["-h"], ["--help"])
 
 def main() -> None:
     """Entry point of the command `jaxdis`."""
+    _open_streams()
+    code = 0
     try:
         code = _carried_out(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has seen enough
-        # What is still to be written, at the exit, goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+        _mute(sys.stdout)
+    except OSError as error:  # the output goes to a full disk
+        _mute(sys.stdout)
+        if code == 0:  # else this was said
+            _complain(f"the standard output cannot be written: {error}")
+        code = code or 2
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """What the shell has closed goes nowhere, and not into a file that is opened next.
+
+    A new file takes the lowest number that is free, and XLA writes its log to 2.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
+def _mute(stream: TextIO) -> None:
+    """What is still to be written to it, at the exit, goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _complain(message: str) -> None:
+    """One line on the standard error, if anybody can read it."""
+    try:
+        print(f"jaxdis: error: {message}", file=sys.stderr, flush=True)
+    except OSError:
+        _mute(sys.stderr)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tyro
 
-from jaxdis import devices, experiment, tracking
+from jaxdis import devices, experiment
 from jaxdis.cli.train import carried_out
 from jaxdis.experiment import Execution, Wishes, plan_of
 
@@ -34,6 +34,8 @@ class ResumeOptions:
         others than those of the run.
       checkpoint_seconds: the least time between two checkpoints.
       chunk_seconds: the longest time in which an interruption is not noticed.
+      rows_at_once: the number of rows that are on the devices at a time; None for that
+        of the run.
       track: what shows the run elsewhere, one or several of jsonl, csv, tensorboard and
         wandb; by default what did so before.
     """
@@ -45,6 +47,7 @@ class ResumeOptions:
     other_versions: bool = False
     checkpoint_seconds: float = 30.0
     chunk_seconds: float = 10.0
+    rows_at_once: int | None = None
     track: tuple[str, ...] = ()
 
 
@@ -52,11 +55,11 @@ def resume_command(args: Sequence[str]) -> int:
     """`jaxdis resume RUN`; returns the exit code."""
     devices.use_all_cores()
     options = tyro.cli(ResumeOptions, prog="jaxdis resume", args=args)
-    tracking.find(options.track)  # whether they are there
     execution = Execution(
         other_versions=options.other_versions,
         checkpoint_seconds=options.checkpoint_seconds,
         chunk_seconds=options.chunk_seconds,
+        rows_at_once=options.rows_at_once,
         command=shlex.join(["jaxdis", *sys.argv[1:]]),
         exits=True,
         track=options.track,

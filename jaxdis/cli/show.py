@@ -1,21 +1,24 @@
 """`jaxdis list` and `jaxdis report`: what there is to train, and what was trained."""
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import tyro
-from rich.table import Table
+from rich.text import Text
 
 from jaxdis import log, report, systems
 from jaxdis.types import Expectation
 
 __all__ = ["list_command", "report_command"]
 
+INDENT = "    "
+
 
 @dataclasses.dataclass(frozen=True)
 class ListOptions:
-    """Names the presets of all methods, or of some.
+    """Names the presets of all methods, or of some: cost, source, expected scores.
 
     Attributes:
       methods: the methods, by name or as FILE.py:NAME.
@@ -61,12 +64,7 @@ def _expected(expects: Sequence[Expectation]) -> str:
 def list_command(args: Sequence[str]) -> int:
     """`jaxdis list [METHOD]`; returns the exit code."""
     options = tyro.cli(ListOptions, prog="jaxdis list", args=args)
-    methods = options.methods or systems.names()
-    table = Table()
-    table.add_column("preset", no_wrap=True)
-    for name in ("source", "cost", "expected"):
-        table.add_column(name)
-    for system in methods:
+    for system in options.methods or systems.names():
         try:
             method = systems.find(system)
         except ValueError as error:
@@ -75,8 +73,9 @@ def list_command(args: Sequence[str]) -> int:
             log.note(str(error))  # another package's, and no reason to show nothing
             continue
         for name, preset in method.presets.items():
+            log.show(Text(f"{system}/{name}", style="bold"))
             expected = _expected(preset.expects) or "not measured"
-            table.add_row(f"{system}/{name}", preset.source, preset.cost, expected)
-        table.add_section()
-    log.show(table)
+            words = f"{preset.cost}; {preset.source}; expected: {expected}"
+            lines = textwrap.wrap(words, log.console.width - len(INDENT))
+            log.say(textwrap.indent("\n".join(lines), INDENT))
     return 0

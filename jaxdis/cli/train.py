@@ -12,12 +12,13 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdis import data, devices, experiment, log, metrics, systems, tracking
+from jaxdis import compilation, data, devices, experiment, log, metrics, systems
+from jaxdis.cli.points import point_table
+from jaxdis.cli.rehearsal import rehearse
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.experiment.directory import check_path
 from jaxdis.report import findings
-from jaxdis.report.read import failed_seeds, swept
-from jaxdis.report.text import setting
+from jaxdis.report.read import failed_seeds
 from jaxdis.types import Method, Preset
 
 __all__ = ["carried_out", "parse_train", "train_command"]
@@ -47,6 +48,9 @@ class TrainOptions:
         others than those of the run.
       checkpoint_seconds: the least time between two checkpoints.
       chunk_seconds: the longest time in which an interruption is not noticed.
+      rows_at_once: the number of rows, of a seed at a point each, that are on the
+        devices at a time; the others take turns. None for all.
+      dry_run: say what would be trained and whether it fits into memory, and end.
       track: what shows the run elsewhere while it trains, one or several of jsonl, csv,
         tensorboard and wandb; a run that is resumed keeps those that it had.
     """
@@ -62,6 +66,8 @@ class TrainOptions:
     other_versions: bool = False
     checkpoint_seconds: float = 30.0
     chunk_seconds: float = 10.0
+    rows_at_once: int | None = None
+    dry_run: bool = False
     track: tuple[str, ...] = ()
 
 
@@ -172,7 +178,6 @@ def parse_train(args: Sequence[str]) -> tuple[Plan, Any]:
             "--from is for a run that starts, and --resume goes on with one: leave one "
             "of them out"
         )
-    tracking.find(options.track)  # whether they are there
     hyper = dataclasses.asdict(options.hyper)
     plan = experiment.plan(
         name,
@@ -188,17 +193,20 @@ def parse_train(args: Sequence[str]) -> tuple[Plan, Any]:
 
 
 def _print_results(run: Run, preset: Preset) -> None:
-    """One table per grid point, and what to know of them."""
+    """The seeds of a setting, or the points of a sweep, and what to know of them."""
+    groups = run.record.groups
     shown = dict.fromkeys([*preset.scores, metrics.AGREEMENT.name])
     scores = [run.record.scores[n] for n in shown if n in run.record.scores]
-    names = swept([group.hyper for group in run.record.groups])
-    for group in run.record.groups:
-        settings = ", ".join(f"{n}={setting(group.hyper[n])}" for n in names)
-        title = run.record.name + (f" ({settings})" if settings else "")
+    if len(groups) > 1:
+        log.show(point_table(run.record, scores))
+    for group in groups:
         lost = failed_seeds(group)
-        log.show(log.seed_table(title, scores, group.seeds, group.final, lost))
+        if len(groups) == 1:
+            name = run.record.name
+            log.show(log.seed_table(name, scores, group.seeds, group.final, lost))
         if lost:
-            log.say(f"diverged: {len(lost)} of {len(group.seeds)} seeds: {lost}")
+            of = f"{group.label}: " if len(groups) > 1 else ""
+            log.say(f"{of}diverged: {len(lost)} of {len(group.seeds)} seeds: {lost}")
     for sentence in findings(run.record):
         log.say(sentence)
 
@@ -223,6 +231,7 @@ def carried_out(work: Callable[[], Run]) -> int:
 def train_command(args: Sequence[str]) -> int:
     """`jaxdis train METHOD/PRESET ...`; returns the exit code."""
     devices.use_all_cores()
+    compilation.keep_programs()
     plan, options = parse_train(args)
     execution = Execution(
         out=None if options.out is None else check_path(options.out),
@@ -232,8 +241,11 @@ def train_command(args: Sequence[str]) -> int:
         other_versions=options.other_versions,
         checkpoint_seconds=options.checkpoint_seconds,
         chunk_seconds=options.chunk_seconds,
+        rows_at_once=options.rows_at_once,
         command=shlex.join(["jaxdis", *sys.argv[1:]]),
         exits=True,
         track=options.track,
     )
+    if options.dry_run:
+        return rehearse(plan, execution)
     return carried_out(partial(experiment.carry_out, plan, execution))

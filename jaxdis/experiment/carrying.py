@@ -1,10 +1,13 @@
 """How a plan becomes a run: a new directory, or one that is gone on with."""
 
+import errno
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+
+import jax
 
 from jaxdis import log
 from jaxdis.experiment import directory as directories
@@ -22,6 +25,8 @@ from jaxdis.experiment.stopping import (
 from jaxdis.experiment.trained import Run
 
 __all__ = ["carry_out", "go_on"]
+
+UNWRITABLE = {errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EROFS}
 
 
 def carry_out(plan: Plan, execution: Execution) -> Run:
@@ -96,11 +101,27 @@ def _stopped_by_signals(
     """Hears signals; to the list goes the directory once there is something in it."""
     where: list[Path] = []
     leave = partial(leave_at_once, partial(_left, where)) if execution.exits else None
-    with stop_signals(leave) as stopping:
+    execution.check()
+    # Optax counts in integers, which it adds to numbers.
+    types = jax.numpy_dtype_promotion("standard")
+    with stop_signals(leave) as stopping, types:
         try:
             yield stopping, where
         except Stopped as stop:  # it may be only a part of the run
             raise Stopped(where[0], stop.step, stop.signal) from stop
+        except OSError as error:
+            if error.errno not in UNWRITABLE or not where:
+                raise
+            raise OSError(_unwritten(where[0], error)) from error
+
+
+def _unwritten(directory: Path, error: OSError) -> str:
+    """What to say where files of a run cannot be written."""
+    words = f"the run in {directory} cannot be written: {error.strerror}"
+    if not directories.holds_run(directory):
+        return f"{words}; nothing was trained"
+    again = f"jaxdis resume {shlex.quote(str(directory))}"
+    return f"{words}; what was saved is whole. Make room and go on with: {again}"
 
 
 def _left(where: list[Path]) -> str:

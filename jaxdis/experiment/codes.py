@@ -5,6 +5,7 @@ other, and a code by what the decoder makes of it.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdis import metrics
-from jaxdis.experiment.prepared import Experiment
+from jaxdis.experiment.prepared import Experiment, where_rows_are
 from jaxdis.metrics.correlation import correlations
 from jaxdis.report.read import most_agreed
 from jaxdis.types import Params
@@ -60,6 +61,20 @@ class Related(NamedTuple):
     order: Int[np.ndarray, "p s k"]
 
 
+def _in_blocks(
+    encoded: Callable[..., Array], x: Array | np.ndarray
+) -> Float[np.ndarray, "r n *k"]:
+    """The codes of x, some of its rows at a time."""
+    blocks, start = [], 0
+    while start < len(x):
+        # The last block is as long as the others, so that there is one program.
+        first = max(0, min(start, len(x) - BLOCK))
+        codes = np.asarray(encoded(x[first : first + BLOCK]))
+        blocks.append(codes[:, start - first :])
+        start = first + codes.shape[1]
+    return np.concatenate(blocks, 1)
+
+
 def encode_rows(
     experiment: Experiment, params: Params
 ) -> Float[np.ndarray, "p s n k"] | None:
@@ -78,14 +93,12 @@ def encode_rows(
         return None
     x = experiment.splits.test.x[:ROWS]
     encoded = jax.jit(jax.vmap(encode, in_axes=(0, None)))
-    blocks, start = [], 0
-    while start < len(x):
-        # The last block is as long as the others, so that there is one program.
-        first = max(0, min(start, len(x) - BLOCK))
-        codes = np.asarray(encoded(params, x[first : first + BLOCK]))
-        blocks.append(codes[:, start - first :])
-        start = first + codes.shape[1]
-    codes = np.concatenate(blocks, 1)
+    where = where_rows_are(experiment)
+    parts = (
+        _in_blocks(partial(encoded, where.load(params, turn)), x)[: turn.length]
+        for turn in where.turns
+    )
+    codes = np.concatenate(list(parts))
     return codes.reshape(points, len(codes) // points, -1, codes.shape[-1])
 
 

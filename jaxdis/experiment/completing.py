@@ -7,8 +7,9 @@ from typing import Any
 from jaxdis import checkpoint, log
 from jaxdis.experiment import identity, starting, stored
 from jaxdis.experiment.execution import Execution
+from jaxdis.experiment.fitting import guarded, prepare_fitting
 from jaxdis.experiment.plan import Plan
-from jaxdis.experiment.prepared import Experiment, prepare
+from jaxdis.experiment.prepared import Experiment
 from jaxdis.experiment.results import write
 from jaxdis.experiment.run import fit
 from jaxdis.experiment.stopping import Stopping
@@ -72,7 +73,7 @@ def complete(
       ValueError: the data are not what they should be.
       Stopped: by a signal; the run can be resumed.
     """
-    experiment = prepare(plan, drawn)
+    experiment, needed = prepare_fitting(plan, execution.rows_at_once, drawn)
     spec, preparation = experiment.spec, experiment.splits.preparation
     stored.keep_data(directory, spec, preparation, experiment.scores)
     log.say(f"{plan.name}: {len(plan.seeds)} seeds into {directory}")
@@ -83,11 +84,12 @@ def complete(
     if source.state is not None:
         starting.write(source, experiment, directory)
     begun = resumed or source.state is not None
-    result, timing = fit(
-        experiment, directory, execution._replace(resume=begun), stopping
-    )
-    if measured:
-        write(experiment, result, directory, timing.parts(result.step))
+    with guarded(needed, directory):
+        result, timing = fit(
+            experiment, directory, execution._replace(resume=begun), stopping
+        )
+        if measured:
+            write(experiment, result, directory, timing.parts(result.step))
     return experiment
 
 

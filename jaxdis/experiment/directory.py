@@ -25,9 +25,8 @@ from jaxdis.experiment.stopping import Stopped
 __all__ = ["check_path", "clear", "default_paths", "holds_run", "new", "untouched"]
 
 CONFIG = "config.json"
-BEFORE = (CONFIG, "data.json", "metrics.jsonl", "checkpoints")
-"""What a run writes before its first step, and metrics.jsonl, which means nothing
-without a checkpoint."""
+BEFORE = (CONFIG, "data.json", "metrics.jsonl", "checkpoints", "tracking")
+"""What a run writes before its first checkpoint, and what means nothing without."""
 HIDDEN = re.compile(
     r"\.jaxdis-[0-9a-f]{32}|\.(config|data|results)\.json\.tmp|\.metrics\.jsonl\.tmp"
 )
@@ -227,6 +226,8 @@ def _place(out: Path | None, name: str, record: Mapping[str, Any]) -> _Place:
         return _claimed(out, name, record)
     except OSError as error:
         if out is not None and error.errno in TAKEN and os.path.isdir(out):
+            if (other := lock.holder(out)) is not None:
+                raise lock.refusal(out, other) from error
             raise ValueError(
                 f"out: {out} is not empty and is never overwritten; resume the run "
                 "that is there, or choose another directory"

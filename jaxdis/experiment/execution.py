@@ -11,7 +11,7 @@ import jaxlib
 import numpy as np
 
 import jaxdis
-from jaxdis import runner
+from jaxdis import check, runner, tracking
 from jaxdis.tracking import Tracker
 
 __all__ = ["Callbacks", "Execution", "Part", "Timing", "versions"]
@@ -33,6 +33,8 @@ class Execution(NamedTuple):
       command: what the directory names as the command that made it.
       callbacks: called with a `runner.Chunk` after every chunk; a true return value
         ends the training.
+      rows_at_once: how many rows are on the devices at a time; the others wait on the
+        host. None for all.
       exits: whether the program may be ended at once by a signal, as that of the
         command line may.
       track: what shows the run elsewhere: names of `tracking.TRACKERS`, or trackers. A
@@ -49,17 +51,33 @@ class Execution(NamedTuple):
     chunk_seconds: float = 10.0
     command: str = ""
     callbacks: Callbacks = ()
+    rows_at_once: int | None = None
     exits: bool = False
     track: Sequence[str | Tracker] = ()
     tracked_in: Path | None = None
 
     @property
-    def pace(self) -> dict[str, float]:
-        """How often the host saves and looks, in seconds."""
+    def pace(self) -> dict[str, float | None]:
+        """How often the host saves and looks, in seconds, and at how many rows."""
         return {
             "checkpoint_seconds": self.checkpoint_seconds,
             "chunk_seconds": self.chunk_seconds,
+            "rows_at_once": self.rows_at_once,
         }
+
+    def check(self) -> None:
+        """Raises ValueError, naming it, for what cannot be."""
+        check.at_least("checkpoint_seconds", self.checkpoint_seconds, 0)
+        check.float32("chunk_seconds", self.chunk_seconds)
+        check.positive("chunk_seconds", self.chunk_seconds)
+        tracking.find(self.track)
+        if self.rows_at_once is not None:
+            check.count("rows_at_once", self.rows_at_once)
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+            raise ValueError(
+                "JAX_DISABLE_JIT must not be set: training is one compiled program. A "
+                "step by itself, `system.step`, can be looked into without compilation"
+            )
 
 
 def versions() -> dict[str, str]:

@@ -131,6 +131,8 @@ def go_on(
         )
         return
     settings = identity.read_settings(directory)
+    if execution.rows_at_once is None:
+        execution = execution._replace(rows_at_once=settings.get("rows_at_once"))
     identity.check_environment(
         settings, directory, other_versions=execution.other_versions
     )

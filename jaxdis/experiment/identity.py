@@ -104,13 +104,15 @@ def environment() -> dict[str, Any]:
     }
 
 
-def settings_of(plan: Plan, command: str, pace: Mapping[str, float]) -> dict[str, Any]:
+def settings_of(
+    plan: Plan, command: str, pace: Mapping[str, float | None]
+) -> dict[str, Any]:
     """What config.json holds of a run that starts.
 
     Args:
       plan: the setting.
       command: the command that started it.
-      pace: how often the host looks and saves, in seconds.
+      pace: how often the host looks and saves, in seconds, and at how many rows.
     """
     return {
         "command": command,

@@ -22,7 +22,7 @@ try:
 except ImportError:  # not a system of the Unix kind
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["NAME", "Holder", "Lock", "held", "holder", "release", "take"]
+__all__ = ["NAME", "Holder", "Lock", "held", "holder", "refusal", "release", "take"]
 
 NAME = "lock"
 TRIES, PAUSE = 3, 0.1  # who only asks for the holder has the lock for a moment
@@ -119,11 +119,7 @@ def take(directory: Path) -> Lock:
         os.close(file)
         time.sleep(PAUSE * (attempt < TRIES - 1))
     else:
-        raise ValueError(
-            f"out: {known or 'another process'} has been training in {directory}"
-            f"{f' since {known.started}' if known else ''}; wait for it, stop it, or "
-            "choose another directory"
-        )
+        raise refusal(directory, known)
     if known is not None:
         log.note(
             f"{known}, which trained in {directory} since {known.started}, is gone; "
@@ -135,6 +131,21 @@ def take(directory: Path) -> Lock:
         os.ftruncate(file, 0)
         os.pwrite(file, json.dumps(own._asdict()).encode(), 0)
     return Lock(file)
+
+
+def refusal(directory: Path, other: Holder | None) -> ValueError:
+    """The error for a directory in which another process trains.
+
+    Args:
+      directory: the directory.
+      other: who it is, if that is known.
+    """
+    who = "another process" if other is None else str(other)
+    since = "" if other is None else f" since {other.started}"
+    return ValueError(
+        f"out: {who} has been training in {directory}{since}; wait for it, stop it, or "
+        "choose another directory"
+    )
 
 
 def release(lock: Lock, directory: Path) -> None:
@@ -155,8 +166,17 @@ def release(lock: Lock, directory: Path) -> None:
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Holds the lock of a directory; as `take`."""
-    lock = take(directory)
+    """Holds the lock of a directory.
+
+    Raises:
+      ValueError: as `take`; or the directory cannot be written.
+    """
+    try:
+        lock = take(directory)
+    except OSError as error:
+        raise ValueError(
+            f"out: {directory} cannot be written: {error.strerror}"
+        ) from error
     try:
         yield
     finally:

@@ -22,6 +22,8 @@ __all__ = [
     "replaced",
 ]
 
+MOST_SEEDS = 10**7  # of each there are numbers on the host
+
 Points: TypeAlias = tuple[dict[str, float], ...]
 Values: TypeAlias = float | Sequence[float]
 
@@ -233,9 +235,21 @@ def _grid(
     defaults = method.default_hyper(config, spec, steps)._replace(**preset.hyper)
     own = _own_points(preset, config, spec, hyper)
     points = _points(own, defaults._asdict(), hyper)
+    _check_points(method, points)
     if method.chosen is not None:
-        method.chosen(config, spec, {*preset.hyper, *hyper, *itertools.chain(*own)})
+        names = {*preset.hyper, *hyper, *itertools.chain(*own)}
+        method.chosen(config, spec, {n: [p[n] for p in points] for n in names})
     return points
+
+
+def _check_points(method: Method, points: Points) -> None:
+    """Whether all hyper-parameters are what the method takes, in float32."""
+    for name, value in {pair for point in points for pair in point.items()}:
+        check.float32(f"hyper.{name}", value)
+        if name in method.positive:
+            check.positive(f"hyper.{name}", value)
+        if name in method.fractions and not 0 <= value <= 1:
+            raise ValueError(f"hyper.{name} must be in [0, 1], got {value}")
 
 
 def _sizes(given: Any, config: Any) -> str:
@@ -285,8 +299,8 @@ def plan(
     method, preset_name = find_preset(name)
     preset = method.presets[preset_name]
     seeds = preset.seeds if seeds is None else seeds
-    check.at_least("first_seed", first_seed, 0)
-    check.at_least("seeds", seeds, 1)
+    check.count("seeds", seeds, most=MOST_SEEDS)
+    check.first_seed(first_seed, seeds)
     config = _changed("config", preset.config, config)
     chosen = _chosen_data(preset.data, data)
     spec = chosen.spec()
@@ -299,8 +313,8 @@ def plan(
     if steps is None:
         steps = preset.steps or default_steps(spec.rows, batch)
     chunk = min(steps, preset.chunk) if chunk is None else chunk
-    check.at_least("steps", steps, 1)
-    check.at_least("chunk", chunk, 1)
+    check.count("steps", steps)
+    check.count("chunk", chunk)
     check.batch(getattr(config, "batch", 1), spec.rows)
     planned = Plan(
         method=method,

@@ -9,7 +9,10 @@ import numpy as np
 
 from jaxdis import runner, streaming, sweep
 from jaxdis.data.rows import world_of
+from jaxdis.devices import seed_mesh
 from jaxdis.experiment.plan import Plan, declared
+from jaxdis.program import StackedRows, initialiser
+from jaxdis.turns import Home, home, in_turns, size_of_turns
 from jaxdis.types import (
     Batch,
     Batches,
@@ -21,7 +24,7 @@ from jaxdis.types import (
     TrainState,
 )
 
-__all__ = ["Experiment", "evaluator", "prepare"]
+__all__ = ["Experiment", "evaluator", "first_rows", "prepare", "where_rows_are"]
 
 
 class Experiment(NamedTuple):
@@ -36,6 +39,7 @@ class Experiment(NamedTuple):
       keys, hyper: one row per grid point and seed.
       world: which world of the data each row sees; None where all see the same.
       scores: the declared scores, those of the preset first.
+      rows_at_once: how many rows are on the devices at a time; None for all.
     """
 
     plan: Plan
@@ -47,14 +51,18 @@ class Experiment(NamedTuple):
     hyper: Hyper
     world: jax.Array | None
     scores: dict[str, Score]
+    rows_at_once: int | None = None
 
 
-def prepare(plan: Plan, drawn: Experiment | None = None) -> Experiment:
+def prepare(
+    plan: Plan, drawn: Experiment | None = None, rows_at_once: int | None = None
+) -> Experiment:
     """Draws or reads the data and lays out the rows.
 
     Args:
       plan: the setting.
       drawn: another plan's, of the same data and config, whose data are taken.
+      rows_at_once: how many rows are on the devices at a time; None for all.
 
     Raises:
       ValueError: the data are not where the plan says, or damaged, or go to the
@@ -80,7 +88,25 @@ def prepare(plan: Plan, drawn: Experiment | None = None) -> Experiment:
         hyper=hyper,
         world=world,
         scores=declared(plan.method, plan.preset_name, plan.config, spec),
+        rows_at_once=rows_at_once,
     )
+
+
+def where_rows_are(experiment: Experiment) -> Home:
+    """The devices, or the host, where not all rows are on the devices at a time."""
+    rows = len(experiment.keys)
+    size = size_of_turns(rows, experiment.rows_at_once)
+    return home(rows, size, seed_mesh(size))
+
+
+def first_rows(experiment: Experiment) -> StackedRows:
+    """All rows before the first step."""
+    where = where_rows_are(experiment)
+    given = where.put((experiment.keys, experiment.hyper))
+    placed = [where.load(given, turn) for turn in where.turns]
+    init = initialiser(experiment.system)
+    rows: StackedRows = in_turns(lambda i: init(*placed[i]), where)
+    return rows
 
 
 def evaluator(
@@ -93,5 +119,9 @@ def evaluator(
       rows: what the method made of the held-out rows.
     """
     return runner.evaluator(
-        experiment.system, rows, experiment.keys, world=experiment.world
+        experiment.system,
+        rows,
+        experiment.keys,
+        world=experiment.world,
+        rows_at_once=experiment.rows_at_once,
     )

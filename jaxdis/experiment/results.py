@@ -10,10 +10,10 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxdis import log, metrics, program, runner, statistics
+from jaxdis import log, metrics, runner, statistics
 from jaxdis.experiment import codes
 from jaxdis.experiment.execution import Part
-from jaxdis.experiment.prepared import Experiment, evaluator
+from jaxdis.experiment.prepared import Experiment, evaluator, first_rows
 from jaxdis.report.read import FORMAT
 from jaxdis.types import Score, TrainState
 
@@ -106,8 +106,7 @@ def _floors(
     if not names:
         return {}
     shape = (len(experiment.plan.points), len(experiment.plan.seeds))
-    start = program.init_rows(experiment.system, experiment.keys, experiment.hyper)
-    found = evaluate(start.state)
+    found = evaluate(first_rows(experiment).state)
     floors = {"untrained": {n: found[n].astype(float).reshape(shape) for n in names}}
     if (observed := _observed(experiment)) is not None:
         worlds = experiment.world

@@ -214,6 +214,7 @@ def fit(
             on_visit=[on_visit],
             visit_seconds=execution.chunk_seconds,
             start=(start.step, start.progress) if start else None,
+            rows_at_once=experiment.rows_at_once,
         )
         stopping.training = False
     if stopping.first and result.step < plan.steps:

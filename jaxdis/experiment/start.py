@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jaxdis import devices, systems, tracking
+from jaxdis import compilation, devices, systems
 from jaxdis.data.own import Own
 from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.carrying import carry_out, go_on
@@ -37,6 +37,7 @@ def train(
     other_versions: bool = False,
     checkpoint_seconds: float = 30.0,
     chunk_seconds: float = 10.0,
+    rows_at_once: int | None = None,
     encoder: Any = None,
     decoder: Any = None,
     optimiser: Any = None,
@@ -67,6 +68,8 @@ def train(
         products are others than those of the run.
       checkpoint_seconds: the least time between two checkpoints.
       chunk_seconds: the longest time in which an interruption is not noticed.
+      rows_at_once: how many rows, of a seed at a point each, are on the devices at a
+        time; the others wait on the host, and take turns. By default all are there.
       encoder, decoder: networks in the place of the method's own, each a flax module or
         a pair of functions `(init, apply)`; see `nets.network`.
       optimiser: an optax transformation, or a function of the hyper-parameters that
@@ -85,7 +88,7 @@ def train(
       Stopped: by Ctrl-C, SIGTERM, SIGHUP or SIGUSR1; the run can be resumed.
     """
     devices.use_all_cores()
-    tracking.find(track)  # whether they are there
+    compilation.keep_programs()
     checked = plan(
         name,
         seeds=seeds,
@@ -112,6 +115,7 @@ def train(
             other_versions=other_versions,
             checkpoint_seconds=checkpoint_seconds,
             chunk_seconds=chunk_seconds,
+            rows_at_once=rows_at_once,
             callbacks=callbacks,
             track=track,
         ),
@@ -131,6 +135,7 @@ def resume(
     other_versions: bool = False,
     checkpoint_seconds: float = 30.0,
     chunk_seconds: float = 10.0,
+    rows_at_once: int | None = None,
     method: Method | str | None = None,
     data: DataSet | Own | None = None,
     encoder: Any = None,
@@ -158,6 +163,8 @@ def resume(
         products are others than those of the run.
       checkpoint_seconds: the least time between two checkpoints.
       chunk_seconds: the longest time in which an interruption is not noticed.
+      rows_at_once: how many rows are on the devices at a time; by default as many as
+        the run had there.
       method: the method, where it is not where the run says.
       data: the data, where they were given as arrays.
       encoder, decoder, optimiser, loss: those that the run was trained with, if they
@@ -175,7 +182,6 @@ def resume(
       Stopped: by a signal; the run can be resumed.
     """
     devices.use_all_cores()
-    tracking.find(track)  # whether they are there
     parts = {
         "encoder": encoder,
         "decoder": decoder,
@@ -191,6 +197,7 @@ def resume(
             other_versions=other_versions,
             checkpoint_seconds=checkpoint_seconds,
             chunk_seconds=chunk_seconds,
+            rows_at_once=rows_at_once,
             callbacks=callbacks,
             track=track,
         ),

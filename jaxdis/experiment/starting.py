@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 from jaxdis import checkpoint, log, program, sweep
 from jaxdis.experiment.identity import read_settings
 from jaxdis.experiment.plan import Plan
-from jaxdis.experiment.prepared import Experiment
+from jaxdis.experiment.prepared import Experiment, first_rows
 from jaxdis.experiment.trained import Run, load
 from jaxdis.types import TrainState
 
@@ -141,7 +141,7 @@ def write(source: Source, experiment: Experiment, directory: Path) -> None:
       directory: the directory of the run.
     """
     assert source.state is not None
-    rows = program.init_rows(experiment.system, experiment.keys, experiment.hyper)
+    rows = first_rows(experiment)
     kept = {
         part: jax.tree.unflatten(
             jax.tree.structure(getattr(rows.state, part)),

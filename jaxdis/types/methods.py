@@ -225,9 +225,12 @@ class Method(NamedTuple):
       comparisons: its pictures of several runs.
       sized: `(config, spec) -> config` with sizes for what the config leaves to the
         data (0 or None); None where it leaves nothing.
-      chosen: `(config, spec, names) -> None`; ValueError if a hyper-parameter that the
-        data do not tell is not among the names of those that were set. None where the
-        defaults do for all data.
+      positive: the hyper-parameters that must be above 0, as rates and what is divided
+        by. None may be negative.
+      fractions: the hyper-parameters that must be in [0, 1].
+      chosen: `(config, spec, values) -> None`, values of those hyper-parameters that
+        were set, by name; ValueError if one that the data do not tell is not among
+        them, or is not what these data allow. None where the defaults do for all data.
       graphs: which of its arrays are learned graphs.
       heads: which of its arrays are learned heads of tasks.
       codes: which words of the axes of its graphs and heads number the codes as
@@ -249,6 +252,8 @@ class Method(NamedTuple):
     figures: tuple[Figure, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     sized: Callable[..., Config] | None = None
+    positive: tuple[str, ...] = ()
+    fractions: tuple[str, ...] = ()
     chosen: Callable[..., None] | None = None
     graphs: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()

@@ -205,3 +205,8 @@ def test_two_at_once_on_one_empty_folder(tmp_path):
         with pytest.raises(ValueError, match="has been training in"):
             directory.new(out, NAME, RECORD).__enter__()
         assert files(out) == ["config.json", "lock"]
+        (out / "checkpoints" / "20").mkdir(parents=True)
+        with pytest.raises(ValueError, match="has been training in"):
+            directory.new(out, NAME, RECORD).__enter__()
+    with pytest.raises(ValueError, match="not empty and is never overwritten"):
+        directory.new(tmp_path, NAME, RECORD).__enter__()

@@ -1,6 +1,7 @@
 """Going on with a run gives the numbers of one that had all from the start."""
 
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -442,3 +443,21 @@ def test_a_run_that_cannot_be_started_from(options, message, short, tmp_path):
     with pytest.raises(ValueError, match="is of own_method, and this one of mechanism"):
         jaxdis.train(other, out=tmp_path / "out", start_from=short)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("at", "message"),
+    [(2, "is whole. Make room and go on with: jaxdis resume"), (0, "nothing was")],
+)
+def test_a_disk_that_fills_up_is_one_sentence(at, message, tmp_path, monkeypatch):
+    out, save = tmp_path / "run", checkpoint.save
+
+    def full(directory, step, *args, **options):
+        if step > at or at == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(directory, step, *args, **options)
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    with pytest.raises(OSError, match=f"{out} cannot be written: No space.*{message}"):
+        train(out)
+    assert out.exists() == bool(at)

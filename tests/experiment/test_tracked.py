@@ -111,8 +111,6 @@ def test_unknown_trackers_leave_nothing_behind(tmp_path):
             own_method.METHOD, out=tmp_path / "run", track=["tensorbord"], **TINY
         )
     assert not (tmp_path / "run").exists()
-    with pytest.raises(ValueError, match="no tracker 'tensorbord'"):
-        cli.parse_train([NAME, "--track", "csv", "tensorbord"])
     _, options = cli.parse_train([NAME, "--track", "csv", "wandb", "--steps", "5"])
     assert options.track == ("csv", "wandb")
 

@@ -21,9 +21,13 @@ from jaxdis import (
     experiment,
     log,
     metrics,
+    program,
     report,
     runner,
     systems,
+)
+from jaxdis import (
+    compiled as training,
 )
 from jaxdis.data import preparation
 from jaxdis.experiment import identity, stored
@@ -90,7 +94,7 @@ def trained(request):
         return inner(*args)
 
     made = made._replace(system=made.system._replace(step=step))
-    make_chunk = runner.make_chunk
+    make_chunk = program.make_chunk
 
     class Listening:
         """The chunk, remembering what it was lowered for and compiled to."""
@@ -108,12 +112,14 @@ def trained(request):
             return compiled[-1]
 
     def shape(a):
+        if isinstance(a, jax.ShapeDtypeStruct):
+            return a
         # Step and length of a chunk are on no device in particular.
         sharding = a.sharding if getattr(a, "committed", False) else None
         return jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "make_chunk", Listening)
+        patch.setattr(training, "make_chunk", Listening)
         result = train(made, mesh=devices.seed_mesh(DEVICES))
     return Trained(
         made, result, len(traces), compiled, arguments[0], tuple(arguments[1:])
@@ -305,5 +311,8 @@ def test_a_method_declares_itself(name):
         hyper = method.default_hyper(preset.config, spec, preset.steps)
         assert isinstance(hyper, method.hyper)
         assert set(preset.hyper) <= set(hyper._fields)
+        assert {*method.positive, *method.fractions} <= set(hyper._fields)
+        for name in method.positive:
+            assert getattr(hyper, name) > 0, (preset_name, name)
         for point in preset.points:
             assert set(point) <= set(hyper._fields)

@@ -85,10 +85,12 @@ def resolve(columns: Columns, fields: Fields) -> dict[str, tuple[str, ...]]:
       fields: what is wanted.
 
     Raises:
-      ValueError: a name or a pattern that nothing is called, a pattern of which nothing
-        is left, or no observations.
+      ValueError: a name or a pattern that nothing is called or that is given twice, a
+        pattern of which nothing is left, or no observations.
     """
     wanted = {name: _patterns(value) for name, value in fields._asdict().items()}
+    for name, words in wanted.items():
+        check.distinct(f"data.{name}", words)
     there = set(columns.names)
     taken = {field: [n for n in wanted[field] if n in there] for field in FIELDS}
     named = {n for names in taken.values() for n in names}

@@ -48,4 +48,5 @@ METHOD = Method(
         ),
     ),
     sized=sized,
+    positive=("learning_rate",),
 )

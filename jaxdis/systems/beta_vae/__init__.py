@@ -68,4 +68,5 @@ METHOD = Method(
         ),
     ),
     sized=sized,
+    positive=("learning_rate", "noise_std"),
 )

@@ -87,4 +87,5 @@ METHOD = Method(
         ),
     ),
     sized=sized,
+    positive=("learning_rate", "temperature_floor"),
 )

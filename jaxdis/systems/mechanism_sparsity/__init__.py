@@ -59,6 +59,7 @@ METHOD = Method(
         ),
     ),
     sized=sized,
+    positive=("learning_rate", "temperature"),
     chosen=check_chosen,
     graphs=("graph_z", "graph_a"),
     codes=("child", "parent"),

@@ -1,7 +1,7 @@
 """What can be set: all that is compiled in, and all that can be swept."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -167,24 +167,40 @@ def unknown_graphs(config: Config, spec: Spec) -> dict[str, int]:
     Returns:
       The number of cells of each, by "z" (from past latents) and "a" (from actions).
     """
-    d = sized(config, spec).z_dim
     known = {"z": spec.truth.gz is not None, "a": spec.truth.ga is not None}
+    return {n: cells for n, cells in _learned(config, spec).items() if not known[n]}
+
+
+def _learned(config: Config, spec: Spec) -> dict[str, int]:
+    """The number of cells of each graph that is learned."""
+    d = sized(config, spec).z_dim
+    cells = {"z": d * d, "a": d * spec.a_dim}
     learned = {
         "z": config.time_graph == "learned" and has_past(spec),
         "a": config.action_graph == "learned" and spec.a_dim > 0,
     }
-    cells = {"z": d * d, "a": d * spec.a_dim}
-    return {n: cells[n] for n, there in learned.items() if there and not known[n]}
+    return {n: cells[n] for n, there in learned.items() if there}
 
 
-def check_chosen(config: Config, spec: Spec, chosen: Collection[str]) -> None:
+def check_chosen(
+    config: Config, spec: Spec, chosen: Mapping[str, Sequence[float]]
+) -> None:
     """Raises ValueError if nobody said how sparse a graph of unknown truth shall be.
+
+    Or if a graph may have more edges than it has cells.
 
     Args:
       config: the method's config.
       spec: what is known of the data.
-      chosen: the names of the hyper-parameters that were set.
+      chosen: the values of the hyper-parameters that were set, by name.
     """
+    for name, cells in _learned(config, spec).items():
+        most = max(chosen.get(f"bound_{name}", ()), default=0.0)
+        if most > cells:
+            raise ValueError(
+                f"hyper.bound_{name} must be at most {cells}, the number of possible "
+                f"edges {_PARENTS[name]}, which is no bound; got {most:g}"
+            )
     fields = {"z": "time_graph", "a": "action_graph"}
     for name, cells in unknown_graphs(config, spec).items():
         if not {f"bound_{name}", f"coeff_{name}"} & set(chosen):

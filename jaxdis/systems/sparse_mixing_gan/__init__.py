@@ -35,6 +35,8 @@ METHOD = Method(
     scores=scores,
     arrays=ARRAYS,
     sized=sized,
+    positive=("learning_rate", "discriminator_rate", "delta", "half_life"),
+    fractions=("path_decay", "mixing"),
     figures=(
         Figure(
             "samples",

@@ -176,7 +176,7 @@ def test_bounds_that_nobody_knows_are_swept():
 
 
 @pytest.mark.parametrize(
-    "hyper", [{"bound_a": [3]}, {"coeff_a": [2]}, {"bound_a": [24], "coeff_a": [1]}]
+    "hyper", [{"bound_a": [3]}, {"coeff_a": [2]}, {"bound_a": [12], "coeff_a": [1]}]
 )
 def test_an_unknown_graph_is_asked_for(hyper):
     small = {"z_dim": 6}
@@ -189,7 +189,7 @@ def test_an_unknown_graph_is_asked_for(hyper):
 def test_each_unknown_graph_is_asked_for():
     spec = Spec(shape=(6,), steps=2, a_dim=3)
     with pytest.raises(ValueError, match=r"config\.time_graph='dense'"):
-        METHOD.chosen(SMALL, spec, {"bound_a"})
-    METHOD.chosen(SMALL, spec, {"bound_a", "coeff_z"})
+        METHOD.chosen(SMALL, spec, {"bound_a": [3.0]})
+    METHOD.chosen(SMALL, spec, {"bound_a": [3.0], "coeff_z": [1.0]})
     known = Truth(gz=np.eye(4, dtype=int))
-    METHOD.chosen(SMALL, spec._replace(truth=known), {"bound_a"})
+    METHOD.chosen(SMALL, spec._replace(truth=known), {"bound_a": [3.0]})

@@ -1,0 +1,363 @@
+"""Runs that are killed at random moments end with the numbers of one that was not.
+
+Tiny runs of three methods are interrupted once to six times each, by every signal that
+ends programs and at every stage, and resumed. At the end the last checkpoint, the
+scores and metrics.jsonl must be those of an uninterrupted run on the same devices, bit
+for bit; there may be no more than three checkpoints and nothing that is left over.
+Further runs go from two devices to one and to four, and must agree to 1e-6.
+
+    python -m benchmarks.interruptions [--kills 100] [--seed 0] [--folder DIR]
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.timing import finish
+from jaxdis import cli
+
+__all__: list[str] = []
+
+STEPS, LIMIT = 400, 600  # seconds that a command may take
+PRELOADED = [
+    "benchmarks.interruptions",
+    "jaxdis.report",
+    "matplotlib.pyplot",
+    "sklearn",
+]
+COMMON = (
+    f"--seeds 2 --steps {STEPS} --chunk 40 --checkpoint-seconds 0 --chunk-seconds 0.05"
+)
+METHODS = {
+    "mechanism_sparsity/quickstart": (
+        "--config.encoder 8 --config.decoder 8 --config.transition 8 --config.batch 16 "
+        "--data.samples 500"
+    ),
+    "flow_factorized/toy": (
+        "--config.z-dim 4 --config.width 8 --config.depth 1 --config.batch 6 "
+        "--data.size 8 --data.steps 3 --data.valid-rows 6 --data.test-rows 6 "
+        "--data.fit-rows 12"
+    ),
+    "shared_features/quickstart": (
+        "--config.z-dim 4 --config.encoder 8 --config.rounds 2 --config.iters 3 "
+        "--config.batch 3 --data.z-dim 3 --data.x-dim 4 --config.support 6 "
+        "--config.query 5 --config.shots 5 --config.test-tasks 3 "
+        "--config.test-query 8 --data.test-rows 20"
+    ),
+}
+KILL = (signal.SIGKILL,)
+ENDS: dict[str, tuple[int, ...]] = {
+    "KILL": KILL,
+    "TERM": (signal.SIGTERM,),
+    "INT": (signal.SIGINT,),
+    "USR1": (signal.SIGUSR1,),
+    "HUP": (signal.SIGHUP,),
+    "TERM, TERM": (signal.SIGTERM, signal.SIGTERM),
+    "INT, KILL": (signal.SIGINT, signal.SIGKILL),
+}
+FINE = {0, 130, 143, *(-number for ends in ENDS.values() for number in ends)}
+
+
+# A process that has imported everything is copied for each command.
+PROCESSES = multiprocessing.get_context("forkserver")
+
+
+def command(words: list[str], log: Path, devices: int, cached: bool) -> None:
+    """What the shell does: the streams, the environment, the command."""
+    number = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(number, 1)
+    os.dup2(number, 2)
+    flags = f" --xla_force_host_platform_device_count={devices}"
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + flags
+    jax.config.update("jax_enable_compilation_cache", cached)
+    sys.argv[:] = ["jaxdis", *words]
+    cli.main()
+
+
+class Life:
+    """A process that trains in a directory, until it ends or is ended."""
+
+    def __init__(self, words: list[str], out: Path, devices: int, cached: bool):
+        self.out, self.log = out, out.with_name(f"{out.name}.log")
+        self.start = self.log.stat().st_size if self.log.exists() else 0
+        arguments = (words, self.log, devices, cached)
+        self.process = PROCESSES.Process(target=command, args=arguments)
+        self.process.start()
+
+    def until(self, there: Callable[[Path], Any]) -> bool:
+        """Waits for something in the directory; false where the process has ended."""
+        deadline = time.monotonic() + LIMIT
+        while time.monotonic() < deadline:
+            if not self.process.is_alive():
+                return False
+            if there(self.out):
+                return True
+            time.sleep(0.001)
+        self.process.kill()
+        raise TimeoutError(f"{self.out}: {there.__name__} was not seen")
+
+    def end(self, signals: tuple[int, ...], rng: random.Random) -> tuple[int, float]:
+        """Sends signals; the exit code and the seconds until it was there."""
+        began = time.monotonic()
+        for number in signals:
+            if self.process.is_alive() and self.process.pid:
+                os.kill(self.process.pid, number)
+            if number != signals[-1]:
+                time.sleep(rng.uniform(0, 0.2))
+        return self.code(), time.monotonic() - began
+
+    def code(self) -> int:
+        """The exit code, once there is one."""
+        self.process.join(LIMIT)
+        if self.process.exitcode is None:
+            self.process.kill()
+            raise TimeoutError(f"{self.out}: does not end in {LIMIT} s")
+        return self.process.exitcode
+
+    def said(self) -> str:
+        """All that it printed."""
+        return self.log.read_bytes()[self.start :].decode(errors="replace")
+
+
+def begun(out: Path) -> bool:
+    """The directory is there: it draws data, traces and compiles."""
+    return (out / "config.json").exists()
+
+
+def _trains(life: Life) -> Callable[[Path], bool]:
+    def lines(out: Path) -> int:
+        path = out / "metrics.jsonl"
+        return path.stat().st_size if path.exists() else 0
+
+    before = lines(life.out)
+
+    def grows(out: Path) -> bool:
+        return lines(out) > before
+
+    return grows
+
+
+def saves(out: Path) -> bool:
+    """A checkpoint is just being written."""
+    return any((out / "checkpoints").glob(".*tmp*"))
+
+
+def trained(out: Path) -> bool:
+    """The last checkpoint is there: what is left is to evaluate."""
+    return (out / "checkpoints" / str(STEPS)).exists()
+
+
+def scored(out: Path) -> bool:
+    """The results are written: what is left is to draw the report."""
+    return (out / "results.json").exists()
+
+
+# What is waited for, and the seconds after it within which the signal is sent.
+STAGES: dict[str, tuple[Callable[[Life], Callable[[Path], Any]], float]] = {
+    "start": (lambda life: lambda out: True, 6.0),
+    "compile": (lambda life: begun, 4.0),
+    "train": (_trains, 2.0),
+    "checkpoint": (lambda life: saves, 0.004),
+    "results": (lambda life: trained, 2.0),
+    "report": (lambda life: scored, 2.0),
+}
+
+
+@dataclass
+class Case:
+    """A run that is interrupted.
+
+    Attributes:
+      name: the preset.
+      options: its options.
+      out: its directory.
+      lives: what was done to it: stage, signals and exit code.
+      faults: what was wrong.
+    """
+
+    name: str
+    options: list[str]
+    out: Path
+    lives: list[tuple[str, str, int]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    def command(self) -> list[str]:
+        """What a user types next."""
+        if begun(self.out):
+            return ["resume", str(self.out)]
+        return ["train", self.name, *self.options, "--out", str(self.out)]
+
+    def interrupt(self, stage: str, end: str, rng: random.Random) -> None:
+        """Starts or resumes it, and ends it at a stage."""
+        # What is compiled from the cache is not compiled for long.
+        life = Life(self.command(), self.out, 2, cached=stage != "compile")
+        watch, within = STAGES[stage]
+        if life.until(watch(life)):
+            time.sleep(rng.uniform(0, within))
+        code, _ = life.end(ENDS[end], rng)
+        self.lives.append((stage, end, code))
+        if code not in FINE or "Traceback" in life.said():
+            self.faults.append(f"exit code {code}: {life.said()[-500:]}")
+
+    def finish(self, devices: int = 2) -> None:
+        """Resumes it, to the end."""
+        life = Life(self.command(), self.out, devices, cached=True)
+        if (code := life.code()) != 0:
+            self.faults.append(f"does not end: {code}: {life.said()[-500:]}")
+
+
+def arrays(out: Path) -> dict[str, np.ndarray]:
+    """The state after the last step."""
+    with np.load(out / "checkpoints" / str(STEPS) / "state.npz") as archive:
+        names = json.loads(archive["manifest"].tobytes())["arrays"]
+        return {name: archive[str(i)] for i, (name, _, _) in enumerate(names)}
+
+
+def numbers(out: Path) -> dict[str, Any]:
+    """What results.json says of the seeds."""
+    found = json.loads((out / "results.json").read_text())
+    return {n: found[n] for n in ("metrics", "mean", "std", "failed_seeds", "points")}
+
+
+def left(out: Path) -> Iterator[str]:
+    """What should not be there at the end."""
+    steps = [p.name for p in (out / "checkpoints").iterdir() if p.name.isdecimal()]
+    if len(steps) > 3:
+        yield f"{len(steps)} checkpoints"
+    for path in out.rglob("*"):
+        if "tmp" in path.name or "damaged" in path.name:
+            yield f"{path.relative_to(out)} is left"
+
+
+def differences(out: Path, reference: Path) -> Iterator[str]:
+    """Where a run is not, to the bit, another one."""
+    if not scored(out):
+        yield "no results"
+        return
+    here, there = arrays(out), arrays(reference)
+    if here.keys() != there.keys():
+        yield "other arrays"
+    elif unlike := [n for n in here if here[n].tobytes() != there[n].tobytes()]:
+        yield f"other bits in {', '.join(unlike)}"
+    if numbers(out) != numbers(reference):
+        yield "other scores"
+    lines = [(p / "metrics.jsonl").read_text().splitlines() for p in (out, reference)]
+    if lines[0] != lines[1]:
+        yield f"{len(lines[0])} lines, {len(set(lines[0]) - set(lines[1]))} others"
+    if not (out / "report.html").exists():
+        yield "no report"
+    yield from left(out)
+
+
+def furthest(out: Path, reference: Path) -> float:
+    """The largest difference of two runs in any number, relative where above 1."""
+    here, there = arrays(out), arrays(reference)
+    pairs = [(here[n], there[n]) for n in here if here[n].dtype.kind == "f"]
+    return max(float((abs(a - b) / np.maximum(1, abs(b))).max()) for a, b in pairs)
+
+
+def moved(case: Case, reference: Path, rng: random.Random) -> dict[str, Any]:
+    """A run that goes on with one device, and then with four."""
+    steps = []
+    for devices in (2, 1):
+        life = Life(case.command(), case.out, devices, cached=True)
+        life.until(_trains(life))
+        time.sleep(rng.uniform(0, 0.3))
+        life.end(ENDS["TERM"], rng)
+        there = [int(p.name) for p in (case.out / "checkpoints").glob("[0-9]*")]
+        steps.append(max(there, default=0))
+    case.finish(4)
+    return {
+        "method": case.name,
+        "steps on two, one and four devices": [*steps, STEPS],
+        "largest difference": furthest(case.out, reference),
+        "faults": len(case.faults),
+    }
+
+
+def killed(
+    name: str, options: list[str], kills: int, folder: Path, rng: random.Random
+) -> list[Case]:
+    """Runs of a method with some kills in all, compared with one that has none."""
+    reference = Case(name, options, folder / "reference")
+    reference.finish()
+    if reference.faults:
+        raise RuntimeError(reference.faults[0])
+    stages = [list(STAGES)[i % len(STAGES)] for i in range(kills)]
+    ends = [list(ENDS)[i % len(ENDS)] for i in range(kills)]
+    rng.shuffle(stages)
+    rng.shuffle(ends)
+    cases: list[Case] = []
+    while stages:
+        case = Case(name, options, folder / f"run{len(cases)}")
+        for _ in range(min(rng.randint(1, 6), len(stages))):
+            case.interrupt(stages.pop(), ends.pop(), rng)
+        case.finish()
+        case.faults += differences(case.out, reference.out)
+        for fault in case.faults:
+            print(f"FAULT {case.out} {case.lives}: {fault}", flush=True)
+        cases.append(case)
+        done = sum(len(c.lives) for c in cases)
+        print(f"{name}: {done} of {kills} kills, {len(cases)} runs", flush=True)
+    return cases
+
+
+def table(name: str, cases: list[Case]) -> dict[str, Any]:
+    """What was done to the runs of a method, and how they ended."""
+    lives = [life for case in cases for life in case.lives]
+    return {
+        "method": name,
+        "kills": len(lives),
+        "runs": len(cases),
+        **{s: sum(stage == s for stage, _, _ in lives) for s in STAGES},
+        "signals": dict(Counter(end for _, end, _ in lives)),
+        "exit codes": {str(k): n for k, n in Counter(c for *_, c in lives).items()},
+        "runs with other numbers": sum(bool(case.faults) for case in cases),
+    }
+
+
+def main() -> int:
+    """Prints the tables and writes them to benchmarks/results; 1 if one has a fault."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=None)
+    asked = parser.parse_args()
+    folder = asked.folder or Path(tempfile.mkdtemp(prefix="interruptions-"))
+    os.environ.setdefault("XDG_CACHE_HOME", str(folder.absolute() / "cache"))
+    PROCESSES.set_forkserver_preload(PRELOADED)
+    rng = random.Random(asked.seed)
+    rows, further, faults = [], [], 0
+    for i, (name, own) in enumerate(METHODS.items()):
+        options = [*COMMON.split(), *own.split()]
+        kills = asked.kills // len(METHODS) + (i < asked.kills % len(METHODS))
+        place = folder / name.split("/")[0]
+        place.mkdir(parents=True)
+        cases = killed(name, options, kills, place, rng)
+        rows.append(table(name, cases))
+        case = Case(name, options, place / "moved")
+        further.append(moved(case, place / "reference", rng))
+        faults += sum(len(c.faults) for c in [*cases, case])
+        faults += further[-1]["largest difference"] > 1e-6
+    finish("interruptions", rows)
+    finish("interruptions_devices", further)
+    print(f"{faults} faults; the runs are in {folder}")
+    return int(faults > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

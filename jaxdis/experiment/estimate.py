@@ -1,0 +1,266 @@
+"""What a run needs of memory, before it is compiled or its data are drawn."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxdis import program, sweep
+from jaxdis.experiment.plan import Plan
+from jaxdis.experiment.prepared import Experiment
+from jaxdis.memory import OutOfMemory, Room, shown, size
+from jaxdis.types import Batches, Spec, Stream
+
+__all__ = [
+    "Estimate",
+    "check_fits",
+    "fitting",
+    "in_words",
+    "of_experiment",
+    "of_plan",
+    "shortage",
+]
+
+MANY = 10**9  # bytes of data that are worth a look before they are drawn
+
+
+class Estimate(NamedTuple):
+    """The memory of a run, in bytes.
+
+    Attributes:
+      seeds: the number of seeds.
+      points: the number of grid points.
+      at_once: the number of rows that are on the devices at a time.
+      row: the state of one row.
+      data: the data on each device.
+      room: what there is.
+      step: what a step takes besides on each device; 0 where that is not known.
+      evaluation: what the evaluation of held-out rows takes besides, likewise.
+    """
+
+    seeds: int
+    points: int
+    at_once: int
+    row: int
+    data: int
+    room: Room
+    step: int = 0
+    evaluation: int = 0
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of the run."""
+        return self.seeds * self.points
+
+    @property
+    def devices(self) -> int:
+        """The number of devices that are used."""
+        return min(self.room.devices, self.at_once)
+
+    @property
+    def states(self) -> int:
+        """The states of the rows that are on a device at a time.
+
+        Where several devices share the memory of the machine there are two of each: the
+        second is that of a checkpoint, or of rows that wait.
+        """
+        copies = 2 if self.room.shared and self.devices > 1 else 1
+        return -(-self.at_once // self.devices) * self.row * copies
+
+    @property
+    def needed(self) -> int:
+        """The bytes that a device needs."""
+        return self.states + self.data + max(self.step, self.evaluation)
+
+    @property
+    def waiting(self) -> int:
+        """The bytes that the machine needs for rows that are on no device.
+
+        Those of a checkpoint, where the devices have a memory of their own.
+        """
+        others = self.rows - self.at_once if self.room.shared else self.rows
+        return others * self.row
+
+    @property
+    def total(self) -> int:
+        """What is compared with what is free: of a device, or of the whole machine."""
+        shared = self.devices * self.needed + self.waiting
+        return shared if self.room.shared else self.needed
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is enough, as far as that is known."""
+        free, host = self.room.free, self.room.host
+        return (free is None or self.total <= free) and (
+            host is None or self.waiting <= host
+        )
+
+    def holding(self, rows: int, at_once: int | None = None) -> "Estimate":
+        """The same for another number of rows, as if it were one of seeds.
+
+        What a step takes grows as the rows that are there at once.
+
+        Args:
+          rows: the number of rows.
+          at_once: how many are there at once; by default all.
+        """
+        at_once = rows if at_once is None else min(rows, at_once)
+        share = at_once / self.at_once
+        return self._replace(
+            seeds=rows,
+            points=1,
+            at_once=at_once,
+            step=math.ceil(self.step * share),
+            evaluation=math.ceil(self.evaluation * share),
+        )
+
+
+def _most(fits: Callable[[int], bool], limit: int) -> int:
+    """The largest number up to a limit that fits, by halving; 0 if not even one."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _rounded(number: int) -> int:
+    """Down to two digits: it is an estimate."""
+    step = 10 ** max(0, len(str(number)) - 2)
+    return number // step * step
+
+
+def fitting(estimate: Estimate) -> int:
+    """About how many seeds fit; 0 if not even one, at most 2^31 - 1."""
+    turns = estimate.at_once if estimate.at_once < estimate.rows else None
+
+    def fits(seeds: int) -> bool:
+        return estimate.holding(seeds * estimate.points, turns).fits
+
+    return _rounded(_most(fits, 2**31 - 1))
+
+
+def _turns(estimate: Estimate) -> int:
+    """About how many rows can be there at once if all rows take turns; 0 if none."""
+    return _rounded(
+        _most(lambda n: estimate.holding(estimate.rows, n).fits, estimate.rows)
+    )
+
+
+def in_words(estimate: Estimate) -> str:
+    """What a run needs and what there is, in one clause."""
+    room = estimate.room
+    several = estimate.devices if room.shared else 1
+    parts = {
+        "states": several * estimate.states + estimate.waiting * room.shared,
+        "data": several * estimate.data,
+        "a step": several * estimate.step,
+        "evaluation": several * estimate.evaluation,
+    }
+    named = ", ".join(f"{name} {shown(part)}" for name, part in parts.items() if part)
+    what = f"{estimate.seeds:,} seed{'s' * (estimate.seeds > 1)}"
+    what += f" at {estimate.points:,} points" * (estimate.points > 1)
+    what += f", {estimate.at_once:,} rows at once," * (estimate.at_once < estimate.rows)
+    verb = "needs" if what.endswith("seed") else "need"
+    free = "of unknown size" if room.free is None else f"with {shown(room.free)} free"
+    return (
+        f"{what} {verb} about {shown(estimate.total)} ({named}) on {room.where}, {free}"
+    )
+
+
+def shortage(estimate: Estimate) -> str:
+    """What does not fit, and what would, in one sentence."""
+    seeds, turns = fitting(estimate), _turns(estimate)
+    alone = estimate.holding(estimate.points, 1)
+    if seeds >= estimate.seeds:
+        first = "fewer seeds or smaller batches may fit"
+    elif seeds:
+        first = f"about {seeds:,} seeds fit" + " at most" * (not estimate.step)
+        first += f", or all of them with rows_at_once {turns:,}" * (turns > 0)
+    elif estimate.room.free is not None and alone.data > estimate.room.free:
+        first = "the data alone do not fit: take fewer rows"
+    else:
+        first = "not even one seed fits: take smaller networks"
+    return f"out of memory: {in_words(estimate)}; {first}"
+
+
+def check_fits(estimate: Estimate) -> None:
+    """Raises OutOfMemory, with what would fit, unless the run fits."""
+    if not estimate.fits:
+        raise OutOfMemory(shortage(estimate))
+
+
+def _drawn(plan: Plan, spec: Spec) -> int:
+    """The bytes of data that are made from settings, if they may be many; or 0.
+
+    Data of files are as large as the files; those that are drawn are traced, and only
+    where one of their settings is so large a number that it may matter.
+    """
+    fields = dataclasses.fields(plan.data)  # type: ignore[arg-type]
+    values = (getattr(plan.data, field.name) for field in fields)
+    largest = max((v for v in values if isinstance(v, int)), default=0)
+    if 4 * largest * math.prod(spec.shape) * (spec.steps or 1) < MANY:
+        return 0
+
+    def rows() -> list[Any]:
+        splits = plan.data.load()
+        return jax.tree.leaves((splits.train, splits.valid, splits.test))
+
+    try:
+        return size(jax.eval_shape(rows))
+    except Exception:  # numbers of the host cannot be traced; loading them will tell
+        return 0
+
+
+def of_plan(plan: Plan, room: Room, at_once: int | None = None) -> Estimate:
+    """What is known before the data are drawn: the states of the rows.
+
+    And the data, where their settings say how large they are.
+
+    Args:
+      plan: the setting.
+      room: what there is.
+      at_once: the number of rows on the devices at a time; None for all.
+    """
+    spec = plan.data.spec()
+    keys, hyper = sweep.lay_out(
+        sweep.seed_keys(1, plan.seeds[0]), plan.method.hyper, plan.points[:1]
+    )
+    init = partial(program.init_rows, plan.make(spec))
+    rows = len(plan.seeds) * len(plan.points)
+    return Estimate(
+        seeds=len(plan.seeds),
+        points=len(plan.points),
+        at_once=rows if at_once is None else min(rows, at_once),
+        row=size(jax.eval_shape(init, keys, hyper)),
+        data=_drawn(plan, spec),
+        room=room,
+    )
+
+
+def _placed(batches: Batches) -> int:
+    """The bytes that go to every device."""
+    sample = batches.sample
+    held_out = size((batches.valid, batches.test))
+    if not isinstance(sample, Stream):
+        return size((sample, batches.valid, batches.test))
+    n = len(jax.tree.leaves(sample.rows)[0])
+    return held_out + 2 * sample.block * (size(sample.rows) // n)
+
+
+def of_experiment(
+    experiment: Experiment, room: Room, at_once: int | None = None
+) -> Estimate:
+    """What is known before anything is compiled: the states of the rows and the data.
+
+    Args:
+      experiment: what is to be trained.
+      room: what there was before its data were drawn.
+      at_once: as in `of_plan`.
+    """
+    splits = [a for a in jax.tree.leaves(experiment.splits) if isinstance(a, jax.Array)]
+    data = max(size(splits), _placed(experiment.batches))
+    return of_plan(experiment.plan, room, at_once)._replace(data=data)
