@@ -55,7 +55,7 @@ def test_settings_that_are_no_defaults_come_back(tmp_path):
         chunk=3,
         config={"encoder": (8, 4), "warmup": 0.1},
         data={"process": "TimeNonDiag", "samples": 500},
-        hyper={"bound_z": [10, 25.5], "learning_rate": [1e-3, 1 / 3]},
+        hyper={"bound_z": [10, 24.5], "learning_rate": [1e-3, 1 / 3]},
     )
     found = plan_of(written(plan, tmp_path))
     assert found == plan._replace(rule="")
