@@ -10,6 +10,7 @@ Further runs go from two devices to one and to four, and must agree to 1e-6.
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -289,31 +290,29 @@ def moved(case: Case, reference: Path, rng: random.Random) -> dict[str, Any]:
     }
 
 
-def killed(
-    name: str, options: list[str], kills: int, folder: Path, rng: random.Random
-) -> list[Case]:
-    """Runs of a method with some kills in all, compared with one that has none."""
-    reference = Case(name, options, folder / "reference")
-    reference.finish()
-    if reference.faults:
-        raise RuntimeError(reference.faults[0])
+def shares(kills: int, rng: random.Random) -> Iterator[list[tuple[str, str]]]:
+    """Of every run in turn, the stage and the signals of each of its interruptions."""
     stages = [list(STAGES)[i % len(STAGES)] for i in range(kills)]
     ends = [list(ENDS)[i % len(ENDS)] for i in range(kills)]
     rng.shuffle(stages)
     rng.shuffle(ends)
-    cases: list[Case] = []
     while stages:
-        case = Case(name, options, folder / f"run{len(cases)}")
-        for _ in range(min(rng.randint(1, 6), len(stages))):
-            case.interrupt(stages.pop(), ends.pop(), rng)
-        case.finish()
-        case.faults += differences(case.out, reference.out)
-        for fault in case.faults:
-            print(f"FAULT {case.out} {case.lives}: {fault}", flush=True)
-        cases.append(case)
-        done = sum(len(c.lives) for c in cases)
-        print(f"{name}: {done} of {kills} kills, {len(cases)} runs", flush=True)
-    return cases
+        many = min(rng.randint(1, 6), len(stages))
+        yield [(stages.pop(), ends.pop()) for _ in range(many)]
+
+
+def killed(
+    case: Case, share: list[tuple[str, str]], reference: Path, rng: random.Random
+) -> Case:
+    """A run that is interrupted some times, and compared with one that was not."""
+    for stage, end in share:
+        case.interrupt(stage, end, rng)
+    case.finish()
+    case.faults += differences(case.out, reference)
+    print(f"{case.out}: {case.lives}", flush=True)
+    for fault in case.faults:
+        print(f"FAULT: {fault}", flush=True)
+    return case
 
 
 def table(name: str, cases: list[Case]) -> dict[str, Any]:
@@ -341,18 +340,25 @@ def main() -> int:
     os.environ.setdefault("XDG_CACHE_HOME", str(folder.absolute() / "cache"))
     PROCESSES.set_forkserver_preload(PRELOADED)
     rng = random.Random(asked.seed)
-    rows, further, faults = [], [], 0
-    for i, (name, own) in enumerate(METHODS.items()):
-        options = [*COMMON.split(), *own.split()]
-        kills = asked.kills // len(METHODS) + (i < asked.kills % len(METHODS))
+    whole = {}
+    for name, own in METHODS.items():
         place = folder / name.split("/")[0]
         place.mkdir(parents=True)
-        cases = killed(name, options, kills, place, rng)
-        rows.append(table(name, cases))
-        case = Case(name, options, place / "moved")
-        further.append(moved(case, place / "reference", rng))
-        faults += sum(len(c.faults) for c in [*cases, case])
-        faults += further[-1]["largest difference"] > 1e-6
+        whole[name] = Case(name, [*COMMON.split(), *own.split()], place / "reference")
+        whole[name].finish()
+        if whole[name].faults:
+            raise RuntimeError(whole[name].faults[0])
+    cases: list[Case] = []
+    for share, case in zip(shares(asked.kills, rng), itertools.cycle(whole.values())):
+        again = Case(case.name, case.options, case.out.with_name(f"run{len(cases)}"))
+        cases.append(killed(again, share, case.out, rng))
+    rows = [table(name, [c for c in cases if c.name == name]) for name in METHODS]
+    further = []
+    for case in whole.values():
+        again = Case(case.name, case.options, case.out.with_name("moved"))
+        further.append(moved(again, case.out, rng))
+    faults = sum(len(c.faults) for c in cases)
+    faults += sum(r["faults"] + (r["largest difference"] > 1e-6) for r in further)
     finish("interruptions", rows)
     finish("interruptions_devices", further)
     print(f"{faults} faults; the runs are in {folder}")

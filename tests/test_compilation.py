@@ -15,6 +15,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from jaxdis import compilation, experiment, runner
+from jaxdis.cli.resume import resume_command
 from jaxdis.cli.train import train_command
 from jaxdis.cli.use import encode_command, evaluate_command
 from tests import own_method
@@ -89,7 +90,9 @@ def test_a_program_that_was_kept_gives_the_bits_of_a_new_one(home):
     "start",
     [
         lambda: experiment.train("nothing/nothing"),
+        lambda: experiment.resume("no/run"),
         lambda: train_command(["nothing/nothing"]),
+        lambda: resume_command(["no/run"]),
         lambda: encode_command(["no/run", "no/file"]),
         lambda: evaluate_command(["no/run", "no/file"]),
     ],

@@ -182,6 +182,7 @@ def resume(
       Stopped: by a signal; the run can be resumed.
     """
     devices.use_all_cores()
+    compilation.keep_programs()
     parts = {
         "encoder": encoder,
         "decoder": decoder,
