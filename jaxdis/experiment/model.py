@@ -122,9 +122,7 @@ def restore(
             f"config.json or data.json of {directory} is damaged ({error}); train the "
             "run again"
         ) from error
-    keys, hyper = sweep.lay_out(
-        sweep.seed_keys(len(seeds), seeds[0]), method.hyper, points
-    )
+    keys, hyper = sweep.lay_out(sweep.keys_of(seeds), method.hyper, points)
     like = jax.eval_shape(lambda k, h: program.init_rows(system, k, h), keys, hyper)
     whole = like.state._replace(opt_state=())
     # The state of the optimiser is the larger half, and of no use any more.

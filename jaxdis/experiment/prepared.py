@@ -70,7 +70,7 @@ def prepare(
     """
     spec = plan.data.spec()
     splits = plan.data.load() if drawn is None else drawn.splits
-    seeds = sweep.seed_keys(len(plan.seeds), plan.seeds[0])
+    seeds = sweep.keys_of(plan.seeds)
     keys, hyper = sweep.lay_out(seeds, plan.method.hyper, plan.points)
     world = None
     if spec.worlds is not None:
