@@ -3,6 +3,7 @@
 import os
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 __all__ = ["connect", "local_mesh", "many", "share"]
@@ -101,4 +102,4 @@ def local_mesh(mesh: Mesh) -> Mesh:
         raise ValueError("mesh must have devices of every process, and has none of this")
     if len(devices) == mesh.size:
         return mesh
-    return Mesh(devices, mesh.axis_names, axis_types=mesh.axis_types)
+    return Mesh(np.array(devices), mesh.axis_names, axis_types=mesh.axis_types)
