@@ -99,7 +99,7 @@ def local_mesh(mesh: Mesh) -> Mesh:
     """
     devices = [device for device in mesh.devices.flat if _is_local(device)]
     if not devices:
-        raise ValueError("mesh must have devices of every process, and has none of this")
+        raise ValueError("mesh must have devices of every process, this one too")
     if len(devices) == mesh.size:
         return mesh
     return Mesh(np.array(devices), mesh.axis_names, axis_types=mesh.axis_types)

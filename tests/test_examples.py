@@ -88,7 +88,10 @@ def test_the_code_of_a_training_that_fails_is_the_task_s(place):
 def test_a_task_whose_time_is_up_saves_and_is_queued_again(place, number, code, lines):
     _command(place / "bin" / "jaxdis", f"exec python3 -c {shlex.quote(WAITS)}")
     task = subprocess.Popen(
-        [EXAMPLES / "slurm.sh", OUT, *TRAIN], cwd=place, stdout=subprocess.PIPE, text=True
+        [EXAMPLES / "slurm.sh", OUT, *TRAIN],
+        cwd=place,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     while not (place / "started").exists():
         assert task.poll() is None

@@ -47,7 +47,8 @@ class Model(NamedTuple):
 def seeds_of(settings: Mapping[str, Any]) -> tuple[int, ...]:
     """The numbers of the seeds of a run, by its config.json."""
     first = settings.get("first_seed", 0)
-    return tuple(range(first, first + settings["seeds"]))
+    row = range(first, first + settings["seeds"])
+    return tuple(settings.get("seed_numbers", row))
 
 
 def hyper_of(settings: Mapping[str, Any]) -> tuple[dict[str, float], ...]:
