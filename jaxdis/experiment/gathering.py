@@ -157,13 +157,13 @@ def _rectangle(whole: Plan, stands: Sequence[Stand]) -> Plan:
     }
     keys = [tuple(point.items()) for point in whole.points]
     rows = np.array([[(key, seed) in there for seed in whole.seeds] for key in keys])
-    some = rows.any(1)
-    seeds = rows[some].all(0)
-    if not seeds.any():
-        some, seeds = rows.all(1), np.ones(len(whole.seeds), bool)
+    points = np.flatnonzero(rows.any(1))
+    seeds = np.flatnonzero(rows[points].all(0))
+    if not seeds.size:
+        points, seeds = np.flatnonzero(rows.all(1)), np.arange(len(whole.seeds))
     return whole._replace(
-        points=tuple(p for p, kept in zip(whole.points, some, strict=True) if kept),
-        seeds=tuple(s for s, kept in zip(whole.seeds, seeds, strict=True) if kept),
+        points=tuple(whole.points[i] for i in points),
+        seeds=tuple(whole.seeds[i] for i in seeds),
     )
 
 

@@ -78,7 +78,7 @@ def claim(plan: Plan, shard: Shard, execution: Execution) -> tuple[Plan, Executi
     record = identity.settings_of(plan, command, execution.pace)
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        _written(parent, record | {COUNT: shard.count})
+        _written(parent, record | {COUNT: shard.total})
     except OSError as error:
         raise ValueError(
             f"out must be a directory that can be written: {error.strerror}, "
@@ -107,7 +107,7 @@ def _written(parent: Path, record: Mapping[str, Any]) -> None:
 def _check(plan: Plan, shard: Shard, parent: Path) -> None:
     """Whether the run in a directory is the one that a shard is of."""
     found = identity.read_settings(parent)
-    if found.get(COUNT) != shard.count:
+    if found.get(COUNT) != shard.total:
         raise ValueError(
             f"shard: the run in {parent} is divided into {found.get(COUNT, 'no')} "
             f"shards, and this is {shard}; give I/{found.get(COUNT)}, or another out"

@@ -36,20 +36,20 @@ class Shard(NamedTuple):
     """Which part of a run a process trains.
 
     Attributes:
-      index: its number, from 1.
-      count: how many there are.
+      number: its own, from 1.
+      total: how many there are.
     """
 
-    index: int
-    count: int
+    number: int
+    total: int
 
     def __str__(self) -> str:
-        return f"{self.index}/{self.count}"
+        return f"{self.number}/{self.total}"
 
     @property
     def directory(self) -> str:
         """Its directory below that of the run."""
-        return f"shard-{self.index:04d}-of-{self.count:04d}"
+        return f"shard-{self.number:04d}-of-{self.total:04d}"
 
 
 def shard_named(directory: str) -> Shard | None:
@@ -62,14 +62,14 @@ class Source(NamedTuple):
     """Where an environment says which process of how many this one is.
 
     Attributes:
-      index: the variable with its number.
-      count: that with the number of processes.
+      number: the variable with its number.
+      total: that with the number of processes.
       first: that with the number of the first one; "" where that is 0.
       step: that with the difference between two numbers; "" where that is 1.
     """
 
-    index: str
-    count: str
+    number: str
+    total: str
     first: str = ""
     step: str = ""
 
@@ -130,9 +130,9 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> Shard:
       ValueError: there are none, or they do not say which process this one is.
     """
     for source in SOURCES:
-        if environment.get(source.index) and environment.get(source.count):
+        if environment.get(source.number) and environment.get(source.total):
             return _said(source, environment)
-    known = ", ".join(f"{s.index} and {s.count}" for s in SOURCES)
+    known = ", ".join(f"{s.number} and {s.total}" for s in SOURCES)
     raise ValueError(
         f"shard: auto needs the variables of a scheduler, {known}, and none of them is "
         "set; say which part this process trains, as 1/4"
@@ -142,7 +142,7 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> Shard:
 def _said(source: Source, environment: Mapping[str, str]) -> Shard:
     words = {name: environment.get(name, "") for name in source if name}
     try:
-        index, count = int(words[source.index]), int(words[source.count])
+        index, count = int(words[source.number]), int(words[source.total])
         first = int(words.get(source.first) or 0)
         step = int(words.get(source.step) or 1)
         at, rest = divmod(index - first, step)
@@ -198,8 +198,8 @@ def divided(plan: Plan, shard: Shard) -> tuple[range, range]:
       ValueError: as `grid_of`.
     """
     points, seeds = len(plan.points), len(plan.seeds)
-    grid = grid_of(shard.count, points, seeds)
-    at = divmod(shard.index - 1, grid[1])
+    grid = grid_of(shard.total, points, seeds)
+    at = divmod(shard.number - 1, grid[1])
     some = [
         np.array_split(np.arange(size), groups)[i]
         for size, groups, i in zip((points, seeds), grid, at, strict=True)

@@ -245,9 +245,9 @@ def merge(
         "loss": loss,
     }
     found = systems.find(method) if isinstance(method, str) else method
-    one = isinstance(directories, Path | str)
+    given = [directories] if isinstance(directories, Path | str) else directories
     return gather(
-        [Path(directories)] if one else [Path(d) for d in directories],
+        [Path(directory) for directory in given],
         None if out is None else check_path(out),
         functools.partial(plan_of, method=found, data=data, parts=parts),
         partial=partial,

@@ -109,7 +109,7 @@ def train_together(
     if jax.process_index():
         return run
     parent = execution.out
-    every = [Shard(i, shard.count) for i in range(1, shard.count + 1)]
+    every = [Shard(i, shard.total) for i in range(1, shard.total + 1)]
     log.console.print("waiting for the shards of the other processes")
     lost = wait_for([(parent / s.directory, part(plan, s)) for s in every])
     for one in lost:

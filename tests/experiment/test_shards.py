@@ -102,7 +102,7 @@ def test_without_a_scheduler_auto_names_the_variables():
     with pytest.raises(ValueError, match="none of them is set") as refused:
         shards.asked("auto", {"SLURM_PROCID": "1"})
     for source in shards.SOURCES:
-        assert source.index in str(refused.value)
+        assert source.number in str(refused.value)
 
 
 @pytest.mark.parametrize(
