@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from jaxdis import devices, experiment
+from jaxdis import compilation, devices, experiment
 from jaxdis.cli.train import PARTLY, carried_out
 
 __all__ = ["merge_command"]
@@ -24,17 +24,20 @@ class MergeOptions:
       partial: make the table of what there is, where shards are missing; it is then in
         the directory `partial` below that of the run.
       other_versions: take shards of other versions.
+      rows_at_once: the number of rows that are measured at a time; None for all.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     out: Path | None = None
     partial: bool = False
     other_versions: bool = False
+    rows_at_once: int | None = None
 
 
 def merge_command(args: Sequence[str]) -> int:
     """`jaxdis merge RUN [RUN ...]`; returns the exit code."""
     devices.use_all_cores()
+    compilation.keep_programs()
     options = tyro.cli(MergeOptions, prog="jaxdis merge", args=args or ["--help"])
     merging = partial(
         experiment.gather,
@@ -42,6 +45,7 @@ def merge_command(args: Sequence[str]) -> int:
         options.out,
         partial=options.partial,
         other_versions=options.other_versions,
+        rows_at_once=options.rows_at_once,
     )
     code = carried_out(merging)
     return 0 if code == PARTLY else code  # it was asked for

@@ -26,6 +26,7 @@ from jaxdis.cli.points import point_table
 from jaxdis.cli.rehearsal import rehearse
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.experiment.directory import check_path
+from jaxdis.experiment.shards import part
 from jaxdis.report import findings
 from jaxdis.report.read import failed_seeds
 from jaxdis.types import Method, Preset
@@ -244,7 +245,7 @@ def carried_out(work: Callable[[], Run]) -> int:
         # One line, however long: it is to be pasted.
         print(f"  jaxdis resume {shlex.quote(str(stop.directory))}")
         return exit_code(stop.signal)
-    print_results(run, run.method.presets[run.settings["preset"]])
+    _print_results(run, run.method.presets[run.settings["preset"]])
     log.console.print(f"report: {run.report()}", markup=False)
     return PARTLY if run.record.results.get("missing") else 0
 
@@ -257,9 +258,9 @@ def train_command(args: Sequence[str]) -> int:
     """`jaxdis train METHOD/PRESET ...`; returns the exit code."""
     devices.use_all_cores()
     compilation.keep_programs()
-    plan, options = parse_train(args)
-    if options.distributed:
+    if "--distributed" in args:  # before JAX is used for the first time
         processes.connect()
+    plan, options = parse_train(args)
     execution = Execution(
         out=None if options.out is None else check_path(options.out),
         resume=options.resume,
@@ -274,5 +275,6 @@ def train_command(args: Sequence[str]) -> int:
         exits=True,
     )
     if options.dry_run:
-        return rehearse(plan, execution)
+        shard = execution.shard
+        return rehearse(part(plan, shard) if shard else plan, execution)
     return carried_out(partial(experiment.carry_out, plan, execution))

@@ -16,7 +16,6 @@ import jax
 import numpy as np
 
 from jaxdis import checkpoint, log, program, runner
-from jaxdis.devices import seed_mesh
 from jaxdis.experiment import directory as directories
 from jaxdis.experiment import identity, lock, merging, stored
 from jaxdis.experiment.again import plan_of
@@ -25,7 +24,7 @@ from jaxdis.experiment.execution import Part
 from jaxdis.experiment.model import hyper_of, seeds_of
 from jaxdis.experiment.parents import COUNT, shards_there
 from jaxdis.experiment.plan import Plan
-from jaxdis.experiment.prepared import prepare
+from jaxdis.experiment.prepared import Experiment, own_devices, prepare
 from jaxdis.experiment.results import write
 from jaxdis.experiment.shards import Shard, part
 from jaxdis.experiment.trained import Run
@@ -184,6 +183,7 @@ def gather(
     *,
     partial: bool = False,
     other_versions: bool = False,
+    rows_at_once: int | None = None,
 ) -> Run:
     """Makes one run of shards, with one table.
 
@@ -194,6 +194,7 @@ def gather(
       again: gives the setting of a run in a directory.
       partial: whether the table may lack what is not there, or not finished.
       other_versions: whether parts may be of other versions.
+      rows_at_once: how many rows are measured at a time; None for all.
 
     Returns:
       The merged run; that of a partial table is in `partial` below it.
@@ -232,7 +233,7 @@ def gather(
         COUNT: [str(one.directory) for one in kept],
         "missing": [one.told for one in missing],
     }
-    return _gathered(plan, kept, target, more)
+    return _gathered(plan, kept, target, more, rows_at_once)
 
 
 def _told(
@@ -259,7 +260,11 @@ def _place(plan: Plan, target: Path, like: Path) -> AbstractContextManager[Any]:
 
 
 def _gathered(
-    plan: Plan, kept: Sequence[Stand], target: Path, more: Mapping[str, Any]
+    plan: Plan,
+    kept: Sequence[Stand],
+    target: Path,
+    more: Mapping[str, Any],
+    rows_at_once: int | None,
 ) -> Run:
     """Joins finished parts and measures the whole."""
     with _place(plan, target, kept[0].directory):
@@ -267,7 +272,7 @@ def _gathered(
         shutil.rmtree(ready, ignore_errors=True)
         ready.mkdir()
         merging.join([one.directory for one in kept], ready, plan)
-        _measured(plan, ready, kept, more)
+        _measured(prepare(plan, None, rows_at_once), ready, kept, more)
         _settled(ready, target)
     partly = f", and {len(more['missing'])} are missing" if more["missing"] else ""
     log.console.print(f"merged {len(kept)} shards into {target}{partly}", markup=False)
@@ -275,10 +280,12 @@ def _gathered(
 
 
 def _measured(
-    plan: Plan, ready: Path, kept: Sequence[Stand], more: Mapping[str, Any]
+    experiment: Experiment,
+    ready: Path,
+    kept: Sequence[Stand],
+    more: Mapping[str, Any],
 ) -> None:
     """Writes results of joined rows as those of a run in one piece."""
-    experiment = prepare(plan)
     stored.write_data(ready, experiment.spec, experiment.splits.preparation)
     like = jax.eval_shape(
         lambda k, h: program.init_rows(experiment.system, k, h),
@@ -294,9 +301,10 @@ def _measured(
         experiment.keys,
         experiment.hyper,
         steps=found.step,
-        chunk=plan.chunk,
+        chunk=experiment.plan.chunk,
         world=experiment.world,
-        mesh=seed_mesh(len(experiment.keys)),
+        mesh=own_devices(experiment),
+        rows_at_once=experiment.rows_at_once,
         start=(found.step, found.tree["rows"]),
     )
     write(experiment, result, ready, parts)

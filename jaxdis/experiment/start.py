@@ -209,6 +209,7 @@ def merge(
     out: Path | str | None = None,
     partial: bool = False,
     other_versions: bool = False,
+    rows_at_once: int | None = None,
     method: Method | str | None = None,
     data: DataSet | Own | None = None,
     encoder: Any = None,
@@ -225,6 +226,7 @@ def merge(
       partial: whether the table may lack shards that are not finished; it is then
         in `partial` below the directory of the run.
       other_versions: whether shards may be of other versions.
+      rows_at_once: how many rows are measured at a time; None for all.
       method: the method, where it is not where the runs say.
       data: the data, where they were given as arrays.
       encoder, decoder, optimiser, loss: those that the runs were trained with, if they
@@ -252,4 +254,5 @@ def merge(
         functools.partial(plan_of, method=found, data=data, parts=parts),
         partial=partial,
         other_versions=other_versions,
+        rows_at_once=rows_at_once,
     )
