@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from jaxdis.data.reading import read
     from jaxdis.devices import use_all_cores
-    from jaxdis.experiment import Run, load, resume, train
+    from jaxdis.experiment import Run, load, merge, resume, train
     from jaxdis.optimise import cosine, minimise, ramp
     from jaxdis.report import compare
     from jaxdis.runner import evaluator, run
@@ -47,7 +47,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "data.reading": ("read",),
-    "experiment": ("Run", "load", "resume", "train"),
+    "experiment": ("Run", "load", "merge", "resume", "train"),
     "optimise": ("cosine", "minimise", "ramp"),
     "report": ("compare",),
     "runner": ("evaluator", "run"),
@@ -118,6 +118,7 @@ __all__ = [
     "load",
     "losses",
     "masks",
+    "merge",
     "metrics",
     "minimise",
     "nets",

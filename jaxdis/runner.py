@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Key
 
-from jaxdis import check, streaming
+from jaxdis import check, processes, streaming
 from jaxdis.compiled import Given, compile_steps, make_report
 from jaxdis.devices import seed_mesh, shardings, take
 from jaxdis.program import (
@@ -78,11 +78,13 @@ class Result(NamedTuple):
     """The end of a run.
 
     Attributes:
-      rows: final state, one row per key.
+      rows: final state, one row per key of `at`.
       step: steps taken; fewer than asked for if a callback stopped the run.
       compile_s: seconds spent on tracing and compiling.
       step_s: median over chunks of the seconds per step (of all rows together).
       devices: devices used.
+      at: which of the keys the rows are of, as `keys[at]`: all of them, or the share of
+        this process.
     """
 
     rows: StackedRows
@@ -90,6 +92,7 @@ class Result(NamedTuple):
     compile_s: float
     step_s: float
     devices: int
+    at: slice
 
     @property
     def failed(self) -> Bool[np.ndarray, "n"]:
@@ -169,6 +172,10 @@ def run(
         the sampler is then called as `sample(key, world)`.
       mesh: devices with the axis "seed"; default all of them. Rows are padded to a
         multiple of the mesh, and the padding is dropped from all that is returned.
+        Where the devices are those of several processes, each process trains a share
+        of the rows on its own ones, and sees, starts from and returns these alone;
+        processes never wait for each other. A mesh of devices of this process has all
+        the rows.
       on_chunk: called in order with a `Chunk`; a true return value stops the run.
       on_visit: called in order with a `Visit`, right after compilation and whenever the
         host looks, at a chunk's end after `on_chunk`; a true return value stops.
@@ -183,24 +190,29 @@ def run(
       The final rows and the timing.
 
     Raises:
-      ValueError: untyped or no keys, steps or chunk below 1, a hyper field of another
-        length than keys, a block smaller than what a step draws, sums of other
-        metrics in start, or rows_at_once below 1.
+      ValueError: untyped or no keys, fewer of them than processes, steps or chunk below
+        1, a hyper field of another length than keys, a block smaller than what a step
+        draws, sums of other metrics in start, or rows_at_once below 1.
     """
     _check_run(keys, hyper, steps, chunk)
     if world is not None and isinstance(sample, Stream):
         raise ValueError("world: rows that stay on the host are the same for all seeds")
-    n = keys.shape[0]
-    hyper = jax.tree.map(lambda h: jnp.broadcast_to(jnp.asarray(h, float), (n,)), hyper)
-    size = size_of_turns(n, rows_at_once)
-    mesh = seed_mesh(size) if mesh is None else mesh
+    every = keys.shape
+    hyper = jax.tree.map(
+        lambda h: jnp.broadcast_to(jnp.asarray(h, float), every), hyper
+    )
     world = None if world is None else jnp.asarray(world, jnp.int32)
+    at = processes.share(every[0], mesh)
+    keys, hyper, world = jax.tree.map(lambda a: a[at], (keys, hyper, world))
+    n = keys.shape[0]
+    size = size_of_turns(n, rows_at_once)
+    mesh = seed_mesh(size) if mesh is None else processes.local_mesh(mesh)
     where = home(n, size, mesh)
     step = 0 if start is None else start[0]
     if start is not None and step >= steps:
         given = start[1]
         rows = given.rows if isinstance(given, Progress) else given
-        return Result(take(where.put(rows), n), step, 0.0, 0.0, mesh.size)
+        return Result(take(where.put(rows), n), step, 0.0, 0.0, mesh.size, at)
     with streaming.feeding(sample, keys, (step, steps), mesh) as feed:
         advance, progress, again, compile_s = compile_steps(
             system, feed, Given(keys, hyper, world), where, mesh, start and start[1]
@@ -230,7 +242,7 @@ def run(
             wishes += [callback(Visit(step, seen)) for callback in on_visit]
     step_s = step_s or [spent / taken] if taken else step_s
     middle = float(np.median(step_s)) if step_s else 0.0
-    return Result(take(progress.rows, n), step, compile_s, middle, mesh.size)
+    return Result(take(progress.rows, n), step, compile_s, middle, mesh.size, at)
 
 
 def evaluator(
@@ -247,7 +259,7 @@ def evaluator(
       system: the method.
       batch: held-out rows, the same for every row of the run.
       keys: one key per row, for what the report draws at random.
-      mesh: as in `run`.
+      mesh: as in `run`; all rows are those of this process.
       world: as in `run`; the arrays of the batch then have an axis of worlds in front.
       rows_at_once: as in `run`.
 
@@ -256,7 +268,7 @@ def evaluator(
     """
     n = keys.shape[0]
     size = size_of_turns(n, rows_at_once)
-    mesh = seed_mesh(size) if mesh is None else mesh
+    mesh = seed_mesh(size) if mesh is None else processes.local_mesh(mesh)
     world = None if world is None else jnp.asarray(world, jnp.int32)
     where = home(n, size, mesh)
     given = where.put((keys, world))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 from jaxdis import check
 from jaxdis.types import Hyper
 
-__all__ = ["grid", "lay_out", "seed_keys"]
+__all__ = ["grid", "keys_of", "lay_out", "seed_keys"]
 
 
 def grid(
@@ -71,5 +71,9 @@ def seed_keys(seeds: int, first: int = 0) -> Key[Array, "s"]:
       ValueError: the numbers of the seeds do not fit 32 bits.
     """
     check.first_seed(first, seeds)
-    numbers = np.arange(first, first + seeds, dtype=np.int64).astype(np.uint32)
-    return jax.vmap(jax.random.key)(numbers)
+    return keys_of(range(first, first + seeds))
+
+
+def keys_of(seeds: Sequence[int]) -> Key[Array, "s"]:
+    """Keys of seeds, each by its number alone."""
+    return jax.vmap(jax.random.key)(np.array(seeds, np.int64).astype(np.uint32))

@@ -7,6 +7,7 @@ from typing import TextIO
 
 import jaxdis
 from jaxdis import check
+from jaxdis.cli.merge import merge_command
 from jaxdis.cli.resume import resume_command
 from jaxdis.cli.show import list_command, report_command
 from jaxdis.cli.train import parse_train, train_command
@@ -18,6 +19,7 @@ COMMANDS = {
     "list": list_command,
     "train": train_command,
     "resume": resume_command,
+    "merge": merge_command,
     "report": report_command,
     "encode": encode_command,
     "evaluate": evaluate_command,
@@ -26,8 +28,9 @@ COMMANDS = {
 USAGE = """usage: jaxdis list [METHOD]
        jaxdis train METHOD/PRESET [--seeds N] [--steps N] [--hyper.X V [V ...]]
                     [--config.X V] [--data NAME] [--data.X V] [--out DIR]
-                    [--start-or-resume] [--from RUN]
+                    [--start-or-resume] [--from RUN] [--shard I/N]
        jaxdis resume RUN [--steps N] [--seeds N]
+       jaxdis merge RUN [RUN ...] [--out DIR] [--partial]
        jaxdis report RUN [RUN ...]
        jaxdis encode RUN FILE --out codes.npz|.csv|.parquet [--seed N|best]
        jaxdis evaluate RUN FILE [--out scores.json]

@@ -8,7 +8,7 @@ from pathlib import Path
 import tyro
 from rich.text import Text
 
-from jaxdis import log, report, systems
+from jaxdis import experiment, log, report, systems
 from jaxdis.types import Expectation
 
 __all__ = ["list_command", "report_command"]
@@ -43,6 +43,9 @@ class ReportOptions:
 def report_command(args: Sequence[str]) -> int:
     """`jaxdis report DIR [DIR ...]`; returns the exit code."""
     options = tyro.cli(ReportOptions, prog="jaxdis report", args=args or ["--help"])
+    for run in options.runs:
+        if experiment.shards_there(run) and not experiment.is_merged(run):
+            experiment.gather([run], None)
     paths = [report.build(run) for run in options.runs]
     if len(paths) > 1:
         paths = [report.compare(options.runs, options.out)]

@@ -12,19 +12,31 @@ from typing import Annotated, Any
 
 import tyro
 
-from jaxdis import compilation, data, devices, experiment, log, metrics, systems
+from jaxdis import (
+    compilation,
+    data,
+    devices,
+    experiment,
+    log,
+    metrics,
+    processes,
+    systems,
+)
 from jaxdis.cli.points import point_table
 from jaxdis.cli.rehearsal import rehearse
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.experiment.directory import check_path
+from jaxdis.experiment.shards import part
 from jaxdis.report import findings
 from jaxdis.report.read import failed_seeds
 from jaxdis.types import Method, Preset
 
-__all__ = ["carried_out", "parse_train", "train_command"]
+__all__ = ["PARTLY", "carried_out", "parse_train", "train_command"]
 
 DIVERGED = 3
 """The exit code of a run that is finished and has learned nothing."""
+PARTLY = 1
+"""The exit code where some shards are missing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +54,11 @@ class TrainOptions:
         `jaxdis resume DIR` needs no other option again.
       start_or_resume: go on with the run in --out if there is one, or start it; leave
         one that is finished as it is.
+      shard: I/N, the part of the rows that this process trains, in a directory below
+        --out, or auto for what a scheduler's variables say; `jaxdis merge` makes one
+        table of all.
+      distributed: meet the other processes of the job by jax.distributed; each trains
+        its shard, and that of number 0 merges.
       start_from: start from the last parameters of another run of the method, seed by
         seed.
       other_versions: go on although versions or the precision of matrix products are
@@ -62,6 +79,8 @@ class TrainOptions:
     out: str | None = None
     resume: bool = False
     start_or_resume: bool = False
+    shard: str | None = None
+    distributed: bool = False
     start_from: Annotated[str | None, tyro.conf.arg(name="from")] = None
     other_versions: bool = False
     checkpoint_seconds: float = 30.0
@@ -169,7 +188,10 @@ def parse_train(args: Sequence[str]) -> tuple[Plan, Any]:
         args=rest,
         default=default,
     )
-    if (options.resume or options.start_or_resume) and options.out is None:
+    if options.shard is not None and options.distributed:
+        raise ValueError("--distributed says which shard a process has; drop --shard")
+    going_on = options.resume or options.start_or_resume
+    if going_on and options.out is None and options.shard is None:
         raise ValueError(
             "--resume and --start-or-resume need --out DIR, the directory of the run"
         )
@@ -225,18 +247,23 @@ def carried_out(work: Callable[[], Run]) -> int:
         return exit_code(stop.signal)
     _print_results(run, run.method.presets[run.settings["preset"]])
     log.say(f"report: {run.report()}")
-    return DIVERGED if all(g.failed.all() for g in run.record.groups) else 0
+    if all(group.failed.all() for group in run.record.groups):
+        return DIVERGED
+    return PARTLY if run.record.results.get("missing") else 0
 
 
 def train_command(args: Sequence[str]) -> int:
     """`jaxdis train METHOD/PRESET ...`; returns the exit code."""
     devices.use_all_cores()
     compilation.keep_programs()
+    if "--distributed" in args:  # before JAX is used for the first time
+        processes.connect()
     plan, options = parse_train(args)
     execution = Execution(
         out=None if options.out is None else check_path(options.out),
         resume=options.resume,
         start_or_resume=options.start_or_resume,
+        shard=None if options.shard is None else experiment.asked(options.shard),
         start_from=None if options.start_from is None else Path(options.start_from),
         other_versions=options.other_versions,
         checkpoint_seconds=options.checkpoint_seconds,
@@ -247,5 +274,6 @@ def train_command(args: Sequence[str]) -> int:
         track=options.track,
     )
     if options.dry_run:
-        return rehearse(plan, execution)
+        shard = execution.shard
+        return rehearse(part(plan, shard) if shard else plan, execution)
     return carried_out(partial(experiment.carry_out, plan, execution))

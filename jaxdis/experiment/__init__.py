@@ -3,11 +3,14 @@
 from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.carrying import carry_out, go_on
 from jaxdis.experiment.execution import Execution, Part, Timing
+from jaxdis.experiment.gathering import gather, is_merged
 from jaxdis.experiment.going_on import Wishes
+from jaxdis.experiment.parents import shards_there
 from jaxdis.experiment.plan import Plan, default_steps, find_preset, plan
 from jaxdis.experiment.prepared import Experiment, prepare
 from jaxdis.experiment.results import write
-from jaxdis.experiment.start import resume, train
+from jaxdis.experiment.shards import asked
+from jaxdis.experiment.start import merge, resume, train
 from jaxdis.experiment.stopping import Stopped, exit_code
 from jaxdis.experiment.trained import Chosen, Run, load
 
@@ -21,16 +24,21 @@ __all__ = [
     "Stopped",
     "Timing",
     "Wishes",
+    "asked",
     "carry_out",
     "default_steps",
     "exit_code",
     "find_preset",
+    "gather",
     "go_on",
+    "is_merged",
     "load",
+    "merge",
     "plan",
     "plan_of",
     "prepare",
     "resume",
+    "shards_there",
     "train",
     "write",
 ]

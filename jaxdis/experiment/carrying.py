@@ -9,19 +9,21 @@ from pathlib import Path
 
 import jax
 
-from jaxdis import log
+from jaxdis import log, processes
 from jaxdis.experiment import directory as directories
-from jaxdis.experiment import going_on, identity, lock, starting
-from jaxdis.experiment.completing import complete
+from jaxdis.experiment import going_on, identity, lock, parents, starting
+from jaxdis.experiment.completing import complete, last_step
 from jaxdis.experiment.execution import Execution
 from jaxdis.experiment.more_seeds import recover
 from jaxdis.experiment.plan import Plan
+from jaxdis.experiment.shards import Shard
 from jaxdis.experiment.stopping import (
     Stopped,
     Stopping,
     leave_at_once,
     stop_signals,
 )
+from jaxdis.experiment.together import train_together
 from jaxdis.experiment.trained import Run
 
 __all__ = ["carry_out", "go_on"]
@@ -43,6 +45,10 @@ def carry_out(plan: Plan, execution: Execution) -> Run:
       ValueError: the data or the directory are not what they should be.
       Stopped: by a signal; the run can be resumed.
     """
+    if execution.shard is not None:
+        return _shard(plan, execution.shard, execution)
+    if processes.many() and not execution.alone:
+        return train_together(plan, execution, carry_out)
     out = None if execution.out is None else directories.check_path(execution.out)
     there = out is not None and directories.holds_run(out)
     if execution.resume or (execution.start_or_resume and there):
@@ -60,10 +66,26 @@ def carry_out(plan: Plan, execution: Execution) -> Run:
     return _new(plan, execution, out)
 
 
+def _shard(plan: Plan, shard: Shard, execution: Execution) -> Run:
+    """Trains a part of the rows in a directory below that of the run."""
+    some, own = parents.claim(plan, shard, execution)
+    assert own.out is not None
+    try:
+        return carry_out(some, own._replace(shard=None, alone=True))
+    except BaseException:
+        parents.leave(own.out.parent)
+        raise
+
+
 def _needed(out: Path | None) -> Path:
     if out is None:
         raise ValueError("resume needs out, the directory of the run to go on with")
     identity.read_settings(out)  # nothing is locked where there is no run
+    if (count := parents.shards_there(out)) and not last_step(out):
+        raise ValueError(
+            f"resume: the run in {out} is trained in {count} shards; go on with each "
+            f"of them, jaxdis resume {out}/shard-..., and then jaxdis merge {out}"
+        )
     return out
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 import jaxdis
 from jaxdis import check, runner, tracking
+from jaxdis.experiment.shards import Shard
 from jaxdis.tracking import Tracker
 
 __all__ = ["Callbacks", "Execution", "Part", "Timing", "versions"]
@@ -26,6 +27,9 @@ class Execution(NamedTuple):
       out: a new directory of the run; by default runs/NAME-TIME.
       resume: whether to go on with the run in `out`.
       start_or_resume: whether to go on with the run in `out` if there is one.
+      shard: which part of the rows is trained, in a directory below `out`.
+      alone: whether all rows of the plan are this process's, whatever other processes
+        there are.
       start_from: the directory of a run whose last state this one starts from.
       other_versions: whether to go on with a run that was trained with other versions.
       checkpoint_seconds: the least time between two checkpoints.
@@ -45,6 +49,8 @@ class Execution(NamedTuple):
     out: Path | None = None
     resume: bool = False
     start_or_resume: bool = False
+    shard: Shard | None = None
+    alone: bool = False
     start_from: Path | None = None
     other_versions: bool = False
     checkpoint_seconds: float = 30.0

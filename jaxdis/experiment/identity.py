@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,12 @@ def _part(part: Any) -> str:
     return str(getattr(part, "__qualname__", type(part).__qualname__))
 
 
+def _gaps(seeds: Sequence[int]) -> dict[str, Any]:
+    """The numbers of seeds that do not follow one another."""
+    row = list(range(seeds[0], seeds[0] + len(seeds)))
+    return {} if list(seeds) == row else {"seed_numbers": list(seeds)}
+
+
 def identity(plan: Plan) -> dict[str, Any]:
     """What a run must have in common with one that it goes on with.
 
@@ -81,6 +87,7 @@ def identity(plan: Plan) -> dict[str, Any]:
         "preset": plan.preset_name,
         "seeds": len(plan.seeds),
         "first_seed": plan.seeds[0],
+        **_gaps(plan.seeds),
         "steps": plan.steps,
         "config": _fields(plan.config),
         "data": {"set": type(plan.data).__name__, **_fields(plan.data)},
@@ -153,6 +160,8 @@ def check_same(
     found: Mapping[str, Any],
     directory: Path,
     names: Iterable[str],
+    *,
+    asked: str = "resume",
 ) -> None:
     """Whether a run is of a setting.
 
@@ -161,6 +170,7 @@ def check_same(
       found: the config.json of the run.
       directory: the directory of the run.
       names: what is compared.
+      asked: the argument that wants them to be the same.
 
     Raises:
       ValueError: something differs, with both values.
@@ -170,7 +180,7 @@ def check_same(
     if differing:
         details = "; ".join(_difference(k, found.get(k), wanted[k]) for k in differing)
         raise ValueError(
-            f"resume: the run in {directory} has other {', '.join(differing)} "
+            f"{asked}: the run in {directory} has other {', '.join(differing)} "
             f"({details}); give the options it was started with: "
             f"{found.get('command')}"
         )
@@ -186,7 +196,11 @@ def _difference(name: str, there: Any, here: Any) -> str:
 
 
 def check_environment(
-    found: Mapping[str, Any], directory: Path, *, other_versions: bool
+    found: Mapping[str, Any],
+    directory: Path,
+    *,
+    other_versions: bool,
+    asked: str = "resume",
 ) -> None:
     """Whether the numbers of a run can go on as they began.
 
@@ -194,6 +208,7 @@ def check_environment(
       found: the config.json of the run; what it does not tell is not compared.
       directory: the directory of the run.
       other_versions: whether other versions are said and taken.
+      asked: what is to be done with the run.
 
     Raises:
       ValueError: something differs, with both values.
@@ -210,10 +225,10 @@ def check_environment(
     details = ", ".join(_difference(k, there[k], here[k]) for k in differing)
     where = f"the run in {directory} was trained otherwise: {details}"
     if set(differing) & set(ALWAYS):
-        raise ValueError(f"resume: {where}; its states have other types here")
+        raise ValueError(f"{asked}: {where}; its states have other types here")
     if not other_versions:
         raise ValueError(
-            f"resume: {where}; its numbers may go on otherwise than they began. Give "
+            f"{asked}: {where}; its numbers may go on otherwise than they began. Give "
             "--other-versions (other_versions=True) to go on nevertheless"
         )
     log.note(f"{where}; what follows may have other numbers")

@@ -22,7 +22,17 @@ try:
 except ImportError:  # not a system of the Unix kind
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["NAME", "Holder", "Lock", "held", "holder", "refusal", "release", "take"]
+__all__ = [
+    "NAME",
+    "Holder",
+    "Lock",
+    "held",
+    "holder",
+    "named",
+    "refusal",
+    "release",
+    "take",
+]
 
 NAME = "lock"
 TRIES, PAUSE = 3, 0.1  # who only asks for the holder has the lock for a moment
@@ -181,6 +191,22 @@ def held(directory: Path) -> Iterator[None]:
         yield
     finally:
         release(lock, directory)
+
+
+def named(directory: Path) -> Holder | None:
+    """Who is named in the lock of a directory, alive or not; None where nobody is.
+
+    Args:
+      directory: the directory of a run.
+    """
+    try:
+        file = os.open(directory / NAME, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        return _written(file)
+    finally:
+        os.close(file)
 
 
 def holder(directory: Path) -> Holder | None:

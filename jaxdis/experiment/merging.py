@@ -18,16 +18,24 @@ from jaxdis.experiment.plan import Plan
 __all__ = ["join"]
 
 
+GONE = -1
+"""The place of a row that the whole does not have."""
+
+
 def _points(part: Path, plan: Plan) -> list[int]:
     """The numbers in the plan of the points of a part."""
-    return [plan.points.index(point) for point in hyper_of(read_settings(part))]
+    known = {tuple(point.items()): i for i, point in enumerate(plan.points)}
+    points = hyper_of(read_settings(part))
+    return [known.get(tuple(point.items()), GONE) for point in points]
 
 
 def _places(part: Path, plan: Plan) -> Int[np.ndarray, "n"]:
     """The numbers in the plan of the rows of a part."""
-    seeds = [plan.seeds.index(seed) for seed in seeds_of(read_settings(part))]
-    points = np.array(_points(part, plan))
-    return (points[:, None] * len(plan.seeds) + np.array(seeds)).ravel()
+    known = {seed: i for i, seed in enumerate(plan.seeds)}
+    seeds = np.array([known.get(s, GONE) for s in seeds_of(read_settings(part))])
+    points = np.array(_points(part, plan))[:, None]
+    there = (points != GONE) & (seeds != GONE)
+    return np.where(there, points * len(plan.seeds) + seeds, GONE).ravel()
 
 
 def _put_together(arrays: Sequence[Any], order: Int[np.ndarray, "n"]) -> Any:
@@ -39,6 +47,7 @@ def _put_together(arrays: Sequence[Any], order: Int[np.ndarray, "n"]) -> Any:
 
 def _lines(parts: Sequence[Path], plan: Plan, step: int) -> Iterator[dict[str, Any]]:
     """The lines of metrics.jsonl of all parts up to a step."""
+    seeds = set(plan.seeds)
     for part in parts:
         points = _points(part, plan)
         path = part / "metrics.jsonl"
@@ -47,7 +56,8 @@ def _lines(parts: Sequence[Path], plan: Plan, step: int) -> Iterator[dict[str, A
             try:
                 record = json.loads(line)
                 record["point"] = points[record["point"]]
-                if record["step"] <= step:
+                there = record["point"] != GONE and record["seed"] in seeds
+                if record["step"] <= step and there:
                     yield record
             except (TypeError, LookupError, ValueError):  # cut off, or damaged
                 continue
@@ -57,8 +67,8 @@ def join(parts: Sequence[Path], out: Path, plan: Plan) -> None:
     """Writes the checkpoints and metrics.jsonl of a run from those of its parts.
 
     Args:
-      parts: directories of runs, each of some seeds and points of the plan, with the
-        same last step.
+      parts: directories of runs, each of some seeds and points, with the same last
+        step. Rows that the plan does not have are left out.
       out: the directory that is written, in which nothing of both is yet.
       plan: the setting of the whole.
 
@@ -66,8 +76,9 @@ def join(parts: Sequence[Path], out: Path, plan: Plan) -> None:
       ValueError: rows are missing or there twice, or no checkpoint is common to all
         parts.
     """
-    places = np.concatenate([_places(part, plan) for part in parts])
-    order = np.argsort(places, kind="stable")
+    every = [_places(part, plan) for part in parts]
+    places = np.concatenate(every)
+    order = np.argsort(places, kind="stable")[np.count_nonzero(places == GONE) :]
     if not np.array_equal(places[order], np.arange(len(plan.points) * len(plan.seeds))):
         raise ValueError("the parts of a run must hold each of its rows once")
     saved = [checkpoint.steps(part / "checkpoints") for part in parts]
@@ -79,7 +90,7 @@ def join(parts: Sequence[Path], out: Path, plan: Plan) -> None:
             "the parts of a run must have been trained for the same number of steps; "
             f"got {', '.join(told)}"
         )
-    sizes = [len(_places(part, plan)) for part in parts]
+    sizes = [len(some) for some in every]
     for step in sorted(common):
         found = [checkpoint.everything(part / "checkpoints", step) for part in parts]
         tree = {

@@ -47,7 +47,8 @@ class Model(NamedTuple):
 def seeds_of(settings: Mapping[str, Any]) -> tuple[int, ...]:
     """The numbers of the seeds of a run, by its config.json."""
     first = settings.get("first_seed", 0)
-    return tuple(range(first, first + settings["seeds"]))
+    row = range(first, first + settings["seeds"])
+    return tuple(settings.get("seed_numbers", row))
 
 
 def hyper_of(settings: Mapping[str, Any]) -> tuple[dict[str, float], ...]:
@@ -122,9 +123,7 @@ def restore(
             f"config.json or data.json of {directory} is damaged ({error}); train the "
             "run again"
         ) from error
-    keys, hyper = sweep.lay_out(
-        sweep.seed_keys(len(seeds), seeds[0]), method.hyper, points
-    )
+    keys, hyper = sweep.lay_out(sweep.keys_of(seeds), method.hyper, points)
     like = jax.eval_shape(lambda k, h: program.init_rows(system, k, h), keys, hyper)
     whole = like.state._replace(opt_state=())
     # The state of the optimiser is the larger half, and of no use any more.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxdis import runner, streaming, sweep
 from jaxdis.data.rows import world_of
@@ -24,7 +25,14 @@ from jaxdis.types import (
     TrainState,
 )
 
-__all__ = ["Experiment", "evaluator", "first_rows", "prepare", "where_rows_are"]
+__all__ = [
+    "Experiment",
+    "evaluator",
+    "first_rows",
+    "own_devices",
+    "prepare",
+    "where_rows_are",
+]
 
 
 class Experiment(NamedTuple):
@@ -70,7 +78,7 @@ def prepare(
     """
     spec = plan.data.spec()
     splits = plan.data.load() if drawn is None else drawn.splits
-    seeds = sweep.seed_keys(len(plan.seeds), plan.seeds[0])
+    seeds = sweep.keys_of(plan.seeds)
     keys, hyper = sweep.lay_out(seeds, plan.method.hyper, plan.points)
     world = None
     if spec.worlds is not None:
@@ -92,11 +100,16 @@ def prepare(
     )
 
 
+def own_devices(experiment: Experiment) -> Mesh:
+    """The devices of this process that rows lie on, whatever other processes have."""
+    return seed_mesh(size_of_turns(len(experiment.keys), experiment.rows_at_once))
+
+
 def where_rows_are(experiment: Experiment) -> Home:
     """The devices, or the host, where not all rows are on the devices at a time."""
     rows = len(experiment.keys)
     size = size_of_turns(rows, experiment.rows_at_once)
-    return home(rows, size, seed_mesh(size))
+    return home(rows, size, own_devices(experiment))
 
 
 def first_rows(experiment: Experiment) -> StackedRows:

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxdis import checkpoint, log, program, runner, tracking
 from jaxdis.experiment.execution import Execution, Timing
-from jaxdis.experiment.prepared import Experiment, evaluator
+from jaxdis.experiment.prepared import Experiment, evaluator, own_devices
 from jaxdis.experiment.results import check_declared
 from jaxdis.experiment.stopping import Stopped, Stopping
 from jaxdis.experiment.watched import Watched, by_step, watched
@@ -210,6 +210,7 @@ def fit(
             steps=plan.steps,
             chunk=plan.chunk,
             world=experiment.world,
+            mesh=own_devices(experiment),
             on_chunk=[on_chunk],
             on_visit=[on_visit],
             visit_seconds=execution.chunk_seconds,

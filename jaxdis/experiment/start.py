@@ -1,7 +1,7 @@
 """From a setting to a finished run: the same from Python as from the shell."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.carrying import carry_out, go_on
 from jaxdis.experiment.directory import check_path
 from jaxdis.experiment.execution import Callbacks, Execution
+from jaxdis.experiment.gathering import gather
 from jaxdis.experiment.going_on import Wishes
 from jaxdis.experiment.plan import Values, plan
+from jaxdis.experiment.shards import Asked, asked
 from jaxdis.experiment.trained import Run
 from jaxdis.tracking import Tracker
 from jaxdis.types import DataSet, Method
 
-__all__ = ["resume", "train"]
+__all__ = ["merge", "resume", "train"]
 
 
 def train(
@@ -33,6 +35,7 @@ def train(
     out: Path | str | None = None,
     resume: bool = False,
     start_or_resume: bool = False,
+    shard: Asked | None = None,
     start_from: Run | Path | str | None = None,
     other_versions: bool = False,
     checkpoint_seconds: float = 30.0,
@@ -60,6 +63,9 @@ def train(
       resume: whether to go on with the run in `out`, which may be given more steps and
         seeds; `jaxdis.resume` needs no other argument again.
       start_or_resume: whether to go on with the run in `out` if there is one.
+      shard: (i, n), i from 1: which part of the rows this process trains, in a
+        directory of its own below `out`; `merge` makes one table of all of them. Or
+        "auto" for what a scheduler's variables say.
       start_from: another run of the method, whose last parameters are the first of this
         one, seed by seed: those of its only point, of the one with equal values of what
         differs between its points, or of the one that its report recommends. The
@@ -111,6 +117,7 @@ def train(
             out=None if out is None else check_path(out),
             resume=resume,
             start_or_resume=start_or_resume,
+            shard=None if shard is None else asked(shard),
             start_from=None if start_from is None else _directory(start_from),
             other_versions=other_versions,
             checkpoint_seconds=checkpoint_seconds,
@@ -192,7 +199,7 @@ def resume(
     found = systems.find(method) if isinstance(method, str) else method
     return go_on(
         Path(directory),
-        partial(plan_of, method=found, data=data, parts=parts),
+        functools.partial(plan_of, method=found, data=data, parts=parts),
         Wishes(steps, seeds, stretch),
         Execution(
             other_versions=other_versions,
@@ -202,4 +209,59 @@ def resume(
             callbacks=callbacks,
             track=track,
         ),
+    )
+
+
+def merge(
+    directories: Path | str | Sequence[Path | str],
+    *,
+    out: Path | str | None = None,
+    partial: bool = False,
+    other_versions: bool = False,
+    rows_at_once: int | None = None,
+    method: Method | str | None = None,
+    data: DataSet | Own | None = None,
+    encoder: Any = None,
+    decoder: Any = None,
+    optimiser: Any = None,
+    loss: Callable[..., Any] | None = None,
+) -> Run:
+    """Makes one run, with one table, of rows that were trained in shards.
+
+    Args:
+      directories: the directory of a run that was trained in shards; or those of
+        several runs that differ in their seeds or points alone.
+      out: where; by default the directory of the run of the shards.
+      partial: whether the table may lack shards that are not finished; it is then
+        in `partial` below the directory of the run.
+      other_versions: whether shards may be of other versions.
+      rows_at_once: how many rows are measured at a time; None for all.
+      method: the method, where it is not where the runs say.
+      data: the data, where they were given as arrays.
+      encoder, decoder, optimiser, loss: those that the runs were trained with, if they
+        were not the method's own: a directory cannot hold them.
+
+    Returns:
+      The merged run.
+
+    Raises:
+      ValueError: shards are missing, not finished, of another setting or version, or
+        hold the same rows.
+    """
+    devices.use_all_cores()
+    parts = {
+        "encoder": encoder,
+        "decoder": decoder,
+        "optimiser": optimiser,
+        "loss": loss,
+    }
+    found = systems.find(method) if isinstance(method, str) else method
+    given = [directories] if isinstance(directories, Path | str) else directories
+    return gather(
+        [Path(directory) for directory in given],
+        None if out is None else check_path(out),
+        functools.partial(plan_of, method=found, data=data, parts=parts),
+        partial=partial,
+        other_versions=other_versions,
+        rows_at_once=rows_at_once,
     )

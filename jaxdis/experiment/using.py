@@ -341,7 +341,7 @@ def evaluate(model: Model, rows: Rows) -> dict[str, Float[np.ndarray, "point see
     splits = Splits(seen, seen, seen, preparation=model.preparation)
     batch = method.batches(model.config, spec, splits).test
     shape = len(model.points), len(model.seeds)
-    keys = sweep.seed_keys(len(model.seeds), model.seeds[0])
+    keys = sweep.keys_of(model.seeds)
     keys = keys[jnp.tile(jnp.arange(shape[1]), shape[0])]
     found = runner.evaluator(model.system, batch, keys)(model.state)
     declared = method.scores(model.config, model.spec)

@@ -64,7 +64,10 @@ def _apart(runs: Sequence[Record]) -> str:
     same = {str(_setting(run)) for run in runs}
     if len(runs) > 1 and len(same) == 1 and not set.intersection(*seeds):
         every = ", ".join(f"{min(s)}–{max(s)}" for s in seeds)
-        return f"{len(runs)} parts of one setting, with the seeds {every}"
+        return (
+            f"{len(runs)} parts of one setting, with the seeds {every}; `jaxdis merge` "
+            "makes one run of them"
+        )
     return ""
 
 

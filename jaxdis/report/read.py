@@ -280,7 +280,8 @@ def load(directory: Path) -> Record:
         )
     with reading(path, "this and config.json do not describe one run"):
         first = settings.get("first_seed", 0)
-        seeds = list(range(first, first + settings["seeds"]))
+        row = range(first, first + settings["seeds"])
+        seeds = list(settings.get("seed_numbers", row))
         hypers = [dict(point) for point in results["points"]]
         lost = results["failed_seeds"]
         failed = [np.isin(seeds, lost[i]) for i in range(len(hypers))]

@@ -133,16 +133,17 @@ def _of_points(record: Record) -> Iterator[str]:
 def findings(record: Record) -> list[str]:
     """What to know before a run is believed, a sentence each.
 
-    What is lost of its files; which point of a grid to take; where all seeds diverged;
-    where the held-out objective and the seeds disagree, seeds that stand apart, dead
-    codes, and scores below their floor.
+    What is lost of its files; shards that are missing; which point of a grid to take;
+    where all seeds diverged; where the held-out objective and the seeds disagree, seeds
+    that stand apart, dead codes, and scores below their floor.
 
     Args:
       record: a run.
     """
     first = recommendation(record)
     found = [_whole(s) for s in ([first] if first else []) + [*_of_points(record)]]
-    found = [*record.notes, *found]
+    lost = record.results.get("missing") or []
+    found = [*record.notes, *(f"Not in this table: {told}." for told in lost), *found]
     for of in (_of_failures, _of_floors, _of_agreement, _of_codes):
         where: dict[str, list[str]] = {}
         for group in record.groups:
