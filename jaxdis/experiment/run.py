@@ -15,6 +15,7 @@ from jaxdis import checkpoint, log, program, runner, tracking
 from jaxdis.experiment.execution import Execution, Timing
 from jaxdis.experiment.prepared import Experiment, evaluator, own_devices
 from jaxdis.experiment.results import check_declared
+from jaxdis.experiment.shards import shard_named
 from jaxdis.experiment.stopping import Stopped, Stopping
 from jaxdis.experiment.watched import Watched, by_step, watched
 from jaxdis.progress import progress
@@ -76,8 +77,15 @@ def _tracker(
     directory = (execution.tracked_in or out).absolute()
     track = execution.track or tracking.used(directory / "tracking")
     settings = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    # The shards of a run are in one group; each counts its points by itself.
+    is_shard = shard_named(directory.name) is not None
     tracked = tracking.Tracked(
-        directory / "tracking", rows, directory.name, first, settings
+        directory=directory / "tracking",
+        rows=rows,
+        group=directory.parent.name if is_shard else directory.name,
+        part=directory.name if is_shard else "",
+        step=first,
+        config=settings,
     )
     return tracking.together(tracking.find(track), tracked)
 

@@ -22,6 +22,7 @@ WISHES = {
     "x_disable_meta": True,
     "disable_git": True,
     "disable_code": True,
+    "init_timeout": 30.0,  # seconds that a server may be silent before the run begins
     "finish_timeout": 10.0,  # seconds that the end of a run waits for a slow network
 }
 """Settings, as far as the installed version has them."""
@@ -53,7 +54,7 @@ def open_wandb(tracked: Tracked) -> Tracker:
             runs[row.name] = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "jaxdis"),
                 group=tracked.group,
-                name=row.name,
+                name=f"{tracked.part}-{row.name}" if tracked.part else row.name,
                 id=entry["id"],
                 resume="allow",
                 reinit="create_new",
