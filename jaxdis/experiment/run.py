@@ -47,7 +47,9 @@ class _Record:
             watched(experiment.scores, logged[min(logged)]) if logged else None
         )
         self.evaluate = evaluator(experiment, experiment.batches.valid)
-        self.tracker = _tracker(out, self.rows, first, execution)
+        self.tracker = tracking.Tracker(lambda step, values: None)
+        if first < plan.steps:
+            self.tracker = _tracker(out, self.rows, first, execution)
 
     def add(self, chunk: runner.Chunk, found: dict[str, np.ndarray]) -> runner.Chunk:
         """Checks and logs what was measured; returns the chunk with its scores."""

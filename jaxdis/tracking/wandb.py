@@ -29,7 +29,12 @@ WISHES = {
 
 
 def open_wandb(tracked: Tracked) -> Tracker:
-    """A run a row, all in one group; their ids are kept, so that resuming goes on."""
+    """A run a row, all in one group; their ids are kept, so that resuming goes on.
+
+    No step is logged twice. Only where the process was killed, and nothing is known of
+    what became of its last lines, those after the checkpoint are logged again; a server
+    leaves them out.
+    """
     import wandb
 
     tracked.directory.mkdir(parents=True, exist_ok=True)
@@ -45,6 +50,7 @@ def open_wandb(tracked: Tracked) -> Tracker:
     def close() -> None:
         for run in runs.values():
             run.finish()
+        log.write_json(path, known)  # all of it is there
 
     try:
         for row in tracked.rows:
@@ -80,6 +86,5 @@ def open_wandb(tracked: Tracked) -> Tracker:
                 numbers = {name: float(value[i]) for name, value in values.items()}
                 runs[row.name].log(numbers, step=step)
                 known[row.name]["step"] = step
-        log.write_json(path, known)
 
     return Tracker(write, close)
