@@ -31,9 +31,8 @@ WISHES = {
 def open_wandb(tracked: Tracked) -> Tracker:
     """A run a row, all in one group; their ids are kept, so that resuming goes on.
 
-    No step is logged twice. Only where the process was killed, and nothing is known of
-    what became of its last lines, those after the checkpoint are logged again; a server
-    leaves them out.
+    A step that is known to be there is not logged again. Of a process that was killed
+    wandb loses what it has not yet written, a few dozen steps: metrics.jsonl has them.
     """
     import wandb
 
