@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -160,6 +160,30 @@ class _Keeper:
         self.saved, self.step = time.perf_counter(), visit.step
         if score is not None:
             self.scored = self.saved
+
+
+def _run(
+    experiment: Experiment,
+    execution: Execution,
+    start: _Start | None,
+    on_chunk: Callable[[runner.Chunk], bool],
+    on_visit: Callable[[runner.Visit], bool],
+) -> runner.Result:
+    """Trains, from the start or from where a run goes on."""
+    return runner.run(
+        experiment.system,
+        experiment.batches.sample,
+        experiment.keys,
+        experiment.hyper,
+        steps=experiment.plan.steps,
+        chunk=experiment.plan.chunk,
+        world=experiment.world,
+        on_chunk=[on_chunk],
+        on_visit=[on_visit],
+        visit_seconds=execution.chunk_seconds,
+        start=(start.step, start.progress) if start else None,
+        rows_at_once=experiment.rows_at_once,
+    )
 
 
 def fit(
