@@ -178,6 +178,7 @@ def _run(
         steps=experiment.plan.steps,
         chunk=experiment.plan.chunk,
         world=experiment.world,
+        mesh=own_devices(experiment),
         on_chunk=[on_chunk],
         on_visit=[on_visit],
         visit_seconds=execution.chunk_seconds,
@@ -236,21 +237,7 @@ def fit(
             value = None
             return bool(stopping)
 
-        result = runner.run(
-            experiment.system,
-            experiment.batches.sample,
-            experiment.keys,
-            experiment.hyper,
-            steps=plan.steps,
-            chunk=plan.chunk,
-            world=experiment.world,
-            mesh=own_devices(experiment),
-            on_chunk=[on_chunk],
-            on_visit=[on_visit],
-            visit_seconds=execution.chunk_seconds,
-            start=(start.step, start.progress) if start else None,
-            rows_at_once=experiment.rows_at_once,
-        )
+        result = _run(experiment, execution, start, on_chunk, on_visit)
         stopping.training = False
     if stopping.first and result.step < plan.steps:
         raise Stopped(out, result.step, stopping.first)
