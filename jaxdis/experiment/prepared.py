@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from jaxdis import runner, streaming, sweep
 from jaxdis.data.rows import world_of
-from jaxdis.devices import seed_mesh
+from jaxdis.devices import seed_mesh, take
 from jaxdis.experiment.plan import Plan, declared
 from jaxdis.program import StackedRows, initialiser
 from jaxdis.turns import Home, home, in_turns, size_of_turns
@@ -119,7 +119,8 @@ def first_rows(experiment: Experiment) -> StackedRows:
     placed = [where.load(given, turn) for turn in where.turns]
     init = initialiser(experiment.system)
     rows: StackedRows = in_turns(lambda i: init(*placed[i]), where)
-    return rows
+    found: StackedRows = take(rows, len(experiment.keys))  # without what pads them
+    return found
 
 
 def evaluator(
