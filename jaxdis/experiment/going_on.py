@@ -92,9 +92,14 @@ def _check_wishes(plan: Plan, directory: Path, wishes: Wishes) -> tuple[int, int
             f"steps: the run in {directory} was trained for {last:,} steps already, "
             f"which cannot become {steps:,}; give {last} or more"
         )
-    first = plan.seeds[0]
+    first, gaps = plan.seeds[0], plan.seeds[-1] - plan.seeds[0] >= len(plan.seeds)
+    if gaps and wishes.seeds not in (None, len(plan.seeds)):
+        raise ValueError(
+            f"seeds: the run in {directory} lacks some between {first} and "
+            f"{plan.seeds[-1]}; bring them in first, with jaxdis merge"
+        )
     last_seeds = [plan.seeds[-1], *(seeds[-1] for seeds in pending(directory))]
-    begun = max(last_seeds) + 1 - first
+    begun = len(plan.seeds) if gaps else max(last_seeds) + 1 - first
     seeds = begun if wishes.seeds is None else wishes.seeds
     if seeds < begun:
         raise ValueError(
@@ -126,7 +131,10 @@ def go_on(
     """
     forget_joined(directory, plan)
     steps, seeds = _check_wishes(plan, directory, wishes)
-    whole = plan._replace(seeds=tuple(range(plan.seeds[0], plan.seeds[0] + seeds)))
+    whole = plan
+    if seeds != len(plan.seeds):
+        numbers = range(plan.seeds[0], plan.seeds[0] + seeds)
+        whole = plan._replace(seeds=tuple(numbers))
     nothing_more = (whole.seeds, steps) == (plan.seeds, plan.steps)
     if nothing_more and is_finished(plan, directory):
         log.say(

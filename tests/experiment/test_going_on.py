@@ -340,6 +340,16 @@ def test_less_is_refused(wishes, message, run):
     assert files(run) == before
 
 
+def test_a_run_that_lacks_seeds_gets_no_more(run):
+    """As one that was merged while a shard was missing."""
+    config = settings(run) | {"seed_numbers": [0, 1, 3]}
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"lacks some between 0 and 3.*jaxdis merge"):
+        resume(run, seeds=5)
+    resume(run, steps=7)
+    assert results(run)["seeds"] == [0, 1, 3]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
