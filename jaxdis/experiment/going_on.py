@@ -88,6 +88,13 @@ def _check_wishes(plan: Plan, directory: Path, wishes: Wishes) -> tuple[int, int
             f"which cannot become {steps:,}; give {last} or more"
         )
     first = plan.seeds[0]
+    if plan.seeds[-1] - first >= len(plan.seeds):  # of shards that were merged
+        if wishes.seeds not in (None, len(plan.seeds)):
+            raise ValueError(
+                f"seeds: those of the run in {directory} do not follow one another, so "
+                "it is given no more; train them apart and merge both"
+            )
+        return steps, len(plan.seeds)
     last_seeds = [plan.seeds[-1], *(seeds[-1] for seeds in pending(directory))]
     begun = max(last_seeds) + 1 - first
     seeds = begun if wishes.seeds is None else wishes.seeds
@@ -121,7 +128,10 @@ def go_on(
     """
     forget_joined(directory, plan)
     steps, seeds = _check_wishes(plan, directory, wishes)
-    whole = plan._replace(seeds=tuple(range(plan.seeds[0], plan.seeds[0] + seeds)))
+    whole = plan
+    if seeds != len(plan.seeds):
+        row = range(plan.seeds[0], plan.seeds[0] + seeds)
+        whole = plan._replace(seeds=tuple(row))
     nothing_more = (whole.seeds, steps) == (plan.seeds, plan.steps)
     if nothing_more and is_finished(plan, directory):
         log.say(
