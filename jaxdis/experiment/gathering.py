@@ -286,7 +286,7 @@ def _gathered(
         _measured(prepare(plan, None, rows_at_once), ready, kept, more)
         _settled(ready, target)
     partly = f", and {len(more['missing'])} are missing" if more["missing"] else ""
-    log.console.print(f"merged {len(kept)} shards into {target}{partly}", markup=False)
+    log.say(f"merged {len(kept)} shards into {target}{partly}")
     return Run(target.absolute(), plan.method, parts=plan.parts)
 
 
