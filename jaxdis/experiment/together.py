@@ -110,7 +110,7 @@ def train_together(
         return run
     parent = execution.out
     every = [Shard(i, shard.total) for i in range(1, shard.total + 1)]
-    log.console.print("waiting for the shards of the other processes")
+    log.say("waiting for the shards of the other processes")
     lost = wait_for([(parent / s.directory, part(plan, s)) for s in every])
     for one in lost:
         log.note(f"{one.told}; the others are merged without it")
