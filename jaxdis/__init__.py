@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         nets,
         parallel,
         statistics,
+        tracking,
     )
     from jaxdis.data.reading import read
     from jaxdis.devices import use_all_cores
@@ -84,6 +85,7 @@ _MODULES = (
     "nets",
     "parallel",
     "statistics",
+    "tracking",
 )
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -129,6 +131,7 @@ __all__ = [
     "run",
     "seed_keys",
     "statistics",
+    "tracking",
     "train",
     "use_all_cores",
 ]

@@ -91,7 +91,8 @@ def jsonable(value: Any) -> Any:
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Writes a file that is either the old one or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
-    data = content.encode() if isinstance(content, str) else content
+    # Paths may hold bytes that are no letters.
+    data = content.encode(errors="replace") if isinstance(content, str) else content
     try:
         temporary.write_bytes(data)
         os.replace(temporary, path)

@@ -33,6 +33,11 @@ def test_failed_write_leaves_the_old_file(tmp_path):
     assert json.loads(path.read_text()) == {"old": 1}
 
 
+def test_names_that_are_no_text_can_be_written(tmp_path):
+    log.write_atomically(tmp_path / "page.html", "runs/\udcff é")
+    assert (tmp_path / "page.html").read_bytes() == "runs/? é".encode()
+
+
 def record(step, seed=0, **values):
     return {"step": step, "point": 0, "seed": seed, **values}
 

@@ -129,14 +129,19 @@ def _step_s(parts: Sequence[Part]) -> float:
     return seconds / max(1, sum(steps))
 
 
-def _described(part: Part) -> dict[str, Any]:
-    """What a run was trained with at its end."""
+def _described(parts: Sequence[Part]) -> dict[str, Any]:
+    """What a run was trained with at its end, and how long it took."""
+    last = parts[-1]
     return {
-        "devices": part.devices,
-        "platform": part.platform,
-        "device_kind": part.device_kind,
-        "versions": {"python": platform.python_version(), **part.versions},
+        "devices": last.devices,
+        "platform": last.platform,
+        "device_kind": last.device_kind,
+        "versions": {"python": platform.python_version(), **last.versions},
         "x64": bool(jax.config.read("jax_enable_x64")),
+        "wall_s": sum(part.wall_s for part in parts),
+        "compile_s": sum(part.compile_s for part in parts),
+        "step_s": _step_s(parts),
+        "parts": [asdict(part) for part in parts],
     }
 
 
@@ -177,11 +182,7 @@ def write(
         "seeds": plan.seeds,
         "points": plan.points,
         "steps": result.step,
-        **_described(parts[-1]),
-        "wall_s": sum(part.wall_s for part in parts),
-        "compile_s": sum(part.compile_s for part in parts),
-        "step_s": _step_s(parts),
-        "parts": [asdict(part) for part in parts],
+        **_described(parts),
         "spec": experiment.spec,
         "scores": scores,
         "metrics": values,

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +15,7 @@ from jaxdis import checkpoint, log, program, runner, tracking
 from jaxdis.experiment.execution import Execution, Timing
 from jaxdis.experiment.prepared import Experiment, evaluator, own_devices
 from jaxdis.experiment.results import check_declared
+from jaxdis.experiment.shards import shard_named
 from jaxdis.experiment.stopping import Stopped, Stopping
 from jaxdis.experiment.watched import Watched, by_step, watched
 from jaxdis.progress import progress
@@ -46,7 +47,9 @@ class _Record:
             watched(experiment.scores, logged[min(logged)]) if logged else None
         )
         self.evaluate = evaluator(experiment, experiment.batches.valid)
-        self.tracker = _tracker(out, self.rows, first, execution)
+        self.tracker = tracking.Tracker(lambda step, values: None)
+        if first < plan.steps:
+            self.tracker = _tracker(out, self.rows, first, execution)
 
     def add(self, chunk: runner.Chunk, found: dict[str, np.ndarray]) -> runner.Chunk:
         """Checks and logs what was measured; returns the chunk with its scores."""
@@ -76,8 +79,15 @@ def _tracker(
     directory = (execution.tracked_in or out).absolute()
     track = execution.track or tracking.used(directory / "tracking")
     settings = json.loads((out / "config.json").read_text(encoding="utf-8"))
+    # The shards of a run are in one group; each counts its points by itself.
+    is_shard = shard_named(directory.name) is not None
     tracked = tracking.Tracked(
-        directory / "tracking", rows, directory.name, first, settings
+        directory=directory / "tracking",
+        rows=rows,
+        group=directory.parent.name if is_shard else directory.name,
+        part=directory.name if is_shard else "",
+        step=first,
+        config=settings,
     )
     return tracking.together(tracking.find(track), tracked)
 
@@ -150,6 +160,30 @@ class _Keeper:
         self.saved, self.step = time.perf_counter(), visit.step
         if score is not None:
             self.scored = self.saved
+
+
+def _run(
+    experiment: Experiment,
+    execution: Execution,
+    start: _Start | None,
+    on_chunk: Callable[[runner.Chunk], bool],
+    on_visit: Callable[[runner.Visit], bool],
+) -> runner.Result:
+    """Trains, from the start or from where a run goes on."""
+    return runner.run(
+        experiment.system,
+        experiment.batches.sample,
+        experiment.keys,
+        experiment.hyper,
+        steps=experiment.plan.steps,
+        chunk=experiment.plan.chunk,
+        world=experiment.world,
+        on_chunk=[on_chunk],
+        on_visit=[on_visit],
+        visit_seconds=execution.chunk_seconds,
+        start=(start.step, start.progress) if start else None,
+        rows_at_once=experiment.rows_at_once,
+    )
 
 
 def fit(

@@ -150,5 +150,5 @@ def leave_at_once(say: Callable[[], str], number: int) -> None:
     """
     if log.console.is_terminal:
         os.write(1, b"\x1b[?25h\n")  # the progress bar has hidden the cursor
-    os.write(1, f"{say()}\n".encode())
+    os.write(1, f"{say()}\n".encode(errors="surrogateescape"))
     os._exit(exit_code(number))

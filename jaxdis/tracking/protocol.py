@@ -56,6 +56,7 @@ class Tracked(NamedTuple):
       directory: where its files are; it need not be there yet.
       rows: the rows, in the order in which they are logged.
       group: what they have in common: the name of the run's directory.
+      part: which shard of the run they are, where it has several; "" where not.
       step: the number of steps taken; what was logged after it is logged again.
       config: the settings of the run.
     """
@@ -63,5 +64,6 @@ class Tracked(NamedTuple):
     directory: Path
     rows: tuple[Row, ...]
     group: str = "run"
+    part: str = ""
     step: int = 0
     config: Mapping[str, Any] = {}

@@ -22,13 +22,18 @@ WISHES = {
     "x_disable_meta": True,
     "disable_git": True,
     "disable_code": True,
+    "init_timeout": 30.0,  # seconds that a server may be silent before the run begins
     "finish_timeout": 10.0,  # seconds that the end of a run waits for a slow network
 }
 """Settings, as far as the installed version has them."""
 
 
 def open_wandb(tracked: Tracked) -> Tracker:
-    """A run a row, all in one group; their ids are kept, so that resuming goes on."""
+    """A run a row, all in one group; their ids are kept, so that resuming goes on.
+
+    A step that is known to be there is not logged again. Of a process that was killed
+    wandb loses what it has not yet written, a few dozen steps: metrics.jsonl has them.
+    """
     import wandb
 
     tracked.directory.mkdir(parents=True, exist_ok=True)
@@ -44,6 +49,7 @@ def open_wandb(tracked: Tracked) -> Tracker:
     def close() -> None:
         for run in runs.values():
             run.finish()
+        log.write_json(path, known)  # all of it is there
 
     try:
         for row in tracked.rows:
@@ -53,7 +59,7 @@ def open_wandb(tracked: Tracked) -> Tracker:
             runs[row.name] = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "jaxdis"),
                 group=tracked.group,
-                name=row.name,
+                name=f"{tracked.part}-{row.name}" if tracked.part else row.name,
                 id=entry["id"],
                 resume="allow",
                 reinit="create_new",
@@ -79,6 +85,5 @@ def open_wandb(tracked: Tracked) -> Tracker:
                 numbers = {name: float(value[i]) for name, value in values.items()}
                 runs[row.name].log(numbers, step=step)
                 known[row.name]["step"] = step
-        log.write_json(path, known)
 
     return Tracker(write, close)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import jaxdis
-from jaxdis import cli, experiment, log, report
+from jaxdis import cli, experiment, log, report, tracking
 from jaxdis.tracking import Tracker
 from tests import own_method
 from tests.report.runs import METHOD, make_run
@@ -145,3 +145,22 @@ def test_the_exit_code_says_whether_all_seeds_diverged(
     said = capsys.readouterr().out
     assert ("All 2 seeds diverged: nothing was learned" in said) == (code == 3)
     assert f"report: {tmp_path / 'run' / 'report.html'}" in said
+
+
+def test_shards_are_one_group(tmp_path):
+    seen = []
+
+    def opened(tracked):
+        seen.append((tracked.group, tracked.part, tracked.directory))
+        return tracking.open_csv(tracked)
+
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()):
+        patch.setitem(
+            tracking.TRACKERS, "csv", tracking.TRACKERS["csv"]._replace(open=opened)
+        )
+        jaxdis.train(
+            own_method.METHOD, out=tmp_path / "run", shard="2/2", track=["csv"], **TINY
+        )
+    part = "shard-0002-of-0002"
+    assert seen == [("run", part, tmp_path / "run" / part / "tracking" / "csv")]
+    assert [row["step"] for row in table(tmp_path / "run" / part, 1)] == [2, 4]

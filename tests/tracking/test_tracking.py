@@ -28,7 +28,8 @@ def values(step):
 def follow(name, directory, steps, first=0):
     """A run that logs after some steps, as one part of a run that is resumed."""
     opener = tracking.find([name])[name]
-    tracker = opener(Tracked(directory, ROWS, "runs", first, {"preset": "small"}))
+    tracked = Tracked(directory, ROWS, "runs", step=first, config={"preset": "small"})
+    tracker = opener(tracked)
     for step in steps:
         tracker.log(step, values(step))
     tracker.close()
