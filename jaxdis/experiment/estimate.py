@@ -150,6 +150,10 @@ def _turns(estimate: Estimate) -> int:
     )
 
 
+def _seeds(number: int) -> str:
+    return f"{number:,} seed{'s' * (number > 1)}"
+
+
 def in_words(estimate: Estimate) -> str:
     """What a run needs and what there is, in one clause."""
     room = estimate.room
@@ -161,7 +165,7 @@ def in_words(estimate: Estimate) -> str:
         "evaluation": several * estimate.evaluation,
     }
     named = ", ".join(f"{name} {shown(part)}" for name, part in parts.items() if part)
-    what = f"{estimate.seeds:,} seed{'s' * (estimate.seeds > 1)}"
+    what = _seeds(estimate.seeds)
     what += f" at {estimate.points:,} points" * (estimate.points > 1)
     what += f", {estimate.at_once:,} rows at once," * (estimate.at_once < estimate.rows)
     verb = "needs" if what.endswith("seed") else "need"
@@ -175,10 +179,12 @@ def shortage(estimate: Estimate) -> str:
     """What does not fit, and what would, in one sentence."""
     seeds, turns = fitting(estimate), _turns(estimate)
     alone = estimate.holding(estimate.points, 1)
-    if seeds >= estimate.seeds:
-        first = "fewer seeds or smaller batches may fit"
+    if seeds >= estimate.seeds:  # it ran out all the same
+        half = estimate.seeds // 2, estimate.at_once // 2
+        first = f"try {_seeds(half[0])}, or " if half[0] else ""
+        first += f"rows_at_once {half[1]:,}" if half[1] else "take a smaller batch"
     elif seeds:
-        first = f"about {seeds:,} seeds fit" + " at most" * (not estimate.step)
+        first = f"about {_seeds(seeds)} fit" + " at most" * (not estimate.step)
         first += f", or all of them with rows_at_once {turns:,}" * (turns > 0)
     elif estimate.room.free is not None and alone.data > estimate.room.free:
         first = "the data alone do not fit: take fewer rows"

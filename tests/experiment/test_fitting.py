@@ -77,6 +77,18 @@ def test_what_does_not_fit_and_what_would(options, sentence):
         estimate.check_fits(found)
 
 
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({}, "try 4 seeds, or rows_at_once 8"),
+        ({"seeds": 1}, "rows_at_once 8"),
+        ({"seeds": 1, "points": 1, "at_once": 1}, "take a smaller batch"),
+    ],
+)
+def test_what_fits_by_the_estimate_and_did_not_is_halved(options, advice):
+    assert estimate.shortage(made(**options)).endswith(f"free; {advice}")
+
+
 def test_what_nobody_knows_fits():
     unknown = Room(None, 1, "the TPU", None, shared=False)
     estimate.check_fits(made(unknown, row=10**15))
@@ -172,7 +184,7 @@ def exhausted(*args):
 def test_a_run_that_runs_out_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(completing, "fit", exhausted)
     out = tmp_path / "run"
-    with pytest.raises(OutOfMemory, match="out of memory: 2 seeds need about"):
+    with pytest.raises(OutOfMemory, match=r"a step .*; try 1 seed, or rows_at_once 1$"):
         jaxdis.train(NAME, seeds=2, out=out, **TINY)
     assert not out.exists()
 
