@@ -64,10 +64,11 @@ class Estimate(NamedTuple):
     def states(self) -> int:
         """The states of the rows that are on a device at a time.
 
-        Where several devices share the memory of the machine there are two of each: the
-        second is that of a checkpoint, or of rows that wait.
+        In the end, those before the first step are there as well, to compare with.
+        Where several devices share the memory of the machine a third copy is that of a
+        checkpoint.
         """
-        copies = 2 if self.room.shared and self.devices > 1 else 1
+        copies = 3 if self.room.shared and self.devices > 1 else 2
         return -(-self.at_once // self.devices) * self.row * copies
 
     @property
@@ -79,10 +80,12 @@ class Estimate(NamedTuple):
     def waiting(self) -> int:
         """The bytes that the machine needs for rows that are on no device.
 
-        Those of a checkpoint, where the devices have a memory of their own.
+        Those that wait, with those before the first step to compare with; or those of a
+        checkpoint, where the devices have a memory of their own.
         """
+        turns = self.at_once < self.rows
         others = self.rows - self.at_once if self.room.shared else self.rows
-        return others * self.row
+        return others * self.row * (2 if turns else 1)
 
     @property
     def total(self) -> int:
