@@ -113,14 +113,13 @@ def where_rows_are(experiment: Experiment) -> Home:
 
 
 def first_rows(experiment: Experiment) -> StackedRows:
-    """All rows before the first step."""
-    where = where_rows_are(experiment)
+    """All rows before the first step, where they are trained."""
+    where, n = where_rows_are(experiment), len(experiment.keys)
     given = where.put((experiment.keys, experiment.hyper))
     placed = [where.load(given, turn) for turn in where.turns]
-    init = initialiser(experiment.system)
-    rows: StackedRows = in_turns(lambda i: init(*placed[i]), where)
-    found: StackedRows = take(rows, len(experiment.keys))  # without what pads them
-    return found
+    init = initialiser(experiment.system, where.mesh)
+    rows: StackedRows = take(in_turns(lambda i: init(*placed[i]), where), n)
+    return rows
 
 
 def evaluator(
