@@ -15,19 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.interruptions import ENDS, PRELOADED, PROCESSES, Life, saves
+from benchmarks.interruptions import ENDS, PRELOADED, PROCESSES, Life, newest
 from benchmarks.timing import finish
 
 __all__: list[str] = []
 
 CHUNK = 20
 WORDS = ["train", "mechanism_sparsity/ActionNonDiag", "--chunk", str(CHUNK)]
-
-
-def newest(out: Path) -> int:
-    """The step of the last checkpoint, -1 before there is one."""
-    found = (out / "checkpoints").glob("[0-9]*")
-    return max((int(p.name) for p in found if p.name.isdecimal()), default=-1)
 
 
 def compiled(life: Life) -> None:
@@ -54,7 +48,7 @@ def in_evaluation(life: Life, rng: random.Random) -> None:
 def in_checkpoint(life: Life, rng: random.Random) -> None:
     """While a checkpoint is written."""
     compiled(life)
-    life.until(saves)
+    life.until(lambda out: any((out / "checkpoints").glob(".*tmp*")))
 
 
 MOMENTS: dict[str, Callable[[Life, random.Random], None]] = {
