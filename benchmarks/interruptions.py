@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -139,22 +139,41 @@ def begun(out: Path) -> bool:
     return (out / "config.json").exists()
 
 
-def _trains(life: Life) -> Callable[[Path], bool]:
-    def lines(out: Path) -> int:
-        path = out / "metrics.jsonl"
-        return path.stat().st_size if path.exists() else 0
-
-    before = lines(life.out)
-
-    def grows(out: Path) -> bool:
-        return lines(out) > before
-
-    return grows
+def newest(out: Path) -> int:
+    """The step of the last checkpoint, -1 before there is one."""
+    found = (p.name for p in (out / "checkpoints").glob("[0-9]*"))
+    return max((int(name) for name in found if name.isdecimal()), default=-1)
 
 
-def saves(out: Path) -> bool:
-    """A checkpoint is just being written."""
-    return any((out / "checkpoints").glob(".*tmp*"))
+def trains(life: Life, rng: random.Random) -> Callable[[Path], bool]:
+    """At any step from the one that it starts with to the last.
+
+    Args:
+      life: the process.
+      rng: chooses the step.
+    """
+    before = newest(life.out)
+    step = before + 1 + int(rng.random() * (STEPS - before - 20))
+
+    def there(out: Path) -> bool:
+        return newest(out) >= step
+
+    return there
+
+
+def saves(life: Life, rng: random.Random) -> Callable[[Path], bool]:
+    """At any step, when a checkpoint is just being written.
+
+    Args:
+      life: the process.
+      rng: chooses the step.
+    """
+    there = trains(life, rng)
+
+    def being(out: Path) -> bool:
+        return there(out) and any((out / "checkpoints").glob(".*tmp*"))
+
+    return being
 
 
 def trained(out: Path) -> bool:
@@ -168,13 +187,14 @@ def scored(out: Path) -> bool:
 
 
 # What is waited for, and the seconds after it within which the signal is sent.
-STAGES: dict[str, tuple[Callable[[Life], Callable[[Path], Any]], float]] = {
-    "start": (lambda life: lambda out: True, 6.0),
-    "compile": (lambda life: begun, 4.0),
-    "train": (_trains, 2.0),
-    "checkpoint": (lambda life: saves, 0.004),
-    "results": (lambda life: trained, 2.0),
-    "report": (lambda life: scored, 2.0),
+Stage = Callable[[Life, random.Random], Callable[[Path], Any]]
+STAGES: dict[str, tuple[Stage, float]] = {
+    "start": (lambda life, rng: lambda out: True, 6.0),
+    "compile": (lambda life, rng: begun, 4.0),
+    "train": (trains, 0.2),
+    "checkpoint": (saves, 0.004),
+    "results": (lambda life, rng: trained, 2.0),
+    "report": (lambda life, rng: scored, 2.0),
 }
 
 
@@ -207,10 +227,11 @@ class Case:
         # What is compiled from the cache is not compiled for long.
         life = Life(self.command(), self.out, 2, cached=stage != "compile")
         watch, within = STAGES[stage]
-        if life.until(watch(life)):
+        if life.until(watch(life, rng)):
             time.sleep(rng.uniform(0, within))
         code, _ = life.end(ENDS[end], rng)
-        self.lives.append((stage, end, code))
+        if code != 0:  # else it was at its end before the signal came
+            self.lives.append((stage, end, code))
         if code not in FINE or "Traceback" in life.said():
             self.faults.append(f"exit code {code}: {life.said()[-500:]}")
 
@@ -276,11 +297,9 @@ def moved(case: Case, reference: Path, rng: random.Random) -> dict[str, Any]:
     steps = []
     for devices in (2, 1):
         life = Life(case.command(), case.out, devices, cached=True)
-        life.until(_trains(life))
-        time.sleep(rng.uniform(0, 0.3))
+        life.until(trains(life, rng))
         life.end(ENDS["TERM"], rng)
-        there = [int(p.name) for p in (case.out / "checkpoints").glob("[0-9]*")]
-        steps.append(max(there, default=0))
+        steps.append(newest(case.out))
     case.finish(4)
     return {
         "method": case.name,
@@ -290,15 +309,19 @@ def moved(case: Case, reference: Path, rng: random.Random) -> dict[str, Any]:
     }
 
 
-def shares(kills: int, rng: random.Random) -> Iterator[list[tuple[str, str]]]:
-    """Of every run in turn, the stage and the signals of each of its interruptions."""
-    stages = [list(STAGES)[i % len(STAGES)] for i in range(kills)]
-    ends = [list(ENDS)[i % len(ENDS)] for i in range(kills)]
-    rng.shuffle(stages)
-    rng.shuffle(ends)
-    while stages:
-        many = min(rng.randint(1, 6), len(stages))
-        yield [(stages.pop(), ends.pop()) for _ in range(many)]
+def shares(rng: random.Random) -> Iterator[list[tuple[str, str]]]:
+    """Of one run after the other, the stage and the signals of its interruptions."""
+    decks: dict[str, list[str]] = {"stages": [], "ends": []}
+
+    def next_of(name: str, cards: Iterable[str]) -> str:
+        if not decks[name]:
+            decks[name] = rng.sample(list(cards), len(list(cards)))
+        return decks[name].pop()
+
+    while True:
+        stages = [next_of("stages", STAGES) for _ in range(rng.randint(1, 6))]
+        stages.sort(key=list(STAGES).index)  # the last ones end the training
+        yield [(stage, next_of("ends", ENDS)) for stage in stages]
 
 
 def killed(
@@ -338,6 +361,8 @@ def main() -> int:
     asked = parser.parse_args()
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="interruptions-"))
     os.environ.setdefault("XDG_CACHE_HOME", str(folder.absolute() / "cache"))
+    # Each process imports this module a second time, and runpy wonders.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::RuntimeWarning")
     PROCESSES.set_forkserver_preload(PRELOADED)
     rng = random.Random(asked.seed)
     whole = {}
@@ -349,7 +374,9 @@ def main() -> int:
         if whole[name].faults:
             raise RuntimeError(whole[name].faults[0])
     cases: list[Case] = []
-    for share, case in zip(shares(asked.kills, rng), itertools.cycle(whole.values())):
+    for share, case in zip(shares(rng), itertools.cycle(whole.values())):
+        if sum(len(c.lives) for c in cases) >= asked.kills:
+            break
         again = Case(case.name, case.options, case.out.with_name(f"run{len(cases)}"))
         cases.append(killed(again, share, case.out, rng))
     rows = [table(name, [c for c in cases if c.name == name]) for name in METHODS]

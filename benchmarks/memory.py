@@ -1,6 +1,6 @@
 """How good is the estimate of memory? Peaks of runs of 1, 8 and 32 seeds against it.
 
-Each run is a process of its own: data, two chunks with their evaluation, checkpoints
+Each run is a process of its own: data, two steps with their evaluation, checkpoints
 and results. Its peak holds the interpreter and the compiler as well, which one seed
 needs as much as many, so that growth is what is compared: what seeds add to the peak,
 and to the estimate.
@@ -20,16 +20,16 @@ from jaxdis import devices, experiment, log
 from jaxdis.experiment import Execution, fitting
 
 SEEDS = (1, 8, 32)
-WIDE = (1_024,) * 3
+WIDE = (512,) * 3
 SETTINGS: dict[str, dict[str, Any]] = {
     "mechanism_sparsity/quickstart": {
         "encoder": WIDE,
         "decoder": WIDE,
         "transition": (64, 64),
-        "batch": 256,
+        "batch": 64,
     },
-    "beta_vae/quickstart": {"encoder": WIDE, "decoder": WIDE, "batch": 256},
-    "sparse_mixing/quickstart": {"encoder": WIDE, "decoder": WIDE, "batch": 256},
+    "beta_vae/quickstart": {"encoder": WIDE, "decoder": WIDE, "batch": 64},
+    "sparse_mixing/quickstart": {"encoder": WIDE, "decoder": WIDE, "batch": 64},
 }
 
 
@@ -37,7 +37,7 @@ def child(name: str, seeds: int, at_once: int) -> None:
     """Prints the estimate and the peak of a run, in bytes."""
     devices.use_all_cores()
     log.console.quiet = True
-    plan = experiment.plan(name, seeds=seeds, steps=4, chunk=2, config=SETTINGS[name])
+    plan = experiment.plan(name, seeds=seeds, steps=2, chunk=1, config=SETTINGS[name])
     rows = at_once or None
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import finish
-from jaxdis import checkpoint, devices, experiment, log
+from jaxdis import checkpoint, compilation, devices, experiment, log
 from jaxdis.experiment import directory as directories
 from jaxdis.experiment import identity, parents, shards, stored
 from jaxdis.experiment.shards import Shard
@@ -140,6 +140,7 @@ def main(numbers: tuple[int, ...] = NUMBERS) -> None:
 
 if __name__ == "__main__":
     devices.use_all_cores()
+    compilation.keep_programs()
     if sys.argv[1:] and not sys.argv[1].isdigit():
         child(Path(sys.argv[1]))
     else:

@@ -242,7 +242,8 @@ def choose(directory: Path, which: int | str, worth: Mapping[int, float]) -> int
     Raises:
       ValueError: there is none, with those that there are.
     """
-    there = list(steps(directory))
+    # Damaged ones too: an older state is not taken for them unless it is asked for.
+    there = sorted(_there(directory))
     if not there:
         raise _nothing(directory)
     known = {s: worth[s] for s in there if np.isfinite(worth.get(s, np.nan))}

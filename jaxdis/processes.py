@@ -8,6 +8,10 @@ from jax.sharding import Mesh
 
 __all__ = ["connect", "local_mesh", "many", "share"]
 
+SWITCHES = {
+    "jax_enable_preemption_service": False,
+    "jax_cpu_collectives_implementation": None,
+}
 PATIENCE = 300
 """Seconds in which all processes must have started."""
 
@@ -41,9 +45,11 @@ def connect() -> tuple[int, int]:
     Raises:
       ValueError: it cannot be found where they are, or they do not come.
     """
-    # It would catch the signal of a scheduler in the place of the run.
-    if hasattr(jax.config, "jax_enable_preemption_service"):
-        jax.config.update("jax_enable_preemption_service", False)
+    # The first would catch the signal of a scheduler in the place of the run; by the
+    # second even the devices of one process would ask the service for each other.
+    for name, value in SWITCHES.items():
+        if hasattr(jax.config, name):
+            jax.config.update(name, value)
     try:
         jax.distributed.initialize(
             num_processes=_given(("JAX_NUM_PROCESSES", "JAX_PROCESS_COUNT")),

@@ -54,7 +54,7 @@ class StackedRows(NamedTuple):
     streak: Int[Array, "*n"]
 
     @property
-    def failed(self) -> Bool[Array, "*n"]:
+    def failed(self) -> Bool[Array | np.ndarray, "*n"]:
         """Rows that diverged and are frozen in their last finite state."""
         return self.streak >= PATIENCE
 

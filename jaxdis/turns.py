@@ -37,13 +37,15 @@ class Home(NamedTuple):
     """Where rows are between steps.
 
     Attributes:
-      turns: which rows are on the devices together.
+      mesh: the devices.
+      turns: which rows are on them together.
       put: `tree -> held`, all rows.
       empty: `shapes of one turn -> held`, to be filled by `store`.
       load: `(held, turn) -> rows on the devices`.
       store: `(held, turn, rows of the devices) -> held`; held is used up.
     """
 
+    mesh: Mesh
     turns: tuple[Turn, ...]
     put: Callable[[Any], Any]
     empty: Callable[[Any], Any]
@@ -78,6 +80,7 @@ def home(rows: int, at_once: int, mesh: Mesh) -> Home:
     if at_once >= rows:
         every = Turn(np.arange(rows), slice(0, rows))
         return Home(
+            mesh,
             (every,),
             partial(place, mesh=mesh),
             lambda shapes: None,
@@ -94,7 +97,7 @@ def home(rows: int, at_once: int, mesh: Mesh) -> Home:
         # A copy, so that the devices never have the memory that waits.
         return place(jax.tree.map(lambda a: a[turn.rows], held), mesh)
 
-    return Home(tuple(turns), _on_host, partial(_empty, rows), load, _store)
+    return Home(mesh, tuple(turns), _on_host, partial(_empty, rows), load, _store)
 
 
 def _is_key(a: Any) -> bool:

@@ -65,7 +65,8 @@ def _carried_out(words: Sequence[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:  # a file or a disk that cannot be written
-        _complain(str(error))
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(where + (error.strerror or str(error)))
         return 2
     except KeyboardInterrupt:
         print("jaxdis: interrupted", file=sys.stderr)

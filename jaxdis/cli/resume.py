@@ -32,10 +32,10 @@ class ResumeOptions:
         of a schedule, take their values for the new number from here on.
       other_versions: go on although versions or the precision of matrix products are
         others than those of the run.
-      checkpoint_seconds: the least time between two checkpoints.
+      checkpoint_seconds: the least time between two checkpoints; None, here and for the
+        next two, for what it was.
       chunk_seconds: the longest time in which an interruption is not noticed.
-      rows_at_once: the number of rows that are on the devices at a time; None for that
-        of the run.
+      rows_at_once: the number of rows that are on the devices at a time.
       track: what shows the run elsewhere, one or several of jsonl, csv, tensorboard and
         wandb; by default what did so before.
     """
@@ -45,8 +45,8 @@ class ResumeOptions:
     seeds: int | None = None
     stretch: bool = False
     other_versions: bool = False
-    checkpoint_seconds: float = 30.0
-    chunk_seconds: float = 10.0
+    checkpoint_seconds: float | None = None
+    chunk_seconds: float | None = None
     rows_at_once: int | None = None
     track: tuple[str, ...] = ()
 
@@ -58,14 +58,12 @@ def resume_command(args: Sequence[str]) -> int:
     options = tyro.cli(ResumeOptions, prog="jaxdis resume", args=args)
     execution = Execution(
         other_versions=options.other_versions,
-        checkpoint_seconds=options.checkpoint_seconds,
-        chunk_seconds=options.chunk_seconds,
-        rows_at_once=options.rows_at_once,
         command=shlex.join(["jaxdis", *sys.argv[1:]]),
         exits=True,
         track=options.track,
     )
+    pace = {name: getattr(options, name) for name in execution.pace}
     wishes = Wishes(options.steps, options.seeds, options.stretch)
     return carried_out(
-        partial(experiment.go_on, options.run, plan_of, wishes, execution)
+        partial(experiment.go_on, options.run, plan_of, wishes, execution, pace)
     )

@@ -246,10 +246,18 @@ def carried_out(work: Callable[[], Run]) -> int:
         log.say(f"  jaxdis resume {shlex.quote(str(stop.directory))}")
         return exit_code(stop.signal)
     _print_results(run, run.method.presets[run.settings["preset"]])
-    log.say(f"report: {run.report()}")
+    log.say(f"report: {_page(run)}")
     if all(group.failed.all() for group in run.record.groups):
         return DIVERGED
     return PARTLY if run.record.results.get("missing") else 0
+
+
+def _page(run: Run) -> Path:
+    """The page of a run, drawn anew where that of before is older than its results."""
+    page, results = run.directory / "report.html", run.directory / "results.json"
+    if page.is_file() and page.stat().st_mtime_ns >= results.stat().st_mtime_ns:
+        return page
+    return run.report()
 
 
 def train_command(args: Sequence[str]) -> int:

@@ -2,10 +2,11 @@
 
 import errno
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -94,6 +95,7 @@ def go_on(
     again: Callable[[Path], Plan],
     wishes: going_on.Wishes,
     execution: Execution,
+    pace: Mapping[str, float | None],
 ) -> Run:
     """Goes on with the run in a directory, as `resume` does.
 
@@ -102,12 +104,17 @@ def go_on(
       again: gives the setting of the run in a directory.
       wishes: what it shall have more.
       execution: how to do it.
+      pace: what of `Execution.pace` is another than up to now; None where it is not.
 
     Raises:
       ValueError: there is no run, or it cannot go on like that.
       Stopped: by a signal; the run can be resumed.
     """
     directory = _needed(directories.check_path(directory))
+    settings = identity.read_settings(directory)
+    kept: dict[str, Any] = {n: settings[n] for n in execution.pace if n in settings}
+    asked = {name: value for name, value in pace.items() if value is not None}
+    execution = execution._replace(**{**kept, **asked})
     with _stopped_by_signals(execution) as (stopping, where), lock.held(directory):
         where.append(directory)
         recover(directory)

@@ -23,6 +23,7 @@ __all__ = ["ARRAYS", "Related", "draw_effects", "encode_rows", "relate"]
 
 ROWS = 2_000  # that are encoded
 BLOCK = 500  # of them at a time
+COMPARED = 256  # seeds that every seed is compared with, of more
 CHANGED = 200  # rows in which codes are changed one by one
 REACH, VALUES = 2.0, 7  # of such a change, in standard deviations of the code
 SHOWN = 8  # codes whose images are kept
@@ -36,7 +37,8 @@ ARRAYS = {
 }
 """The arrays that runs have beside those of their method, and the names of their axes.
 
-`agreement` of pairs of seeds; `matched_codes`, the code of each seed that matches each
+`agreement` of pairs of seeds, where these are more than `COMPARED` only of each with as
+many, NaN elsewhere; `matched_codes`, the code of each seed that matches each
 code of the seed that agrees most with the others, -1 for none; of that seed
 `code_effects`, how far each observed variable moves as a code goes from -2 to +2
 standard deviations, in its own; or, of images, `code_images` of the codes
@@ -114,6 +116,24 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(values)) if values.size else np.nan
 
 
+def _pairs(
+    codes: Float[np.ndarray, "s n k"], failed: Bool[np.ndarray, "s"]
+) -> Float[np.ndarray, "s s"]:
+    """The agreement of pairs of seeds: of each with a bounded number of others."""
+    seeds = len(codes)
+    if seeds <= COMPARED:
+        pairs = np.array(metrics.agreement(codes))
+    else:
+        some = np.flatnonzero(~failed) if not failed.all() else np.arange(seeds)
+        some = some[np.linspace(0, len(some) - 1, COMPARED).astype(int)]
+        pairs = np.full((seeds, seeds), np.nan, np.float32)
+        for start in range(0, seeds, COMPARED):
+            at = slice(start, start + COMPARED)
+            pairs[at, some] = np.asarray(metrics.agreement(codes[at], to=codes[some]))
+    pairs[failed], pairs[:, failed] = np.nan, np.nan
+    return pairs
+
+
 @jax.jit
 def _matched(codes: Float[Array, "s n k"], to: Float[Array, "n k"]) -> Array:
     def one(own: Float[Array, "n k"]) -> Int[Array, "k"]:
@@ -131,9 +151,7 @@ def relate(
       codes: the codes of the same rows.
       failed: which seeds are left out.
     """
-    pairs = np.stack([np.asarray(metrics.agreement(z)) for z in codes])
-    pairs[failed] = np.nan
-    pairs.swapaxes(1, 2)[failed] = np.nan
+    pairs = np.stack([_pairs(z, f) for z, f in zip(codes, failed, strict=True)])
     apart = [_off_diagonal(p) for p in pairs]
     seeds = np.array([[_median(row) for row in rows] for rows in apart])
     seeds = seeds.reshape(failed.shape)
@@ -224,7 +242,7 @@ def draw_effects(
     rows = [p * failed.shape[1] + s for p, s in enumerate(best) if s is not None]
     # Through the host: rows of a run lie on several devices.
     some = [
-        jax.tree.map(lambda a, r=r: jnp.asarray(np.asarray(a[r])), params) for r in rows
+        jax.tree.map(lambda a, r=r: jnp.asarray(np.asarray(a)[r]), params) for r in rows
     ]
     seen = codes.reshape(-1, *codes.shape[2:])[rows]
     if jax.eval_shape(decode, some[0], seen[0][:1]).shape[1:] != shape:

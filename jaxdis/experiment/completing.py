@@ -84,7 +84,7 @@ def complete(
     if source.state is not None:
         starting.write(source, experiment, directory)
     begun = resumed or source.state is not None
-    with guarded(needed, directory):
+    with guarded(experiment, needed, directory):
         result, timing = fit(
             experiment, directory, execution._replace(resume=begun), stopping
         )

@@ -64,10 +64,11 @@ class Estimate(NamedTuple):
     def states(self) -> int:
         """The states of the rows that are on a device at a time.
 
-        Where several devices share the memory of the machine there are two of each: the
-        second is that of a checkpoint, or of rows that wait.
+        In the end, those before the first step are there as well, to compare with.
+        Where several devices share the memory of the machine a third copy is that of a
+        checkpoint.
         """
-        copies = 2 if self.room.shared and self.devices > 1 else 1
+        copies = 3 if self.room.shared and self.devices > 1 else 2
         return -(-self.at_once // self.devices) * self.row * copies
 
     @property
@@ -79,10 +80,12 @@ class Estimate(NamedTuple):
     def waiting(self) -> int:
         """The bytes that the machine needs for rows that are on no device.
 
-        Those of a checkpoint, where the devices have a memory of their own.
+        Those that wait, with those before the first step to compare with; or those of a
+        checkpoint, where the devices have a memory of their own.
         """
+        turns = self.at_once < self.rows
         others = self.rows - self.at_once if self.room.shared else self.rows
-        return others * self.row
+        return others * self.row * (2 if turns else 1)
 
     @property
     def total(self) -> int:
@@ -150,6 +153,10 @@ def _turns(estimate: Estimate) -> int:
     )
 
 
+def _seeds(number: int) -> str:
+    return f"{number:,} seed{'s' * (number > 1)}"
+
+
 def in_words(estimate: Estimate) -> str:
     """What a run needs and what there is, in one clause."""
     room = estimate.room
@@ -161,7 +168,7 @@ def in_words(estimate: Estimate) -> str:
         "evaluation": several * estimate.evaluation,
     }
     named = ", ".join(f"{name} {shown(part)}" for name, part in parts.items() if part)
-    what = f"{estimate.seeds:,} seed{'s' * (estimate.seeds > 1)}"
+    what = _seeds(estimate.seeds)
     what += f" at {estimate.points:,} points" * (estimate.points > 1)
     what += f", {estimate.at_once:,} rows at once," * (estimate.at_once < estimate.rows)
     verb = "needs" if what.endswith("seed") else "need"
@@ -175,10 +182,12 @@ def shortage(estimate: Estimate) -> str:
     """What does not fit, and what would, in one sentence."""
     seeds, turns = fitting(estimate), _turns(estimate)
     alone = estimate.holding(estimate.points, 1)
-    if seeds >= estimate.seeds:
-        first = "fewer seeds or smaller batches may fit"
+    if seeds >= estimate.seeds:  # it ran out all the same
+        half = estimate.seeds // 2, estimate.at_once // 2
+        first = f"try {_seeds(half[0])}, or " if half[0] else ""
+        first += f"rows_at_once {half[1]:,}" if half[1] else "take a smaller batch"
     elif seeds:
-        first = f"about {seeds:,} seeds fit" + " at most" * (not estimate.step)
+        first = f"about {_seeds(seeds)} fit" + " at most" * (not estimate.step)
         first += f", or all of them with rows_at_once {turns:,}" * (turns > 0)
     elif estimate.room.free is not None and alone.data > estimate.room.free:
         first = "the data alone do not fit: take fewer rows"

@@ -1,7 +1,7 @@
 """Runs that do not fit into memory are refused, before they are compiled or after."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +118,13 @@ def analysed(experiment: Experiment, estimate: Estimate) -> Estimate:
 
 
 @contextmanager
-def guarded(estimate: Estimate, directory: Path) -> Iterator[None]:
+def guarded(
+    experiment: Experiment, estimate: Estimate, directory: Path
+) -> Iterator[None]:
     """Turns memory that runs out in spite of the estimate into one sentence.
 
     Args:
+      experiment: what is trained.
       estimate: what was thought to be enough.
       directory: that of the run.
 
@@ -130,9 +133,13 @@ def guarded(estimate: Estimate, directory: Path) -> Iterator[None]:
     """
 
     def sentence() -> str:
-        saved = max(checkpoint.steps(directory / "checkpoints"), default=None)
-        kept = f"; step {saved} is saved in {directory}" if saved is not None else ""
-        return f"{estimates.shortage(estimate)}{kept}"
+        # Of a run that never took a step nothing is kept.
+        saved = max(checkpoint.steps(directory / "checkpoints"), default=0)
+        kept = f"; step {saved:,} is saved in {directory}" if saved else ""
+        found = estimate
+        with suppress(Exception):  # there may not be enough memory for that either
+            found = analysed(experiment, estimate)
+        return f"{estimates.shortage(found)}{kept}"
 
     with memory.named(sentence):
         yield

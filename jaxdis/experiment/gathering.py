@@ -103,6 +103,16 @@ def _of_parent(parent: Path, whole: Plan) -> list[Stand]:
     return [stand(parent / s.directory, part(whole, s)) for s in shards]
 
 
+def _check_older(parent: Path, stands: Sequence[Stand]) -> None:
+    """Whether a run that was merged did not go on since."""
+    step = max((last_step(one.directory) for one in stands if one.finished), default=0)
+    if step and last_step(parent) > step:
+        raise ValueError(
+            f"merge: the run in {parent} was merged and went on to step "
+            f"{last_step(parent):,}, its shards stand at {step:,}; name another out"
+        )
+
+
 def _of_runs(directories_: Sequence[Path], again: Again) -> tuple[Plan, list[Stand]]:
     """The run that some runs are parts of, and where these stand."""
     plans = [again(directory) for directory in directories_]
@@ -212,6 +222,7 @@ def gather(
     if len(given) == 1:
         whole, target = again(given[0]), out or given[0]
         stands = _of_parent(given[0], whole)
+        _check_older(given[0], stands)
     elif out is None:
         raise ValueError("merge: several runs need out, the directory of the whole")
     else:

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxdis import log
+from jaxdis import check, log
 from jaxdis.experiment import identity
 from jaxdis.experiment.completing import complete, is_finished, last_step
 from jaxdis.experiment.execution import Execution
 from jaxdis.experiment.model import hyper_of, seeds_of
 from jaxdis.experiment.more_seeds import forget_joined, join_seeds, pending
-from jaxdis.experiment.plan import Plan
+from jaxdis.experiment.plan import MOST_SEEDS, Plan
 from jaxdis.experiment.stopping import Stopping
 
 __all__ = ["Wishes", "go_on", "same"]
@@ -80,6 +80,11 @@ def same(plan: Plan, directory: Path) -> Plan:
 
 def _check_wishes(plan: Plan, directory: Path, wishes: Wishes) -> tuple[int, int]:
     """The numbers of steps and of seeds that a run shall have."""
+    if wishes.steps is not None:
+        check.count("steps", wishes.steps)
+    if wishes.seeds is not None:
+        check.count("seeds", wishes.seeds, most=MOST_SEEDS)
+        check.first_seed(plan.seeds[0], wishes.seeds)
     steps = plan.steps if wishes.steps is None else wishes.steps
     last = last_step(directory)
     if steps < last:
@@ -87,9 +92,14 @@ def _check_wishes(plan: Plan, directory: Path, wishes: Wishes) -> tuple[int, int
             f"steps: the run in {directory} was trained for {last:,} steps already, "
             f"which cannot become {steps:,}; give {last} or more"
         )
-    first = plan.seeds[0]
+    first, gaps = plan.seeds[0], plan.seeds[-1] - plan.seeds[0] >= len(plan.seeds)
+    if gaps and wishes.seeds not in (None, len(plan.seeds)):
+        raise ValueError(
+            f"seeds: the run in {directory} lacks some between {first} and "
+            f"{plan.seeds[-1]}; bring them in first, with jaxdis merge"
+        )
     last_seeds = [plan.seeds[-1], *(seeds[-1] for seeds in pending(directory))]
-    begun = max(last_seeds) + 1 - first
+    begun = len(plan.seeds) if gaps else max(last_seeds) + 1 - first
     seeds = begun if wishes.seeds is None else wishes.seeds
     if seeds < begun:
         raise ValueError(
@@ -121,7 +131,10 @@ def go_on(
     """
     forget_joined(directory, plan)
     steps, seeds = _check_wishes(plan, directory, wishes)
-    whole = plan._replace(seeds=tuple(range(plan.seeds[0], plan.seeds[0] + seeds)))
+    whole = plan
+    if seeds != len(plan.seeds):
+        numbers = range(plan.seeds[0], plan.seeds[0] + seeds)
+        whole = plan._replace(seeds=tuple(numbers))
     nothing_more = (whole.seeds, steps) == (plan.seeds, plan.steps)
     if nothing_more and is_finished(plan, directory):
         log.say(
@@ -136,6 +149,8 @@ def go_on(
     identity.check_environment(
         settings, directory, other_versions=execution.other_versions
     )
+    if any(settings.get(name) != value for name, value in execution.pace.items()):
+        _rewrite(directory, **execution.pace)
     drawn = None
     if whole.seeds != plan.seeds:
         drawn = join_seeds(plan, whole, directory, execution, stopping)

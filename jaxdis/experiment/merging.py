@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,20 +22,31 @@ GONE = -1
 """The place of a row that the whole does not have."""
 
 
-def _points(part: Path, plan: Plan) -> list[int]:
-    """The numbers in the plan of the points of a part."""
-    known = {tuple(point.items()): i for i, point in enumerate(plan.points)}
+class _Whole(NamedTuple):
+    """Where points and seeds are in the whole."""
+
+    points: dict[tuple[tuple[str, float], ...], int]
+    seeds: dict[int, int]
+
+
+def _whole(plan: Plan) -> _Whole:
+    points = {tuple(point.items()): i for i, point in enumerate(plan.points)}
+    return _Whole(points, {seed: i for i, seed in enumerate(plan.seeds)})
+
+
+def _points(part: Path, whole: _Whole) -> list[int]:
+    """The numbers in the whole of the points of a part."""
     points = hyper_of(read_settings(part))
-    return [known.get(tuple(point.items()), GONE) for point in points]
+    return [whole.points.get(tuple(point.items()), GONE) for point in points]
 
 
-def _places(part: Path, plan: Plan) -> Int[np.ndarray, "n"]:
-    """The numbers in the plan of the rows of a part."""
-    known = {seed: i for i, seed in enumerate(plan.seeds)}
-    seeds = np.array([known.get(s, GONE) for s in seeds_of(read_settings(part))])
-    points = np.array(_points(part, plan))[:, None]
+def _places(part: Path, whole: _Whole) -> Int[np.ndarray, "n"]:
+    """The numbers in the whole of the rows of a part."""
+    settings = read_settings(part)
+    seeds = np.array([whole.seeds.get(s, GONE) for s in seeds_of(settings)])
+    points = np.array(_points(part, whole))[:, None]
     there = (points != GONE) & (seeds != GONE)
-    return np.where(there, points * len(plan.seeds) + seeds, GONE).ravel()
+    return np.where(there, points * len(whole.seeds) + seeds, GONE).ravel()
 
 
 def _put_together(arrays: Sequence[Any], order: Int[np.ndarray, "n"]) -> Any:
@@ -45,22 +56,29 @@ def _put_together(arrays: Sequence[Any], order: Int[np.ndarray, "n"]) -> Any:
     return np.concatenate(arrays)[order]
 
 
-def _lines(parts: Sequence[Path], plan: Plan, step: int) -> Iterator[dict[str, Any]]:
-    """The lines of metrics.jsonl of all parts up to a step."""
-    seeds = set(plan.seeds)
+def _lines(
+    parts: Sequence[Path], whole: _Whole, step: int
+) -> Iterator[tuple[tuple[int, int, int], str]]:
+    """The lines of metrics.jsonl of all parts up to a step: what they are of, and text.
+
+    Text takes less memory than what it says.
+    """
     for part in parts:
-        points = _points(part, plan)
+        points = _points(part, whole)
         path = part / "metrics.jsonl"
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         for line in text.splitlines():
             try:
                 record = json.loads(line)
-                record["point"] = points[record["point"]]
-                there = record["point"] != GONE and record["seed"] in seeds
-                if record["step"] <= step and there:
-                    yield record
+                point, seed = points[record["point"]], record["seed"]
+                at = (record["step"], point, seed)
+                if at[0] > step or point == GONE or seed not in whole.seeds:
+                    continue
+                if point != record["point"]:
+                    line = json.dumps(record | {"point": point})
             except (TypeError, LookupError, ValueError):  # cut off, or damaged
                 continue
+            yield at, line
 
 
 def join(parts: Sequence[Path], out: Path, plan: Plan) -> None:
@@ -76,7 +94,8 @@ def join(parts: Sequence[Path], out: Path, plan: Plan) -> None:
       ValueError: rows are missing or there twice, or no checkpoint is common to all
         parts.
     """
-    every = [_places(part, plan) for part in parts]
+    whole = _whole(plan)
+    every = [_places(part, whole) for part in parts]
     places = np.concatenate(every)
     order = np.argsort(places, kind="stable")[np.count_nonzero(places == GONE) :]
     if not np.array_equal(places[order], np.arange(len(plan.points) * len(plan.seeds))):
@@ -105,6 +124,6 @@ def join(parts: Sequence[Path], out: Path, plan: Plan) -> None:
             score=float(np.average(scores, weights=sizes)),
             record={"parts": [p for one in found for p in one.record.get("parts", [])]},
         )
-    lines = _lines(parts, plan, max(common))
-    seen = {(line["step"], line["point"], line["seed"]): line for line in lines}
-    log.append_lines(out / "metrics.jsonl", (seen[at] for at in sorted(seen)))
+    seen = dict(_lines(parts, whole, max(common)))
+    text = "".join(seen[at] + "\n" for at in sorted(seen))
+    log.write_atomically(out / "metrics.jsonl", text)

@@ -10,6 +10,7 @@ from jaxdis import checkpoint, program, sweep
 from jaxdis.experiment import stored
 from jaxdis.experiment.plan import declared, replaced
 from jaxdis.experiment.watched import by_step, watched
+from jaxdis.report import read
 from jaxdis.types import Method, Preparation, Score, Spec, System, TrainState
 
 __all__ = ["Model", "hyper_of", "restore", "seeds_of"]
@@ -46,9 +47,7 @@ class Model(NamedTuple):
 
 def seeds_of(settings: Mapping[str, Any]) -> tuple[int, ...]:
     """The numbers of the seeds of a run, by its config.json."""
-    first = settings.get("first_seed", 0)
-    row = range(first, first + settings["seeds"])
-    return tuple(settings.get("seed_numbers", row))
+    return tuple(read.seeds_of(settings))
 
 
 def hyper_of(settings: Mapping[str, Any]) -> tuple[dict[str, float], ...]:

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from jaxdis import runner, streaming, sweep
 from jaxdis.data.rows import world_of
-from jaxdis.devices import seed_mesh
+from jaxdis.devices import seed_mesh, take
 from jaxdis.experiment.plan import Plan, declared
 from jaxdis.program import StackedRows, initialiser
 from jaxdis.turns import Home, home, in_turns, size_of_turns
@@ -113,12 +113,12 @@ def where_rows_are(experiment: Experiment) -> Home:
 
 
 def first_rows(experiment: Experiment) -> StackedRows:
-    """All rows before the first step."""
-    where = where_rows_are(experiment)
+    """All rows before the first step, where they are trained."""
+    where, n = where_rows_are(experiment), len(experiment.keys)
     given = where.put((experiment.keys, experiment.hyper))
     placed = [where.load(given, turn) for turn in where.turns]
-    init = initialiser(experiment.system)
-    rows: StackedRows = in_turns(lambda i: init(*placed[i]), where)
+    init = initialiser(experiment.system, where.mesh)
+    rows: StackedRows = take(in_turns(lambda i: init(*placed[i]), where), n)
     return rows
 
 

@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
-import numpy as np
-
 from jaxdis.experiment.plan import Plan
 
 __all__ = [
@@ -200,12 +198,14 @@ def divided(plan: Plan, shard: Shard) -> tuple[range, range]:
     points, seeds = len(plan.points), len(plan.seeds)
     grid = grid_of(shard.total, points, seeds)
     at = divmod(shard.number - 1, grid[1])
-    some = [
-        np.array_split(np.arange(size), groups)[i]
-        for size, groups, i in zip((points, seeds), grid, at, strict=True)
-    ]
-    first, second = (range(int(a[0]), int(a[-1]) + 1) for a in some)
-    return first, second
+    return _group(points, grid[0], at[0]), _group(seeds, grid[1], at[1])
+
+
+def _group(size: int, groups: int, at: int) -> range:
+    """One of the groups that `numpy.array_split` makes: the first ones are longer."""
+    least, longer = divmod(size, groups)
+    first = at * least + min(at, longer)
+    return range(first, first + least + (at < longer))
 
 
 def part(plan: Plan, shard: Shard) -> Plan:

@@ -140,8 +140,8 @@ def resume(
     seeds: int | None = None,
     stretch: bool = False,
     other_versions: bool = False,
-    checkpoint_seconds: float = 30.0,
-    chunk_seconds: float = 10.0,
+    checkpoint_seconds: float | None = None,
+    chunk_seconds: float | None = None,
     rows_at_once: int | None = None,
     method: Method | str | None = None,
     data: DataSet | Own | None = None,
@@ -168,10 +168,10 @@ def resume(
         length of a schedule, take their values for the new number from here on.
       other_versions: whether to go on although versions or the precision of matrix
         products are others than those of the run.
-      checkpoint_seconds: the least time between two checkpoints.
+      checkpoint_seconds: the least time between two checkpoints; this and the next two
+        are by default what they were.
       chunk_seconds: the longest time in which an interruption is not noticed.
-      rows_at_once: how many rows are on the devices at a time; by default as many as
-        the run had there.
+      rows_at_once: how many rows are on the devices at a time.
       method: the method, where it is not where the run says.
       data: the data, where they were given as arrays.
       encoder, decoder, optimiser, loss: those that the run was trained with, if they
@@ -196,19 +196,18 @@ def resume(
         "optimiser": optimiser,
         "loss": loss,
     }
+    pace = {
+        "checkpoint_seconds": checkpoint_seconds,
+        "chunk_seconds": chunk_seconds,
+        "rows_at_once": rows_at_once,
+    }
     found = systems.find(method) if isinstance(method, str) else method
     return go_on(
         Path(directory),
         functools.partial(plan_of, method=found, data=data, parts=parts),
         Wishes(steps, seeds, stretch),
-        Execution(
-            other_versions=other_versions,
-            checkpoint_seconds=checkpoint_seconds,
-            chunk_seconds=chunk_seconds,
-            rows_at_once=rows_at_once,
-            callbacks=callbacks,
-            track=track,
-        ),
+        Execution(other_versions=other_versions, callbacks=callbacks, track=track),
+        pace,
     )
 
 

@@ -10,6 +10,7 @@ from jaxtyping import PyTree
 
 from jaxdis import checkpoint, log, program, sweep
 from jaxdis.experiment.identity import read_settings
+from jaxdis.experiment.model import seeds_of
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment, first_rows
 from jaxdis.experiment.trained import Run, load
@@ -80,8 +81,7 @@ def _check_settings(plan: Plan, directory: Path) -> None:
             f"from: the run in {directory} is of {method}, and this one of "
             f"{plan.method.name}"
         )
-    first = settings.get("first_seed", 0)
-    there = range(first, first + settings["seeds"])
+    there = seeds_of(settings)
     if missing := sorted(set(plan.seeds) - set(there)):
         raise ValueError(
             f"from: the run in {directory} has seeds {there[0]} to {there[-1]}, and "

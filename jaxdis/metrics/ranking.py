@@ -98,10 +98,13 @@ _KINDS = {
 
 
 @partial(jax.jit, static_argnames="kind")
-def _agreement(z_hat: Float[Array, "s n k"], kind: str) -> Float[Array, "s s"]:
+def _agreement(
+    z_hat: Float[Array, "s n k"], to: Float[Array, "t n l"] | None, kind: str
+) -> Float[Array, "s t"]:
     columns, relate, score = _KINDS[kind]
     codes = jax.vmap(standardise)(jax.vmap(columns)(z_hat))
-    corr = jnp.einsum("snk,tnl->stkl", codes, codes, precision="highest")
+    others = codes if to is None else jax.vmap(standardise)(jax.vmap(columns)(to))
+    corr = jnp.einsum("snk,tnl->stkl", codes, others, precision="highest")
     relation = relate(jnp.clip(corr / z_hat.shape[1], -1.0, 1.0))
     return jax.vmap(jax.vmap(score))(jnp.abs(relation))
 
@@ -110,7 +113,8 @@ def agreement(
     z_hat: Num[ArrayLike, "s n k"],
     *,
     kind: Literal["mcc", "lasso", "spearman"] = "mcc",
-) -> Float[Array, "s s"]:
+    to: Num[ArrayLike, "t n k"] | None = None,
+) -> Float[Array, "s t"]:
     """How well the codes of each seed agree with those of each other seed.
 
         A[s, t] = score(R^(s,t))
@@ -123,9 +127,10 @@ def agreement(
     Args:
       z_hat: codes [s, n, k] of the seeds for the same samples.
       kind: one of the three above.
+      to: the codes [t, n, k] of those that they are compared with; by default z_hat.
 
     Returns:
-      A, [s, s], higher is better. Two seeds that agree up to order and sign have 1 with
+      A, [s, t], higher is better. Two seeds that agree up to order and sign have 1 with
       "mcc", .9 with "lasso", and less than 1 with "spearman"; dead codes count 0. NaN
       for a seed with a code that is not finite.
 
@@ -139,7 +144,10 @@ def agreement(
     z_hat = as_float(z_hat)
     if z_hat.ndim != 3:
         raise ValueError(f"z_hat has shape {z_hat.shape}; it must be [s, n, k]")
-    return _agreement(z_hat, kind)
+    to = None if to is None else as_float(to)
+    if to is not None and to.shape[1:] != z_hat.shape[1:]:
+        raise ValueError(f"to has shape {to.shape}; it must be [t, n, k] of z_hat's n")
+    return _agreement(z_hat, to, kind)
 
 
 def udr(

@@ -33,6 +33,7 @@ __all__ = [
     "moments",
     "most_agreed",
     "read_settings",
+    "seeds_of",
     "swept",
     "udr",
 ]
@@ -107,6 +108,13 @@ class Record(NamedTuple):
     arrays: dict[str, np.ndarray]
     notes: tuple[str, ...] = ()
     standing: Standing | None = None
+
+
+def seeds_of(settings: Mapping[str, Any]) -> list[int]:
+    """The numbers of the seeds of a run, by its config.json."""
+    first = settings.get("first_seed", 0)
+    row = range(first, first + settings["seeds"])
+    return list(settings.get("seed_numbers", row))
 
 
 def failed_seeds(group: Group) -> list[int]:
@@ -279,9 +287,7 @@ def load(directory: Path) -> Record:
             f"those up to {FORMAT}; read it with the version that trained the run"
         )
     with reading(path, "this and config.json do not describe one run"):
-        first = settings.get("first_seed", 0)
-        row = range(first, first + settings["seeds"])
-        seeds = list(settings.get("seed_numbers", row))
+        seeds = seeds_of(settings)
         hypers = [dict(point) for point in results["points"]]
         lost = results["failed_seeds"]
         failed = [np.isin(seeds, lost[i]) for i in range(len(hypers))]

@@ -73,8 +73,7 @@ def _scores(directory: Path, names: Sequence[str]) -> dict[str, Score]:
 def _so_far(directory: Path) -> Record:
     settings, path = read.read_settings(directory), directory / "config.json"
     with reading(path, "this does not describe a run"):
-        first = settings.get("first_seed", 0)
-        seeds = list(range(first, first + settings["seeds"]))
+        seeds = read.seeds_of(settings)
         hypers = _hypers(dict(settings["hyper"]))
         labels, steps = read.labels_of(hypers), int(settings["steps"])
         method = settings.get("method") or settings["system"]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
+import numpy as np
 from jaxtyping import Array, Float, Key, PyTree, Shaped
 
 __all__ = [
@@ -18,7 +19,7 @@ __all__ = [
 
 PRNGKey: TypeAlias = Key[Array, ""]
 Scalar: TypeAlias = Float[Array, ""] | float
-Params: TypeAlias = PyTree[Float[Array, "..."]]
+Params: TypeAlias = PyTree[Float[Array | np.ndarray, "..."]]
 Config: TypeAlias = object
 """A method's frozen dataclass of all that is compiled in."""
 Hyper: TypeAlias = PyTree[Float[Array, "..."] | float]

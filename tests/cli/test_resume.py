@@ -97,8 +97,10 @@ def test_start_or_resume_does_what_there_is_to_do(run, tmp_path, monkeypatch, ca
     assert results(new)["metrics"] == results(run)["metrics"]
     assert files(run / "checkpoints") == before
     capsys.readouterr()
+    before = files(run)
     assert train(monkeypatch, run, "--start-or-resume") == 0
     assert "is left as it is" in words(capsys.readouterr().out)
+    assert files(run) == before
 
 
 def test_another_run_to_start_from(finished, tmp_path, monkeypatch, capsys):

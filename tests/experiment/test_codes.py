@@ -159,3 +159,17 @@ def test_images_of_codes_that_change_them_most_come_first(made):
         moved[1] = code.mean() + 2 * code.std()
         last = np.clip(0.5 + moved @ gain, 0, 1) * 255
         assert abs(float(found["code_images"][point, 0, -1, 0, 0, 0]) - last) <= 1
+
+
+def test_many_seeds_are_compared_with_some(monkeypatch):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(1, 9, 50, 3)).astype(np.float32)
+    failed = np.zeros((1, 9), bool)
+    failed[0, 4] = True
+    every = codes.relate(z, failed).pairs[0]
+    monkeypatch.setattr(codes, "COMPARED", 4)
+    some = codes.relate(z, failed)
+    known = np.isfinite(some.pairs[0])
+    np.testing.assert_allclose(some.pairs[0][known], every[known], rtol=1e-6)
+    assert (known.sum(1) == np.where(failed[0], 0, 4)).all()
+    assert np.isfinite(some.seeds[0]).tolist() == (~failed[0]).tolist()

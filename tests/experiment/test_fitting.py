@@ -34,16 +34,16 @@ def made(room=GPU, **options):
 
 def test_states_data_and_the_larger_program_count():
     found = made(step=5 * 10**6, evaluation=2 * 10**6)
-    assert found.total == 8 * 10**6 + 10**7 + 5 * 10**6
+    assert found.total == 2 * 8 * 10**6 + 10**7 + 5 * 10**6
     assert found.fits
 
 
 def test_devices_of_one_machine_share_its_memory():
     found = made(MACHINE)
-    # A second copy of the rows for checkpoints, and the data on each device.
-    assert found.total == 2 * 16 * 10**6 + 2 * 10**7
+    # Rows of the end, the start and a checkpoint, and the data on each device.
+    assert found.total == 3 * 16 * 10**6 + 2 * 10**7
     turns = made(MACHINE, at_once=2)
-    assert turns.total == 2 * 2 * 10**6 + 14 * 10**6 + 2 * 10**7
+    assert turns.total == 3 * 2 * 10**6 + 2 * 14 * 10**6 + 2 * 10**7
     assert made(MACHINE, at_once=1).devices == 1
 
 
@@ -62,10 +62,10 @@ def test_the_number_that_is_said_to_fit_does(room, step):
     [
         (
             {"seeds": 10_000, "at_once": 20_000},
-            "10,000 seeds at 2 points need about 10.0 GB (states 10.0 GB, data 10.0 "
-            "MB) on each H100, with 1.0 GB free; about 990 seeds fit at most",
+            "10,000 seeds at 2 points need about 20.0 GB (states 20.0 GB, data 10.0 "
+            "MB) on each H100, with 1.0 GB free; about 490 seeds fit at most",
         ),
-        ({"seeds": 4_000, "at_once": 8_000}, "or all of them with rows_at_once 1,900"),
+        ({"seeds": 2_000, "at_once": 4_000}, "or all of them with rows_at_once 990"),
         ({"row": 10**10}, "not even one seed fits: take smaller networks"),
         ({"data": 10**10}, "the data alone do not fit: take fewer rows"),
     ],
@@ -75,6 +75,18 @@ def test_what_does_not_fit_and_what_would(options, sentence):
     assert not found.fits
     with pytest.raises(OutOfMemory, match=re.escape(sentence)):
         estimate.check_fits(found)
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({}, "try 4 seeds, or rows_at_once 8"),
+        ({"seeds": 1}, "rows_at_once 8"),
+        ({"seeds": 1, "points": 1, "at_once": 1}, "take a smaller batch"),
+    ],
+)
+def test_what_fits_by_the_estimate_and_did_not_is_halved(options, advice):
+    assert estimate.shortage(made(**options)).endswith(f"free; {advice}")
 
 
 def test_what_nobody_knows_fits():
@@ -172,7 +184,7 @@ def exhausted(*args):
 def test_a_run_that_runs_out_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(completing, "fit", exhausted)
     out = tmp_path / "run"
-    with pytest.raises(OutOfMemory, match="out of memory: 2 seeds need about"):
+    with pytest.raises(OutOfMemory, match=r"a step .*; try 1 seed, or rows_at_once 1$"):
         jaxdis.train(NAME, seeds=2, out=out, **TINY)
     assert not out.exists()
 

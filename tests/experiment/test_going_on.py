@@ -173,6 +173,14 @@ def test_stretched_hyper_parameters_are_said_and_taken(run, capsys):
     train(run, steps=9, hyper=RATES, resume=True)
 
 
+def test_the_pace_of_a_run_is_kept(run):
+    resume(run, steps=7, chunk_seconds=7.0, rows_at_once=3)
+    told = settings(run)
+    assert (told["chunk_seconds"], told["rows_at_once"]) == (7.0, 3)
+    jaxdis.resume(run, method=METHOD, steps=8)
+    assert settings(run) == told | {"steps": 8, "extended": [6, 7]}
+
+
 def test_stretching_leaves_alone_what_was_chosen(tmp_path, capsys):
     train(tmp_path / "run", steps=2, hyper={"penalty": 0.5})
     resume(tmp_path / "run", steps=4, stretch=True)
@@ -321,6 +329,8 @@ def test_an_unfinished_run_gets_more_seeds(tmp_path, wide, monkeypatch):
     [
         ({"steps": 4}, "steps: the run in .* trained for 6 steps already.*become 4"),
         ({"seeds": 2}, "seeds: the run in .* has 3 seeds already, from 0 to 2"),
+        ({"seeds": 10**9}, "seeds must be at most"),
+        ({"steps": 0}, "steps must be at least 1"),
     ],
 )
 def test_less_is_refused(wishes, message, run):
@@ -328,6 +338,16 @@ def test_less_is_refused(wishes, message, run):
     with pytest.raises(ValueError, match=message):
         resume(run, **wishes)
     assert files(run) == before
+
+
+def test_a_run_that_lacks_seeds_gets_no_more(run):
+    """As one that was merged while a shard was missing."""
+    config = settings(run) | {"seed_numbers": [0, 1, 3]}
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"lacks some between 0 and 3.*jaxdis merge"):
+        resume(run, seeds=5)
+    resume(run, steps=7)
+    assert results(run)["seeds"] == [0, 1, 3]
 
 
 @pytest.mark.parametrize(

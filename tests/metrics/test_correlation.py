@@ -444,3 +444,11 @@ def test_import_is_light_and_a_warning_names_the_caller():
     command = [sys.executable, "-c", IN_A_PROCESS_OF_ITS_OWN]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_agreement_with_others_is_a_part_of_that_of_all(unchecked):
+    z = np.random.default_rng(0).normal(size=(5, 60, 3)).astype(np.float32)
+    whole = np.asarray(agreement(z))
+    np.testing.assert_allclose(agreement(z[:2], to=z[3:]), whole[:2, 3:], rtol=1e-6)
+    with pytest.raises(ValueError, match="to has shape"):
+        agreement(z, to=z[:, :30])

@@ -461,7 +461,10 @@ def test_parts_of_one_setting_are_called_so(tmp_path):
     make_run(tmp_path / "two", seeds=2, first=2)
     runs = [tmp_path / "one", tmp_path / "two"]
     line = headline_of(report.compare(runs, tmp_path / "out.html"))
-    assert line.startswith("2 parts of one setting, with the seeds 0–1, 2–3; ")
+    assert line == (
+        "2 parts of one setting, with the seeds 0–1, 2–3; `jaxdis merge` makes one run "
+        "of them"
+    )
 
 
 def test_columns_that_no_seed_has_are_left_out(tmp_path):
