@@ -12,7 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-__all__ = ["cores", "place", "seed_mesh", "shardings", "take", "use_all_cores"]
+__all__ = [
+    "check_platform",
+    "cores",
+    "place",
+    "seed_mesh",
+    "shardings",
+    "take",
+    "use_all_cores",
+]
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
@@ -81,6 +89,26 @@ def use_all_cores() -> None:
                 "call jaxdis.use_all_cores() first for all of them",
                 stacklevel=2,
             )
+
+
+def check_platform() -> None:
+    """Whether JAX finds the devices that it is asked for.
+
+    Raises:
+      ValueError: JAX_PLATFORMS names what is not there or not installed.
+    """
+    try:
+        jax.devices()
+    except (
+        AssertionError,
+        RuntimeError,
+    ) as error:  # jax 0.10 asserts it
+        asked = getattr(jax.config, "jax_platforms", None)
+        reason = f" ({error})" if str(error) else ""
+        raise ValueError(
+            f"JAX_PLATFORMS: there is no device of {asked!r} that JAX can use{reason}; "
+            "leave it unset for what there is, or install JAX for that platform"
+        ) from error
 
 
 def seed_mesh(rows: int) -> Mesh:

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from jaxdis import log, processes
+from jaxdis import devices, log, processes
 from jaxdis.experiment import directory as directories
 from jaxdis.experiment import going_on, identity, lock, parents, starting
 from jaxdis.experiment.completing import complete, last_step
@@ -46,6 +46,7 @@ def carry_out(plan: Plan, execution: Execution) -> Run:
       ValueError: the data or the directory are not what they should be.
       Stopped: by a signal; the run can be resumed.
     """
+    devices.check_platform()
     if execution.shard is not None:
         return _shard(plan, execution.shard, execution)
     if processes.many() and not execution.alone:
@@ -110,6 +111,7 @@ def go_on(
       ValueError: there is no run, or it cannot go on like that.
       Stopped: by a signal; the run can be resumed.
     """
+    devices.check_platform()
     directory = _needed(directories.check_path(directory))
     settings = identity.read_settings(directory)
     kept: dict[str, Any] = {n: settings[n] for n in execution.pace if n in settings}
