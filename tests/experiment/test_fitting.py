@@ -8,6 +8,7 @@ import pytest
 
 import jaxdis
 from jaxdis import checkpoint, experiment, memory, program
+from jaxdis.cli import parse_train
 from jaxdis.cli.rehearsal import rehearse
 from jaxdis.experiment import Execution, completing, estimate, fitting
 from jaxdis.memory import OutOfMemory, Room
@@ -226,3 +227,10 @@ def test_disabled_compilation_is_refused(tmp_path):
         pytest.raises(ValueError, match="JAX_DISABLE_JIT must not be set"),
     ):
         Execution().check()
+
+
+def test_options_of_the_command_line():
+    options = parse_train([NAME, "--rows-at-once", "2", "--dry-run"])[1]
+    assert (options.rows_at_once, options.dry_run) == (2, True)
+    options = parse_train([NAME])[1]
+    assert (options.rows_at_once, options.dry_run) == (None, False)
