@@ -5,7 +5,7 @@ each, by the functions that write those of a real array. Then a process of its o
 merges them. "files" and "MB" are those of the shards; "peak_MB" is the memory of the
 merging process, of which the program itself takes `base_MB`.
 
-    python -m benchmarks.shards            # 10, 100 and 1,000 shards: 5 minutes
+    python -m benchmarks.shards            # 10, 100 and 1,000 shards: 15 minutes
     python -m benchmarks.shards 10 30      # other numbers
 """
 
