@@ -44,7 +44,7 @@ def report_command(args: Sequence[str]) -> int:
     """`jaxdis report DIR [DIR ...]`; returns the exit code."""
     options = tyro.cli(ReportOptions, prog="jaxdis report", args=args or ["--help"])
     for run in options.runs:
-        if experiment.shards_there(run) and not experiment.is_merged(run):
+        if experiment.shards_there(run) and not experiment.is_measured(run):
             experiment.gather([run], None)
     paths = [report.build(run) for run in options.runs]
     if len(paths) > 1:

@@ -2,8 +2,9 @@
 
 from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.carrying import carry_out, go_on
+from jaxdis.experiment.completing import is_measured
 from jaxdis.experiment.execution import Execution, Part, Timing
-from jaxdis.experiment.gathering import gather, is_merged
+from jaxdis.experiment.gathering import gather
 from jaxdis.experiment.going_on import Wishes
 from jaxdis.experiment.parents import shards_there
 from jaxdis.experiment.plan import Plan, default_steps, find_preset, plan
@@ -31,7 +32,7 @@ __all__ = [
     "find_preset",
     "gather",
     "go_on",
-    "is_merged",
+    "is_measured",
     "load",
     "merge",
     "plan",

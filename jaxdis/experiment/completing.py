@@ -1,33 +1,32 @@
 """The training of a run to its end, wherever it stands."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from jaxdis import checkpoint, log
-from jaxdis.experiment import identity, starting, stored
+from jaxdis.experiment import identity, results, starting, stored
 from jaxdis.experiment.execution import Execution
 from jaxdis.experiment.fitting import guarded, prepare_fitting
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment
-from jaxdis.experiment.results import write
 from jaxdis.experiment.run import fit
 from jaxdis.experiment.stopping import Stopping
 
-__all__ = ["complete", "is_finished", "last_step"]
+__all__ = ["complete", "is_finished", "is_measured", "last_step"]
 
 
 def last_step(directory: Path) -> int:
     """The number of steps that a run was trained for, as far as it was saved."""
-    return max(checkpoint.steps(directory / "checkpoints"), default=0)
+    return checkpoint.last(directory / "checkpoints")
 
 
-def _results(directory: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((directory / "results.json").read_text(encoding="utf-8"))
-        return dict(found)
-    except (OSError, TypeError, ValueError):
-        return {}
+def is_measured(directory: Path) -> bool:
+    """Whether there are results of the last step that a run was trained for.
+
+    Args:
+      directory: its directory.
+    """
+    step = last_step(directory)
+    return step > 0 and results.read(directory).get("steps") == step
 
 
 def is_finished(plan: Plan, directory: Path) -> bool:
@@ -37,7 +36,7 @@ def is_finished(plan: Plan, directory: Path) -> bool:
       plan: the setting of the run.
       directory: its directory.
     """
-    found = _results(directory)
+    found = results.read(directory)
     seeds = found.get("seeds") == list(plan.seeds)
     measured = seeds and found.get("steps") == plan.steps
     return measured and last_step(directory) >= plan.steps
@@ -89,7 +88,7 @@ def complete(
             experiment, directory, execution._replace(resume=begun), stopping
         )
         if measured:
-            write(experiment, result, directory, timing.parts(result.step))
+            results.write(experiment, result, directory, timing.parts(result.step))
     return experiment
 
 

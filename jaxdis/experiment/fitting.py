@@ -134,7 +134,7 @@ def guarded(
 
     def sentence() -> str:
         # Of a run that never took a step nothing is kept.
-        saved = max(checkpoint.steps(directory / "checkpoints"), default=0)
+        saved = checkpoint.last(directory / "checkpoints")
         kept = f"; step {saved:,} is saved in {directory}" if saved else ""
         found = estimate
         with suppress(Exception):  # there may not be enough memory for that either

@@ -1,5 +1,6 @@
 """What is measured at the end of a run, and where it is written."""
 
+import json
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -17,7 +18,21 @@ from jaxdis.experiment.prepared import Experiment, evaluator, first_rows
 from jaxdis.report.read import FORMAT
 from jaxdis.types import Score, TrainState
 
-__all__ = ["check_declared", "write"]
+__all__ = ["check_declared", "read", "write"]
+
+FILE = "results.json"
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """The results of a run; none where it has not been measured, or damaged.
+
+    Args:
+      directory: its directory.
+    """
+    try:
+        return dict(json.loads((directory / FILE).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError):
+        return {}
 
 
 def check_declared(experiment: Experiment, found: dict[str, np.ndarray]) -> None:
@@ -202,4 +217,4 @@ def write(
         "sparser": plan.method.sparser,
     }
     log.save_arrays(out / "figures.npz", arrays | ends.arrays)
-    log.write_json(out / "results.json", results)
+    log.write_json(out / FILE, results)

@@ -231,14 +231,15 @@ def fit(
             if visit.step == first:
                 timing.compiled()
             advance(visit.step, record.headline)
-            last = ended or bool(stopping) or visit.step == plan.steps
+            stop = bool(stopping)  # a wish that comes from here on is for the next look
+            last = ended or stop or visit.step == plan.steps
             if last or keeper.due(value is not None):
                 keeper.keep(visit, value)
             value = None
-            return bool(stopping)
+            return stop
 
         result = _run(experiment, execution, start, on_chunk, on_visit)
         stopping.training = False
-    if stopping.first and result.step < plan.steps:
+    if stopping.first:  # also after the last step: measuring may take long
         raise Stopped(out, result.step, stopping.first)
     return result, timing
