@@ -4,6 +4,7 @@ What is merged is the state of the rows. It is measured as that of a run in one 
 so its table is the one that such a run has.
 """
 
+import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -81,7 +82,7 @@ def stand(directory: Path, plan: Plan) -> Stand:
         return found._replace(words=f"trains now, in {holder}; step {step:,} is saved")
     return found._replace(
         words=f"stopped or killed after step {step:,}; go on with: "
-        f"jaxdis resume {directory}"
+        f"jaxdis resume {shlex.quote(str(directory))}"
     )
 
 
