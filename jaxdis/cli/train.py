@@ -27,6 +27,7 @@ from jaxdis.cli.rehearsal import rehearse
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.experiment.directory import check_path
 from jaxdis.experiment.shards import part
+from jaxdis.experiment.stopping import leave_at_once, stop_signals
 from jaxdis.report import findings
 from jaxdis.report.read import failed_seeds
 from jaxdis.types import Method, Preset
@@ -245,11 +246,18 @@ def carried_out(work: Callable[[], Run]) -> int:
         log.say(f"stopped after step {stop.step:,}; saved. Go on with:")
         log.say(f"  jaxdis resume {shlex.quote(str(stop.directory))}")
         return exit_code(stop.signal)
-    _print_results(run, run.method.presets[run.settings["preset"]])
-    log.say(f"report: {_page(run)}")
+    with stop_signals(partial(leave_at_once, partial(_undrawn, run.directory))):
+        _print_results(run, run.method.presets[run.settings["preset"]])
+        log.say(f"report: {_page(run)}")
     if all(group.failed.all() for group in run.record.groups):
         return DIVERGED
     return PARTLY if run.record.results.get("missing") else 0
+
+
+def _undrawn(directory: Path) -> str:
+    """What to say of a run that is finished, when there is no time for its report."""
+    command = shlex.join(["jaxdis", "report", str(directory)])
+    return f"interrupted; the run is finished, its report is drawn with:\n  {command}"
 
 
 def _page(run: Run) -> Path:
