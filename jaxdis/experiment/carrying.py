@@ -13,11 +13,12 @@ import jax
 from jaxdis import devices, log, processes
 from jaxdis.experiment import directory as directories
 from jaxdis.experiment import going_on, identity, lock, parents, starting
-from jaxdis.experiment.completing import complete, last_step
 from jaxdis.experiment.execution import Execution
 from jaxdis.experiment.going_on import Wishes
 from jaxdis.experiment.more_seeds import recover
 from jaxdis.experiment.plan import Plan
+from jaxdis.experiment.results import last_step
+from jaxdis.experiment.run import complete
 from jaxdis.experiment.shards import Shard
 from jaxdis.experiment.stopping import (
     Stopped,

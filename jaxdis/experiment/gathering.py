@@ -19,7 +19,6 @@ from jaxdis import checkpoint, log, program, runner
 from jaxdis.experiment import directory as directories
 from jaxdis.experiment import identity, lock, merging, results, stored
 from jaxdis.experiment.again import plan_of
-from jaxdis.experiment.completing import is_measured, last_step
 from jaxdis.experiment.execution import Part
 from jaxdis.experiment.model import hyper_of, seeds_of
 from jaxdis.experiment.parents import COUNT, shards_there
@@ -75,8 +74,8 @@ def stand(directory: Path, plan: Plan) -> Stand:
     if not directory.is_dir() or directories.untouched(directory):
         begun = directory.is_dir() and lock.holder(directory)
         return found._replace(words=f"starts now, in {begun}") if begun else found
-    step, holder = last_step(directory), lock.holder(directory)
-    if is_measured(directory) and not holder:
+    step, holder = results.last_step(directory), lock.holder(directory)
+    if results.is_measured(directory) and not holder:
         return found._replace(finished=True, words=f"finished after step {step:,}")
     if holder:
         return found._replace(words=f"trains now, in {holder}; step {step:,} is saved")
@@ -95,11 +94,14 @@ def _of_parent(parent: Path, whole: Plan) -> list[Stand]:
 
 def _check_older(parent: Path, stands: Sequence[Stand]) -> None:
     """Whether a run that was merged did not go on since."""
-    step = max((last_step(one.directory) for one in stands if one.finished), default=0)
-    if step and last_step(parent) > step:
+    step = max(
+        (results.last_step(one.directory) for one in stands if one.finished), default=0
+    )
+    if step and results.last_step(parent) > step:
         raise ValueError(
             f"merge: the run in {parent} was merged and went on to step "
-            f"{last_step(parent):,}, its shards stand at {step:,}; name another out"
+            f"{results.last_step(parent):,}, its shards stand at {step:,}; name "
+            "another out"
         )
 
 

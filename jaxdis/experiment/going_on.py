@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from jaxdis import check, log
 from jaxdis.experiment import identity
-from jaxdis.experiment.completing import complete, is_finished, last_step
 from jaxdis.experiment.execution import Execution
 from jaxdis.experiment.model import hyper_of, seeds_of
 from jaxdis.experiment.more_seeds import forget_joined, join_seeds, pending
 from jaxdis.experiment.plan import MOST_SEEDS, Plan
+from jaxdis.experiment.results import is_finished, last_step
+from jaxdis.experiment.run import complete
 from jaxdis.experiment.stopping import Stopping
 
 __all__ = ["Wishes", "fulfil", "same"]

@@ -10,7 +10,8 @@ import jaxdis
 from jaxdis import checkpoint, experiment, memory, program
 from jaxdis.cli import parse_train
 from jaxdis.cli.rehearsal import rehearse
-from jaxdis.experiment import Execution, completing, estimate, fitting
+from jaxdis.experiment import Execution, estimate, fitting
+from jaxdis.experiment import run as running
 from jaxdis.memory import OutOfMemory, Room
 
 NAME = "mechanism_sparsity/quickstart"
@@ -183,7 +184,7 @@ def exhausted(*args):
 
 
 def test_a_run_that_runs_out_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(completing, "fit", exhausted)
+    monkeypatch.setattr(running, "fit", exhausted)
     out = tmp_path / "run"
     with pytest.raises(OutOfMemory, match=r"a step .*; try 1 seed, or rows_at_once 1$"):
         jaxdis.train(NAME, seeds=2, out=out, **TINY)
@@ -195,7 +196,7 @@ def test_a_run_that_runs_out_later_names_what_was_saved(tmp_path, monkeypatch):
         checkpoint.save(directory / "checkpoints", 4, {"a": np.zeros(3)})
         exhausted()
 
-    monkeypatch.setattr(completing, "fit", later)
+    monkeypatch.setattr(running, "fit", later)
     out = tmp_path / "run"
     with pytest.raises(OutOfMemory, match="step 4 is saved in"):
         jaxdis.train(NAME, seeds=2, out=out, **TINY)
