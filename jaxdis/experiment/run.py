@@ -13,7 +13,7 @@ import numpy as np
 from jaxdis import checkpoint, log, program, runner, tracking
 from jaxdis.experiment import identity, results, starting, stored
 from jaxdis.experiment.execution import Execution, Timing
-from jaxdis.experiment.fitting import guarded, prepare_fitting
+from jaxdis.experiment.fitting import prepare_fitting, shortage_told
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment, evaluator, own_devices
 from jaxdis.experiment.shards import shard_named
@@ -286,7 +286,7 @@ def complete(
     if source.state is not None:
         starting.write(source, experiment, directory)
     begun = resumed or source.state is not None
-    with guarded(experiment, needed, directory):
+    with shortage_told(experiment, needed, directory):
         result, timing = fit(
             experiment, directory, execution._replace(resume=begun), stopping
         )

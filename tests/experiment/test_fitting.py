@@ -53,7 +53,7 @@ def test_devices_of_one_machine_share_its_memory():
 @pytest.mark.parametrize("step", [0, 10**7])
 def test_the_number_that_is_said_to_fit_does(room, step):
     found = made(room, step=step)
-    seeds = estimate.fitting(found)
+    seeds = estimate.most_seeds(found)
     assert seeds > 8
     assert found.holding(seeds * 2).fits
     assert not found.holding(int(1.2 * seeds) * 2).fits
@@ -147,7 +147,7 @@ def analysed(prepared):
 def test_the_compiler_tells_of_step_and_evaluation(prepared, analysed):
     assert analysed.step > analysed.row  # a gradient and an update, at least
     assert analysed.evaluation > memory.size(prepared[0].batches.valid) // 10
-    assert estimate.fitting(analysed) < estimate.fitting(prepared[1])
+    assert estimate.most_seeds(analysed) < estimate.fitting(prepared[1])
 
 
 def test_a_rehearsal_says_all_and_leaves_nothing(
