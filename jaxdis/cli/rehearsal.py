@@ -67,5 +67,5 @@ def rehearse(plan: Plan, execution: Execution) -> int:
         needed = fitting.analysed(experiment, needed)
     estimate.check_fits(needed)
     log.say(f"memory: {estimate.in_words(needed)}")
-    log.say(f"about {estimate.fitting(needed):,} seeds would fit")
+    log.say(f"about {estimate.most_seeds(needed):,} seeds would fit")
     return 0

@@ -260,7 +260,7 @@ def _left(done: list[Run]) -> str:
     """What to say of a signal while a run does not train."""
     if not done:
         return "interrupted"
-    again = f"jaxdis report {shlex.quote(str(done[0].directory))}"
+    again = shlex.join(["jaxdis", "report", str(done[0].directory)])
     return f"interrupted; the results are written, and drawn by:\n  {again}"
 
 

@@ -22,7 +22,7 @@ from jaxdis.program import initialiser
 from jaxdis.streaming import Block, sample_block
 from jaxdis.types import Sampler, Stream
 
-__all__ = ["analysed", "guarded", "prepare_fitting"]
+__all__ = ["analysed", "prepare_fitting", "shortage_told"]
 
 CLOSE = 0.5  # of what is free, from where on the program is asked, too
 
@@ -118,7 +118,7 @@ def analysed(experiment: Experiment, estimate: Estimate) -> Estimate:
 
 
 @contextmanager
-def guarded(
+def shortage_told(
     experiment: Experiment, estimate: Estimate, directory: Path
 ) -> Iterator[None]:
     """Turns memory that runs out in spite of the estimate into one sentence.
@@ -134,7 +134,7 @@ def guarded(
 
     def sentence() -> str:
         # Of a run that never took a step nothing is kept.
-        saved = max(checkpoint.steps(directory / "checkpoints"), default=0)
+        saved = checkpoint.last(directory / "checkpoints")
         kept = f"; step {saved:,} is saved in {directory}" if saved else ""
         found = estimate
         with suppress(Exception):  # there may not be enough memory for that either
