@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from jaxdis import check, processes, streaming
 from jaxdis.compiled import Given, compile_steps, make_report
-from jaxdis.devices import seed_mesh, shardings, take
+from jaxdis.devices import default_mesh, shardings, take
 from jaxdis.program import (
     Progress,
     StackedRows,
@@ -206,13 +206,13 @@ def run(
     keys, hyper, world = jax.tree.map(lambda a: a[at], (keys, hyper, world))
     n = keys.shape[0]
     size = size_of_turns(n, rows_at_once)
-    mesh = seed_mesh(size) if mesh is None else processes.local_mesh(mesh)
-    where = home(n, size, mesh)
+    mesh = default_mesh(size) if mesh is None else processes.local_mesh(mesh)
+    where, used = home(n, size, mesh), min(size, mesh.size)
     step = 0 if start is None else start[0]
     if start is not None and step >= steps:
         given = start[1]
         rows = given.rows if isinstance(given, Progress) else given
-        return Result(take(where.put(rows), n), step, 0.0, 0.0, mesh.size, at)
+        return Result(take(where.put(rows), n), step, 0.0, 0.0, used, at)
     with streaming.feeding(sample, keys, (step, steps), mesh) as feed:
         advance, progress, again, compile_s = compile_steps(
             system, feed, Given(keys, hyper, world), where, mesh, start and start[1]
@@ -242,7 +242,7 @@ def run(
             wishes += [callback(Visit(step, seen)) for callback in on_visit]
     step_s = step_s or [spent / taken] if taken else step_s
     middle = float(np.median(step_s)) if step_s else 0.0
-    return Result(take(progress.rows, n), step, compile_s, middle, mesh.size, at)
+    return Result(take(progress.rows, n), step, compile_s, middle, used, at)
 
 
 def evaluator(
@@ -268,7 +268,7 @@ def evaluator(
     """
     n = keys.shape[0]
     size = size_of_turns(n, rows_at_once)
-    mesh = seed_mesh(size) if mesh is None else processes.local_mesh(mesh)
+    mesh = default_mesh(size) if mesh is None else processes.local_mesh(mesh)
     world = None if world is None else jnp.asarray(world, jnp.int32)
     where = home(n, size, mesh)
     given = where.put((keys, world))
@@ -280,7 +280,7 @@ def evaluator(
         held = where.put(state) if len(where.turns) == 1 else state
         parts = []
         for turn, own in zip(where.turns, placed, strict=True):
-            figures = report(where.load(held, turn), batch, *own)
+            figures = report(where.load(held, turn), batch, *own, turn.length)
             parts.append({k: np.asarray(a)[: turn.length] for k, a in figures.items()})
         return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 

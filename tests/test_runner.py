@@ -140,25 +140,6 @@ def test_evaluator_shows_each_row_its_world():
     np.testing.assert_array_equal(found["w"], rows.state.params["w"])
 
 
-def bytes_of_a_row():
-    state = jax.eval_shape(quadratic().init, jax.random.key(0), DEFAULT)
-    return sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(state))
-
-
-@pytest.mark.parametrize(("rows", "group"), [(1, 1), (2, 2), (3, 3), (99, 6)])
-def test_a_core_takes_its_rows_in_groups(monkeypatch, rows, group):
-    """Six rows on a core, of which its cache holds some."""
-    keys = sweep.seed_keys(6)
-    together = go(keys, mesh=ONE_DEVICE)
-    monkeypatch.setattr(program, "CACHED", rows * bytes_of_a_row())
-    assert (
-        program._group(program.init_rows(quadratic(), keys, Hyper(*jnp.ones((3, 6)))))
-        == group
-    )
-    apart = go(keys, mesh=ONE_DEVICE)
-    np.testing.assert_allclose(weights(apart), weights(together), rtol=1e-6)
-
-
 @pytest.mark.parametrize("size", [3, program.LARGE])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_one_bad_number_is_found_among_many(size, bad):
@@ -221,7 +202,7 @@ def at_the_start(system, sample, keys, hyper, mesh):
 
 def lowered(system, sample, keys, hyper, mesh):
     chunk, new = at_the_start(system, sample, keys, hyper, mesh)
-    return chunk.lower(new, keys, hyper, None, sample, 0, 5)
+    return chunk.lower(new, keys, hyper, None, sample, 0, 5, len(keys))
 
 
 def test_no_collectives_in_the_chunk():
@@ -250,7 +231,7 @@ def test_chunk_exports(platform):
     hyper = Hyper(*(jnp.full(2, v) for v in Hyper()))
     chunk, new = at_the_start(quadratic(), SAMPLE, keys, hyper, mesh)
     exported = jax.export.export(chunk, platforms=[platform])(
-        new, keys, hyper, None, SAMPLE, jnp.int32(0), jnp.int32(5)
+        new, keys, hyper, None, SAMPLE, *jnp.int32([0, 5, 2])
     )
     assert exported.platforms == (platform,)
 
