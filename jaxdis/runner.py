@@ -155,8 +155,19 @@ def run(
 ) -> Result:
     """Trains one row per key in one compiled program.
 
-    Step i of a row uses `fold_in(key, i)`, so a row's numbers depend neither on the
-    other rows, nor on the chunk length, nor on interruptions.
+    Step i of a row uses `fold_in(key, i)`. What a row draws depends on its key alone.
+    Its numbers depend, bit for bit, on its key, hyper-parameters and world, on the
+    system and the data, on the versions of JAX and XLA, on the kind of device, and
+
+    - on CPUs on whether there are one or several devices, and, where products are so
+      large that cores share them, on the number of cores: not on the other rows, nor on
+      the number of devices from two on. A run takes two or more where the process has
+      them, as `use_all_cores` sees to.
+    - on GPUs and TPUs on the number of rows of a device, which are mapped together;
+      `rows_at_once` fixes it.
+
+    They never depend on the length of chunks, nor on interruptions. What is rounded
+    elsewhere differs by 1e-7 at first, and grows with the steps: `benchmarks/rows.py`.
 
     Args:
       system: the method.
@@ -170,8 +181,9 @@ def run(
       chunk: steps between two measurements, at multiples of it.
       world: for rows that differ in their data, which of the data's worlds each sees;
         the sampler is then called as `sample(key, world)`.
-      mesh: devices with the axis "seed"; default all of them. Rows are padded to a
-        multiple of the mesh, and the padding is dropped from all that is returned.
+      mesh: devices with the axis "seed"; default `devices.default_mesh`, all of them.
+        Rows are padded to a multiple of the mesh; the padding is dropped from all that
+        is returned.
         Where the devices are those of several processes, each process trains a share
         of the rows on its own ones, and sees, starts from and returns these alone;
         processes never wait for each other. A mesh of devices of this process has all
