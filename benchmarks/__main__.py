@@ -18,6 +18,7 @@ ALL = (
     "densities",
     "precision",
     "streaming",
+    "rows",
 )
 
 for question in DEVICE if sys.argv[1:] == ["device"] else ALL:
