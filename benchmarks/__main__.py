@@ -19,6 +19,7 @@ ALL = (
     "precision",
     "streaming",
     "shards",
+    "rows",
 )
 
 for question in DEVICE if sys.argv[1:] == ["device"] else ALL:

@@ -15,6 +15,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 __all__ = [
     "check_platform",
     "cores",
+    "default_mesh",
     "place",
     "seed_mesh",
     "shardings",
@@ -81,7 +82,7 @@ def use_all_cores() -> None:
     if by_hand or getattr(jax.config, "jax_num_cpu_devices", -1) >= 1:
         return
     try:
-        jax.config.update("jax_num_cpu_devices", cores())
+        jax.config.update("jax_num_cpu_devices", max(2, cores()))
     except RuntimeError:
         if jax.default_backend() == "cpu" and cores() > jax.local_device_count():
             warnings.warn(
@@ -115,6 +116,16 @@ def seed_mesh(rows: int) -> Mesh:
     """A mesh with the one axis "seed" over as many devices as there are rows."""
     devices = jax.local_devices()[:rows]
     return Mesh(np.array(devices), ("seed",), axis_types=(AxisType.Auto,))
+
+
+def default_mesh(rows: int) -> Mesh:
+    """The devices of a run: as many as it has rows, and on a CPU at least two.
+
+    XLA compiles a program of one CPU device otherwise than one of several, so that it
+    rounds elsewhere. A device without a row does nothing.
+    """
+    least = 2 if jax.default_backend() == "cpu" else 1
+    return seed_mesh(max(rows, least))
 
 
 def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:

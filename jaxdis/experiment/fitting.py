@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 from jaxdis import checkpoint, memory
 from jaxdis.compiled import Given, lower, make_report
-from jaxdis.devices import seed_mesh, shardings
+from jaxdis.devices import default_mesh, shardings
 from jaxdis.experiment import estimate as estimates
 from jaxdis.experiment.estimate import Estimate
 from jaxdis.experiment.plan import Plan
@@ -96,7 +96,7 @@ def analysed(experiment: Experiment, estimate: Estimate) -> Estimate:
     Raises:
       OutOfMemory: the compiler ran out of memory.
     """
-    mesh = seed_mesh(estimate.at_once)
+    mesh = default_mesh(estimate.at_once)
     row, all_ = shardings(mesh)
     rows = -(-estimate.at_once // mesh.size) * mesh.size
     given = jax.tree.map(
@@ -110,7 +110,7 @@ def analysed(experiment: Experiment, estimate: Estimate) -> Estimate:
     with memory.named(lambda: estimates.shortage(estimate)):
         step, _ = lower(experiment.system, states, given, sample, mesh)
         report = make_report(experiment.system, mesh).lower(
-            states.state, _shapes(held_out, all_), given.keys, given.world
+            states.state, _shapes(held_out, all_), given.keys, given.world, 1
         )
         return estimate._replace(
             step=_temporaries(step), evaluation=_temporaries(report)
