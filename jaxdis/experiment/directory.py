@@ -28,7 +28,8 @@ CONFIG = "config.json"
 BEFORE = (CONFIG, "data.json", "metrics.jsonl", "checkpoints", "tracking")
 """What a run writes before its first checkpoint, and what means nothing without."""
 HIDDEN = re.compile(
-    r"\.jaxdis-[0-9a-f]{32}|\.(config|data|results)\.json\.tmp|\.metrics\.jsonl\.tmp"
+    r"\.jaxdis-[0-9a-f]{32}|\.(config|data|results)\.json\.tmp|"
+    r"\.metrics\.jsonl\.tmp|\.merged\.tmp"
 )
 TAKEN = {errno.EEXIST, errno.ENOTEMPTY}
 

@@ -273,8 +273,12 @@ def _gathered(
         ready = target / READY
         shutil.rmtree(ready, ignore_errors=True)
         ready.mkdir()
-        merging.join([one.directory for one in kept], ready, plan)
-        _measured(prepare(plan, None, rows_at_once), ready, kept, more)
+        try:
+            merging.join([one.directory for one in kept], ready, plan)
+            _measured(prepare(plan, None, rows_at_once), ready, kept, more)
+        except BaseException:
+            shutil.rmtree(ready, ignore_errors=True)
+            raise
         _settled(ready, target)
     partly = f", and {len(more['missing'])} are missing" if more["missing"] else ""
     log.say(f"merged {len(kept)} shards into {target}{partly}")

@@ -148,6 +148,18 @@ def test_directories_tell_their_shard():
     assert shards.shard_named("checkpoints") is None
 
 
+def test_the_setting_of_the_whole_is_written_again_where_another_removed_it(
+    plan, tmp_path
+):
+    execution = experiment.Execution(out=tmp_path / "run")
+    _, own = parents.claim(plan, Shard(2, 3), execution)
+    parents.leave(tmp_path / "run")  # the only other shard cannot begin
+    own.out.mkdir(parents=True)
+    assert not parents.shards_there(tmp_path / "run")
+    parents.claim(plan, Shard(2, 3), execution)
+    assert parents.shards_there(tmp_path / "run") == 3
+
+
 def test_keys_depend_on_the_numbers_of_seeds_alone():
     whole = jax.random.key_data(sweep.seed_keys(8, 3))
     some = jax.random.key_data(sweep.keys_of((4, 9, 10)))
