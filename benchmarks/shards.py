@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import finish
-from jaxdis import checkpoint, compilation, devices, experiment, log
+from jaxdis import checkpoint, devices, experiment, log, program_cache
 from jaxdis.experiment import directory as directories
-from jaxdis.experiment import identity, parents, shards, stored
-from jaxdis.experiment.shards import Shard
+from jaxdis.experiment import identity, stored
+from jaxdis.experiment.sharding import parents, shards
+from jaxdis.experiment.sharding.shards import Shard
 from jaxdis.report import read
 
 __all__ = ["main"]
@@ -141,7 +142,7 @@ def main(numbers: tuple[int, ...] = NUMBERS) -> None:
 
 if __name__ == "__main__":
     devices.use_all_cores()
-    compilation.keep_programs()
+    program_cache.keep_programs()
     if sys.argv[1:] and not sys.argv[1].isdigit():
         child(Path(sys.argv[1]))
     else:

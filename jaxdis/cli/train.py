@@ -13,20 +13,20 @@ from typing import Annotated, Any
 import tyro
 
 from jaxdis import (
-    compilation,
     data,
     devices,
     experiment,
     log,
     metrics,
     processes,
+    program_cache,
     systems,
 )
 from jaxdis.cli.points import point_table
 from jaxdis.cli.rehearsal import rehearse
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.experiment.directory import check_path
-from jaxdis.experiment.shards import part
+from jaxdis.experiment.sharding.shards import part
 from jaxdis.experiment.stopping import leave_at_once, stop_signals
 from jaxdis.report import findings
 from jaxdis.report.read import failed_seeds
@@ -275,7 +275,7 @@ def _page(run: Run) -> Path:
 def train_command(args: Sequence[str]) -> int:
     """`jaxdis train METHOD/PRESET ...`; returns the exit code."""
     devices.use_all_cores()
-    compilation.keep_programs()
+    program_cache.keep_programs()
     if "--distributed" in args:  # before JAX is used for the first time
         processes.connect()
     plan, options = parse_train(args)

@@ -10,23 +10,24 @@ from typing import Any
 
 import jax
 
-from jaxdis import devices, log, processes
+from jaxdis import devices, lock, log, processes
 from jaxdis.experiment import directory as directories
-from jaxdis.experiment import going_on, identity, lock, parents, starting
+from jaxdis.experiment import going_on, identity, starting
 from jaxdis.experiment.execution import Execution
 from jaxdis.experiment.going_on import Wishes
 from jaxdis.experiment.more_seeds import recover
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.results import last_step
 from jaxdis.experiment.run import complete
-from jaxdis.experiment.shards import Shard
+from jaxdis.experiment.sharding import parents
+from jaxdis.experiment.sharding.shards import Shard
+from jaxdis.experiment.sharding.together import train_together
 from jaxdis.experiment.stopping import (
     Stopped,
     Stopping,
     leave_at_once,
     stop_signals,
 )
-from jaxdis.experiment.together import train_together
 from jaxdis.experiment.trained import Run
 
 __all__ = ["carry_out", "go_on"]

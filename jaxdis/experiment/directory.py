@@ -18,8 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxdis import log
-from jaxdis.experiment import lock
+from jaxdis import lock, log
 from jaxdis.experiment.stopping import Stopped
 
 __all__ = ["check_path", "clear", "default_paths", "holds_run", "new", "untouched"]

@@ -16,7 +16,7 @@ from jaxdis.experiment.execution import Execution, Timing
 from jaxdis.experiment.fitting import prepare_fitting, shortage_told
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment, evaluator, own_devices
-from jaxdis.experiment.shards import shard_named
+from jaxdis.experiment.sharding.shards import shard_named
 from jaxdis.experiment.stopping import Stopped, Stopping
 from jaxdis.experiment.watched import Watched, by_step, watched
 from jaxdis.progress import progress

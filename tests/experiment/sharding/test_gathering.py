@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import jaxdis
+from jaxdis import lock
 from jaxdis.cli.merge import merge_command
 from jaxdis.cli.show import report_command
-from jaxdis.experiment import gathering, lock
+from jaxdis.experiment.sharding import gathering
 
 NAME = "mechanism_sparsity/quickstart"
 TINY = {

@@ -15,9 +15,9 @@ import pytest
 from jax.sharding import Mesh
 
 import jaxdis
-from jaxdis import experiment, processes
-from jaxdis.experiment import lock, shards, together
-from jaxdis.experiment.shards import Shard
+from jaxdis import experiment, lock, processes
+from jaxdis.experiment.sharding import shards, together
+from jaxdis.experiment.sharding.shards import Shard
 
 NAME = "mechanism_sparsity/quickstart"
 TINY = {

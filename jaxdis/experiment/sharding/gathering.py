@@ -15,16 +15,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxdis import checkpoint, log, program, runner
+from jaxdis import checkpoint, lock, log, program, runner
 from jaxdis.experiment import directory as directories
-from jaxdis.experiment import identity, lock, merging, results, stored
+from jaxdis.experiment import identity, joining, results, stored
 from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.execution import Part
 from jaxdis.experiment.model import hyper_of, seeds_of
-from jaxdis.experiment.parents import COUNT, shards_there
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment, own_devices, prepare
-from jaxdis.experiment.shards import Shard, part
+from jaxdis.experiment.sharding.parents import COUNT, shards_there
+from jaxdis.experiment.sharding.shards import Shard, part
 from jaxdis.experiment.trained import Run
 
 __all__ = ["PARTIAL", "Stand", "gather", "stand"]
@@ -274,7 +274,7 @@ def _gathered(
         shutil.rmtree(ready, ignore_errors=True)
         ready.mkdir()
         try:
-            merging.join([one.directory for one in kept], ready, plan)
+            joining.join([one.directory for one in kept], ready, plan)
             _measured(prepare(plan, None, rows_at_once), ready, kept, more)
         except BaseException:
             shutil.rmtree(ready, ignore_errors=True)
