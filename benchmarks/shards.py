@@ -22,9 +22,9 @@ import numpy as np
 from benchmarks.timing import finish
 from jaxdis import checkpoint, devices, experiment, log, program_cache
 from jaxdis.experiment import directory as directories
-from jaxdis.experiment import identity, stored
-from jaxdis.experiment.sharding import parents, shards
-from jaxdis.experiment.sharding.shards import Shard
+from jaxdis.experiment import identity, shards, stored
+from jaxdis.experiment.machines import parents
+from jaxdis.experiment.shards import Shard
 from jaxdis.report import read
 
 __all__ = ["main"]

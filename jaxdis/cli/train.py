@@ -26,7 +26,7 @@ from jaxdis.cli.points import point_table
 from jaxdis.cli.rehearsal import rehearse
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.experiment.directory import check_path
-from jaxdis.experiment.sharding.shards import part
+from jaxdis.experiment.shards import part
 from jaxdis.experiment.stopping import leave_at_once, stop_signals
 from jaxdis.report import findings
 from jaxdis.report.read import failed_seeds

@@ -4,12 +4,12 @@ from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.carrying import carry_out, go_on
 from jaxdis.experiment.execution import Execution, Part, Timing
 from jaxdis.experiment.going_on import Wishes
+from jaxdis.experiment.machines.gathering import gather
+from jaxdis.experiment.machines.parents import shards_there
 from jaxdis.experiment.plan import Plan, default_steps, find_preset, plan
 from jaxdis.experiment.prepared import Experiment, prepare
 from jaxdis.experiment.results import is_measured, write
-from jaxdis.experiment.sharding.gathering import gather
-from jaxdis.experiment.sharding.parents import shards_there
-from jaxdis.experiment.sharding.shards import asked
+from jaxdis.experiment.shards import asked
 from jaxdis.experiment.start import merge, resume, train
 from jaxdis.experiment.stopping import Stopped, exit_code
 from jaxdis.experiment.trained import Chosen, Run, load

@@ -12,16 +12,16 @@ import jax
 
 from jaxdis import devices, lock, log, processes
 from jaxdis.experiment import directory as directories
-from jaxdis.experiment import going_on, identity, starting
+from jaxdis.experiment import going_on, identity, origin
 from jaxdis.experiment.execution import Execution
 from jaxdis.experiment.going_on import Wishes
+from jaxdis.experiment.machines import parents
+from jaxdis.experiment.machines.together import train_together
 from jaxdis.experiment.more_seeds import recover
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.results import last_step
 from jaxdis.experiment.run import complete
-from jaxdis.experiment.sharding import parents
-from jaxdis.experiment.sharding.shards import Shard
-from jaxdis.experiment.sharding.together import train_together
+from jaxdis.experiment.shards import Shard
 from jaxdis.experiment.stopping import (
     Stopped,
     Stopping,
@@ -182,7 +182,7 @@ def _left(where: list[Path]) -> str:
 def _new(plan: Plan, execution: Execution, out: Path | None) -> Run:
     """Trains in a directory of its own, of which nothing is left if it never begins."""
     command = execution.command or f"jaxdis.train({plan.name!r}, ...)"
-    source = starting.source_of(plan, execution.start_from)
+    source = origin.source_of(plan, execution.start_from)
     record = identity.settings_of(plan, command, execution.pace) | source.record
     with (
         _stopped_by_signals(execution) as (stopping, where),

@@ -12,7 +12,7 @@ import numpy as np
 
 import jaxdis
 from jaxdis import check, runner, tracking
-from jaxdis.experiment.sharding.shards import Shard
+from jaxdis.experiment.shards import Shard
 from jaxdis.tracking import Tracker
 
 __all__ = ["Callbacks", "Execution", "Part", "Timing", "versions"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from jaxdis import lock, log
 from jaxdis.experiment import directory as directories
-from jaxdis.experiment import identity, joining, starting
+from jaxdis.experiment import identity, joining, origin
 from jaxdis.experiment.execution import Execution
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment
@@ -146,7 +146,7 @@ def _part(
                 resumed=True, measured=False, drawn=drawn,
             )  # fmt: skip
     told = settings.get("from", {})
-    source = starting.source_of(plan, told.get("run"), told.get("step", "last"))
+    source = origin.source_of(plan, told.get("run"), told.get("step", "last"))
     own = {"seeds": len(plan.seeds), "first_seed": plan.seeds[0]}
     with directories.new(out, plan.name, {**settings, **own}):
         return complete(

@@ -12,9 +12,9 @@ from jaxdis.experiment.carrying import carry_out, go_on
 from jaxdis.experiment.directory import check_path
 from jaxdis.experiment.execution import Callbacks, Execution
 from jaxdis.experiment.going_on import Wishes
+from jaxdis.experiment.machines.gathering import gather
 from jaxdis.experiment.plan import Plan, Values, plan
-from jaxdis.experiment.sharding.gathering import gather
-from jaxdis.experiment.sharding.shards import Asked, asked
+from jaxdis.experiment.shards import Asked, asked
 from jaxdis.experiment.trained import Run
 from jaxdis.tracking import Tracker
 from jaxdis.types import DataSet, Method

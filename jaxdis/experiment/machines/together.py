@@ -11,9 +11,9 @@ import jax
 
 from jaxdis import lock, log
 from jaxdis.experiment.execution import Execution
+from jaxdis.experiment.machines.gathering import Stand, gather, stand
 from jaxdis.experiment.plan import Plan
-from jaxdis.experiment.sharding.gathering import Stand, gather, stand
-from jaxdis.experiment.sharding.shards import Shard, part
+from jaxdis.experiment.shards import Shard, part
 from jaxdis.experiment.trained import Run
 
 __all__ = ["train_together", "wait_for"]

@@ -16,8 +16,9 @@ from jax.sharding import Mesh
 
 import jaxdis
 from jaxdis import experiment, lock, processes
-from jaxdis.experiment.sharding import shards, together
-from jaxdis.experiment.sharding.shards import Shard
+from jaxdis.experiment import shards
+from jaxdis.experiment.machines import together
+from jaxdis.experiment.shards import Shard
 
 NAME = "mechanism_sparsity/quickstart"
 TINY = {

@@ -11,7 +11,7 @@ import jaxdis
 from jaxdis import lock
 from jaxdis.cli.merge import merge_command
 from jaxdis.cli.show import report_command
-from jaxdis.experiment.sharding import gathering
+from jaxdis.experiment.machines import gathering
 
 NAME = "mechanism_sparsity/quickstart"
 TINY = {

@@ -16,7 +16,7 @@ from jaxdis.experiment import directory as directories
 from jaxdis.experiment import identity
 from jaxdis.experiment.execution import Execution
 from jaxdis.experiment.plan import Plan
-from jaxdis.experiment.sharding.shards import Shard, part, shard_named
+from jaxdis.experiment.shards import Shard, part, shard_named
 
 __all__ = ["claim", "default_path", "leave", "shards_there"]
 

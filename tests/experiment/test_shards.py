@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from jaxdis import experiment, sweep
-from jaxdis.experiment import identity
+from jaxdis.experiment import identity, shards
+from jaxdis.experiment.machines import parents
 from jaxdis.experiment.model import seeds_of
-from jaxdis.experiment.sharding import parents, shards
-from jaxdis.experiment.sharding.shards import Shard
+from jaxdis.experiment.shards import Shard
 
 NAME = "mechanism_sparsity/quickstart"
 

@@ -20,11 +20,11 @@ from jaxdis.experiment import directory as directories
 from jaxdis.experiment import identity, joining, results, stored
 from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.execution import Part
+from jaxdis.experiment.machines.parents import COUNT, shards_there
 from jaxdis.experiment.model import hyper_of, seeds_of
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment, own_devices, prepare
-from jaxdis.experiment.sharding.parents import COUNT, shards_there
-from jaxdis.experiment.sharding.shards import Shard, part
+from jaxdis.experiment.shards import Shard, part
 from jaxdis.experiment.trained import Run
 
 __all__ = ["PARTIAL", "Stand", "gather", "stand"]
