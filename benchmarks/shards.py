@@ -61,7 +61,7 @@ def _shard(
         "agreement": None,
     }
     with directories.new(own.out, part.name, record) as directory:
-        stored.write_data(directory, *stored.read_data(whole))
+        stored.keep_data(directory, *stored.read_data(whole))
         arrays = {n: np.asarray(a)[row : row + 1] for n, a in found.rest.items()}
         for step in (plan.steps - plan.chunk, plan.steps):
             checkpoint.save(

@@ -292,7 +292,7 @@ def _measured(
     more: Mapping[str, Any],
 ) -> None:
     """Writes results of joined rows as those of a run in one piece."""
-    stored.write_data(
+    stored.keep_data(
         ready, experiment.spec, experiment.splits.preparation, experiment.scores
     )
     like = jax.eval_shape(
