@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.timing import finish
-from jaxdis import checkpoint, compilation, devices, experiment, log
+from jaxdis import checkpoint, devices, experiment, log, program_cache
 from jaxdis.experiment import directory as directories
-from jaxdis.experiment import identity, parents, shards, stored
+from jaxdis.experiment import identity, shards, stored
+from jaxdis.experiment.machines import parents
 from jaxdis.experiment.shards import Shard
 from jaxdis.report import read
 
@@ -60,7 +61,7 @@ def _shard(
         "agreement": None,
     }
     with directories.new(own.out, part.name, record) as directory:
-        stored.write_data(directory, *stored.read_data(whole))
+        stored.keep_data(directory, *stored.read_data(whole))
         arrays = {n: np.asarray(a)[row : row + 1] for n, a in found.rest.items()}
         for step in (plan.steps - plan.chunk, plan.steps):
             checkpoint.save(
@@ -141,7 +142,7 @@ def main(numbers: tuple[int, ...] = NUMBERS) -> None:
 
 if __name__ == "__main__":
     devices.use_all_cores()
-    compilation.keep_programs()
+    program_cache.keep_programs()
     if sys.argv[1:] and not sys.argv[1].isdigit():
         child(Path(sys.argv[1]))
     else:

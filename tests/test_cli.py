@@ -104,21 +104,24 @@ def same_numbers(a: Path, b: Path) -> None:
         np.testing.assert_allclose(list(x.values()), list(y.values()), rtol=1e-5)
 
 
-def test_ctrl_c_saves_and_says_how_to_resume(finished, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("chunks", [1, 3])  # the last one, before it is measured
+def test_ctrl_c_saves_and_says_how_to_resume(
+    finished, tmp_path, monkeypatch, capsys, chunks
+):
     write, calls = log.append_lines, []
 
     def interrupted(path, records):
         write(path, records)
         calls.append(path)
-        if len(calls) == 1:
+        if len(calls) == chunks:
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
         patch.setattr(log, "append_lines", interrupted)
         assert train(patch, tmp_path / "run") == 130
-    assert len(calls) == 1
+    assert len(calls) == chunks
     said = capsys.readouterr().out.replace("\n", " ")
-    assert "stopped after step 2" in said
+    assert f"stopped after step {2 * chunks}" in said
     assert "jaxdis resume" in said
     assert not (tmp_path / "run" / "results.json").exists()
     assert train(monkeypatch, tmp_path / "run", "--resume") == 0

@@ -440,7 +440,7 @@ def test_what_is_known_of_data_comes_back_exactly(tmp_path):
         rows=7,
     )
     train = own_method.Table().load()
-    stored.write_data(tmp_path, spec, train.preparation)
+    stored.keep_data(tmp_path, spec, train.preparation)
     found, preparation = stored.read_data(tmp_path)
     assert found._replace(truth=Truth()) == spec._replace(truth=Truth())
     assert isinstance(found.labels[0], Label)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from jaxdis import compilation, devices, experiment
+from jaxdis import devices, experiment, program_cache
 from jaxdis.cli.train import PARTLY, carried_out
 
 __all__ = ["merge_command"]
@@ -37,7 +37,7 @@ class MergeOptions:
 def merge_command(args: Sequence[str]) -> int:
     """`jaxdis merge RUN [RUN ...]`; returns the exit code."""
     devices.use_all_cores()
-    compilation.keep_programs()
+    program_cache.keep_programs()
     options = tyro.cli(MergeOptions, prog="jaxdis merge", args=args or ["--help"])
     merging = partial(
         experiment.gather,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tyro
 
-from jaxdis import compilation, devices, experiment
+from jaxdis import devices, experiment, program_cache
 from jaxdis.cli.train import carried_out
 from jaxdis.experiment import Execution, Wishes, plan_of
 
@@ -54,7 +54,7 @@ class ResumeOptions:
 def resume_command(args: Sequence[str]) -> int:
     """`jaxdis resume RUN`; returns the exit code."""
     devices.use_all_cores()
-    compilation.keep_programs()
+    program_cache.keep_programs()
     options = tyro.cli(ResumeOptions, prog="jaxdis resume", args=args)
     execution = Execution(
         other_versions=options.other_versions,

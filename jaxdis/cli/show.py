@@ -8,7 +8,7 @@ from pathlib import Path
 import tyro
 from rich.text import Text
 
-from jaxdis import compilation, devices, experiment, log, report, systems
+from jaxdis import devices, experiment, log, program_cache, report, systems
 from jaxdis.types import Expectation
 
 __all__ = ["list_command", "report_command"]
@@ -43,7 +43,7 @@ class ReportOptions:
 def report_command(args: Sequence[str]) -> int:
     """`jaxdis report DIR [DIR ...]`; returns the exit code."""
     devices.use_all_cores()
-    compilation.keep_programs()
+    program_cache.keep_programs()
     options = tyro.cli(ReportOptions, prog="jaxdis report", args=args or ["--help"])
     for run in options.runs:
         if experiment.shards_there(run) and not experiment.is_measured(run):

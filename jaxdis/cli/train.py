@@ -13,13 +13,13 @@ from typing import Annotated, Any
 import tyro
 
 from jaxdis import (
-    compilation,
     data,
     devices,
     experiment,
     log,
     metrics,
     processes,
+    program_cache,
     systems,
 )
 from jaxdis.cli.points import point_table
@@ -275,7 +275,7 @@ def _page(run: Run) -> Path:
 def train_command(args: Sequence[str]) -> int:
     """`jaxdis train METHOD/PRESET ...`; returns the exit code."""
     devices.use_all_cores()
-    compilation.keep_programs()
+    program_cache.keep_programs()
     if "--distributed" in args:  # before JAX is used for the first time
         processes.connect()
     plan, options = parse_train(args)

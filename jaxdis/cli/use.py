@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from jaxdis import compilation, devices, experiment, log
+from jaxdis import devices, experiment, log, program_cache
 from jaxdis.cli import tables
 from jaxdis.experiment import Run
 from jaxdis.experiment.reading import OBSERVATIONS, read_again
@@ -136,7 +136,7 @@ def _long(codes: np.ndarray, seeds: Sequence[int]) -> dict[str, np.ndarray]:
 
 def encode_command(args: Sequence[str]) -> int:
     """`jaxdis encode RUN FILE --out FILE`; returns the exit code."""
-    compilation.keep_programs()
+    program_cache.keep_programs()
     options = tyro.cli(EncodeOptions, prog="jaxdis encode", args=args)
     tables.check_path(options.out, (".npz", *tables.FORMATS))
     run = _load(options.run, options.checkpoint)
@@ -159,7 +159,7 @@ def encode_command(args: Sequence[str]) -> int:
 def evaluate_command(args: Sequence[str]) -> int:
     """`jaxdis evaluate RUN FILE`; returns the exit code."""
     devices.use_all_cores()
-    compilation.keep_programs()
+    program_cache.keep_programs()
     options = tyro.cli(EvaluateOptions, prog="jaxdis evaluate", args=args)
     if options.out is not None:
         tables.check_path(options.out, (".json",))

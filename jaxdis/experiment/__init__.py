@@ -3,9 +3,9 @@
 from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.carrying import carry_out, go_on
 from jaxdis.experiment.execution import Execution, Part, Timing
-from jaxdis.experiment.gathering import gather
 from jaxdis.experiment.going_on import Wishes
-from jaxdis.experiment.parents import shards_there
+from jaxdis.experiment.machines.gathering import gather
+from jaxdis.experiment.machines.parents import shards_there
 from jaxdis.experiment.plan import Plan, default_steps, find_preset, plan
 from jaxdis.experiment.prepared import Experiment, prepare
 from jaxdis.experiment.results import is_measured, write

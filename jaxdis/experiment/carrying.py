@@ -10,11 +10,13 @@ from typing import Any
 
 import jax
 
-from jaxdis import devices, log, processes
+from jaxdis import devices, lock, log, processes
 from jaxdis.experiment import directory as directories
-from jaxdis.experiment import going_on, identity, lock, parents, starting
+from jaxdis.experiment import going_on, identity, origin
 from jaxdis.experiment.execution import Execution
 from jaxdis.experiment.going_on import Wishes
+from jaxdis.experiment.machines import parents
+from jaxdis.experiment.machines.together import train_together
 from jaxdis.experiment.more_seeds import recover
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.results import last_step
@@ -26,7 +28,6 @@ from jaxdis.experiment.stopping import (
     leave_at_once,
     stop_signals,
 )
-from jaxdis.experiment.together import train_together
 from jaxdis.experiment.trained import Run
 
 __all__ = ["carry_out", "go_on"]
@@ -181,7 +182,7 @@ def _left(where: list[Path]) -> str:
 def _new(plan: Plan, execution: Execution, out: Path | None) -> Run:
     """Trains in a directory of its own, of which nothing is left if it never begins."""
     command = execution.command or f"jaxdis.train({plan.name!r}, ...)"
-    source = starting.source_of(plan, execution.start_from)
+    source = origin.source_of(plan, execution.start_from)
     record = identity.settings_of(plan, command, execution.pace) | source.record
     with (
         _stopped_by_signals(execution) as (stopping, where),

@@ -18,8 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxdis import log
-from jaxdis.experiment import lock
+from jaxdis import lock, log
 from jaxdis.experiment.stopping import Stopped
 
 __all__ = ["check_path", "clear", "default_paths", "holds_run", "new", "untouched"]
@@ -28,7 +27,8 @@ CONFIG = "config.json"
 BEFORE = (CONFIG, "data.json", "metrics.jsonl", "checkpoints", "tracking")
 """What a run writes before its first checkpoint, and what means nothing without."""
 HIDDEN = re.compile(
-    r"\.jaxdis-[0-9a-f]{32}|\.(config|data|results)\.json\.tmp|\.metrics\.jsonl\.tmp"
+    r"\.jaxdis-[0-9a-f]{32}|\.(config|data|results)\.json\.tmp|"
+    r"\.metrics\.jsonl\.tmp|\.merged\.tmp"
 )
 TAKEN = {errno.EEXIST, errno.ENOTEMPTY}
 

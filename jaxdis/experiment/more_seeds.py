@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxdis import log
+from jaxdis import lock, log
 from jaxdis.experiment import directory as directories
-from jaxdis.experiment import identity, lock, merging, starting
+from jaxdis.experiment import identity, joining, origin
 from jaxdis.experiment.execution import Execution
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment
@@ -120,7 +120,7 @@ def join_seeds(
     ready = directory / f".{JOINED}.tmp"
     shutil.rmtree(ready, ignore_errors=True)
     ready.mkdir()
-    merging.join([directory, *parts], ready, whole)
+    joining.join([directory, *parts], ready, whole)
     log.write_json(ready / CONFIG, settings | {"seeds": len(whole.seeds)})
     ready.rename(directory / JOINED)
     recover(directory)
@@ -146,7 +146,7 @@ def _part(
                 resumed=True, measured=False, drawn=drawn,
             )  # fmt: skip
     told = settings.get("from", {})
-    source = starting.source_of(plan, told.get("run"), told.get("step", "last"))
+    source = origin.source_of(plan, told.get("run"), told.get("step", "last"))
     own = {"seeds": len(plan.seeds), "first_seed": plan.seeds[0]}
     with directories.new(out, plan.name, {**settings, **own}):
         return complete(

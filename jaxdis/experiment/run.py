@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxdis import checkpoint, log, program, runner, tracking
-from jaxdis.experiment import identity, results, starting, stored
+from jaxdis.experiment import identity, origin, results, stored
 from jaxdis.experiment.execution import Execution, Timing
 from jaxdis.experiment.fitting import prepare_fitting, shortage_told
 from jaxdis.experiment.plan import Plan
@@ -251,7 +251,7 @@ def complete(
     execution: Execution,
     stopping: Stopping,
     *,
-    source: starting.Source = starting.OWN,
+    source: origin.Source = origin.OWN,
     resumed: bool = False,
     measured: bool = True,
     drawn: Experiment | None = None,
@@ -282,9 +282,9 @@ def complete(
     if resumed and not _saved(directory):
         told = identity.read_settings(directory).get("from")
         if told:
-            source = starting.source_of(plan, told["run"], told["step"])
+            source = origin.source_of(plan, told["run"], told["step"])
     if source.state is not None:
-        starting.write(source, experiment, directory)
+        origin.write(source, experiment, directory)
     begun = resumed or source.state is not None
     with shortage_told(experiment, needed, directory):
         result, timing = fit(

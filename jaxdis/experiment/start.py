@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxdis import compilation, devices, systems
+from jaxdis import devices, program_cache, systems
 from jaxdis.data.own import Own
 from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.carrying import carry_out, go_on
 from jaxdis.experiment.directory import check_path
 from jaxdis.experiment.execution import Callbacks, Execution
-from jaxdis.experiment.gathering import gather
 from jaxdis.experiment.going_on import Wishes
+from jaxdis.experiment.machines.gathering import gather
 from jaxdis.experiment.plan import Plan, Values, plan
 from jaxdis.experiment.shards import Asked, asked
 from jaxdis.experiment.trained import Run
@@ -94,7 +94,7 @@ def train(
       Stopped: by Ctrl-C, SIGTERM, SIGHUP or SIGUSR1; the run can be resumed.
     """
     devices.use_all_cores()
-    compilation.keep_programs()
+    program_cache.keep_programs()
     checked = plan(
         name,
         seeds=seeds,
@@ -204,7 +204,7 @@ def resume(
       Stopped: by a signal; the run can be resumed.
     """
     devices.use_all_cores()
-    compilation.keep_programs()
+    program_cache.keep_programs()
     pace = {
         "checkpoint_seconds": checkpoint_seconds,
         "chunk_seconds": chunk_seconds,
@@ -256,7 +256,7 @@ def merge(
         hold the same rows.
     """
     devices.use_all_cores()
-    compilation.keep_programs()
+    program_cache.keep_programs()
     given = [directories] if isinstance(directories, Path | str) else directories
     return gather(
         [Path(directory) for directory in given],

@@ -24,7 +24,6 @@ __all__ = [
     "plain",
     "read_data",
     "rebuilt",
-    "write_data",
 ]
 
 FORMAT = 1
@@ -110,29 +109,6 @@ def config_of(method: Method, settings: Mapping[str, Any]) -> Any:
     return dataclasses.replace(config, **changed)
 
 
-def write_data(
-    directory: Path,
-    spec: Spec,
-    preparation: Preparation,
-    scores: Mapping[str, Score] | None = None,
-) -> None:
-    """Keeps what is known of the data and what was done to them with a run.
-
-    Args:
-      directory: the directory of the run.
-      spec: what is known of the data.
-      preparation: what was done to them.
-      scores: what is measured on them, for a report before the run has finished.
-    """
-    record = {
-        "format": FORMAT,
-        "spec": plain(spec),
-        "preparation": plain(preparation),
-        "scores": {name: score._asdict() for name, score in (scores or {}).items()},
-    }
-    log.write_json(directory / "data.json", record)
-
-
 def _alike(one: Any, other: Any) -> bool:
     """Whether two JSON values are the same but for rounding."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
@@ -152,13 +128,13 @@ def keep_data(
     preparation: Preparation,
     scores: Mapping[str, Score] | None = None,
 ) -> None:
-    """As `write_data`, if the run has no other data already.
+    """Keeps what is known of the data and what was done to them with a run.
 
     Args:
-      directory: the directory of the run.
+      directory: the directory of the run, which may have them already.
       spec: what is known of the data.
       preparation: what was done to them.
-      scores: what is measured on them.
+      scores: what is measured on them, for a report before the run has finished.
 
     Raises:
       ValueError: the run was trained on other data.
@@ -166,7 +142,13 @@ def keep_data(
     try:
         found = json.loads((directory / "data.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        write_data(directory, spec, preparation, scores)
+        record = {
+            "format": FORMAT,
+            "spec": plain(spec),
+            "preparation": plain(preparation),
+            "scores": {name: score._asdict() for name, score in (scores or {}).items()},
+        }
+        log.write_json(directory / "data.json", record)
         return
     for name, value in (("spec", spec), ("preparation", preparation)):
         here, there = log.jsonable(plain(value)), found.get(name, {})
@@ -180,7 +162,7 @@ def keep_data(
 
 
 def read_data(directory: Path) -> tuple[Spec, Preparation]:
-    """What `write_data` kept.
+    """What `keep_data` kept.
 
     Raises:
       ValueError: the run is of an earlier or a later version, or the file is damaged.

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from jaxdis import checkpoint
-from jaxdis.experiment import lock
+from jaxdis import checkpoint, lock
 from jaxdis.report import read
 from jaxdis.report.files import Logged, read_curves, read_object, read_scores, reading
 from jaxdis.report.read import Group, Record, Standing

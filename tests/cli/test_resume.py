@@ -10,8 +10,7 @@ import textwrap
 
 import pytest
 
-from jaxdis import checkpoint, cli
-from jaxdis.experiment import lock
+from jaxdis import checkpoint, cli, lock
 from jaxdis.experiment.stopping import Stopped
 from tests import own_method
 
@@ -155,7 +154,7 @@ def test_a_run_that_another_process_trains_is_left_alone(run, monkeypatch, capsy
     program = f"""
         import time
         from pathlib import Path
-        from jaxdis.experiment import lock
+        from jaxdis import lock
         taken = lock.take(Path({str(run)!r}))
         print("taken", flush=True)
         time.sleep(300)

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from jaxdis.experiment import directory, lock
+from jaxdis import lock
+from jaxdis.experiment import directory
 
 RECORD = {"method": "m", "preset": "p", "steps": 6}
 NAME = "m/p"

@@ -147,7 +147,7 @@ def analysed(prepared):
 def test_the_compiler_tells_of_step_and_evaluation(prepared, analysed):
     assert analysed.step > analysed.row  # a gradient and an update, at least
     assert analysed.evaluation > memory.size(prepared[0].batches.valid) // 10
-    assert estimate.most_seeds(analysed) < estimate.fitting(prepared[1])
+    assert estimate.most_seeds(analysed) < estimate.most_seeds(prepared[1])
 
 
 def test_a_rehearsal_says_all_and_leaves_nothing(

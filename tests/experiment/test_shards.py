@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxdis import experiment, sweep
-from jaxdis.experiment import identity, parents, shards
+from jaxdis.experiment import identity, shards
+from jaxdis.experiment.machines import parents
 from jaxdis.experiment.model import seeds_of
 from jaxdis.experiment.shards import Shard
 
@@ -146,6 +147,18 @@ def test_directories_tell_their_shard():
     assert shard.directory == "shard-0012-of-10000"
     assert shards.shard_named(shard.directory) == shard
     assert shards.shard_named("checkpoints") is None
+
+
+def test_the_setting_of_the_whole_is_written_again_where_another_removed_it(
+    plan, tmp_path
+):
+    execution = experiment.Execution(out=tmp_path / "run")
+    _, own = parents.claim(plan, Shard(2, 3), execution)
+    parents.leave(tmp_path / "run")  # the only other shard cannot begin
+    own.out.mkdir(parents=True)
+    assert not parents.shards_there(tmp_path / "run")
+    parents.claim(plan, Shard(2, 3), execution)
+    assert parents.shards_there(tmp_path / "run") == 3
 
 
 def test_keys_depend_on_the_numbers_of_seeds_alone():

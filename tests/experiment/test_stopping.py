@@ -81,6 +81,17 @@ def test_a_program_that_goes_on_is_told_and_has_its_handlers_back(number):
     assert threading.active_count() == threads
 
 
+def test_a_closed_terminal_that_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_signals() as wish:
+            signal.raise_signal(signal.SIGHUP)
+            assert not wish
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_other_threads_ask_for_no_signals():
     seen = []
 

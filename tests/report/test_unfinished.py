@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import jaxdis
-from jaxdis import checkpoint, report
-from jaxdis.experiment import lock
+from jaxdis import checkpoint, lock, report
 from jaxdis.report import read, unfinished
 from tests.report.runs import METHOD, STEPS, kill, make_run
 from tests.report.test_page import check_picture, words

@@ -212,7 +212,7 @@ def written(trained, tmp_path_factory):
     plan = trained.experiment.plan
     made = trained.experiment
     log.write_json(out / "config.json", identity.settings_of(plan, "", {}))
-    stored.write_data(out, made.spec, made.splits.preparation)
+    stored.keep_data(out, made.spec, made.splits.preparation)
     checkpoint.save(out / "checkpoints", STEPS, {"rows": trained.result.rows})
     lines = [
         {"step": step, "point": 0, "seed": seed, "loss": 1.0}

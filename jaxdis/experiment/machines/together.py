@@ -9,10 +9,9 @@ from pathlib import Path
 
 import jax
 
-from jaxdis import log
-from jaxdis.experiment import lock
+from jaxdis import lock, log
 from jaxdis.experiment.execution import Execution
-from jaxdis.experiment.gathering import Stand, gather, stand
+from jaxdis.experiment.machines.gathering import Stand, gather, stand
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.shards import Shard, part
 from jaxdis.experiment.trained import Run

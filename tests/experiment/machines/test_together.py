@@ -15,8 +15,9 @@ import pytest
 from jax.sharding import Mesh
 
 import jaxdis
-from jaxdis import experiment, processes
-from jaxdis.experiment import lock, shards, together
+from jaxdis import experiment, lock, processes
+from jaxdis.experiment import shards
+from jaxdis.experiment.machines import together
 from jaxdis.experiment.shards import Shard
 
 NAME = "mechanism_sparsity/quickstart"

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from jaxdis import compilation, experiment, runner
+from jaxdis import experiment, program_cache, runner
 from jaxdis.cli.resume import resume_command
 from jaxdis.cli.train import train_command
 from jaxdis.cli.use import encode_command, evaluate_command
@@ -46,7 +46,7 @@ def home(tmp_path, monkeypatch):
 
 def kept() -> Path | None:
     """The directory that JAX keeps its programs in after a start."""
-    compilation.keep_programs()
+    program_cache.keep_programs()
     # Those of a test compile faster than what is worth keeping.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     found = jax.config.jax_compilation_cache_dir
@@ -104,8 +104,8 @@ def test_whatever_compiles_keeps_its_programs(home, start):
     assert directory.parent == home / "jaxdis"
     assert directory.name.startswith("xla-")
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert jax.config.jax_persistent_cache_min_compile_time_secs == compilation.WORTH
-    assert jax.config.jax_compilation_cache_max_size == compilation.CAPACITY
+    assert jax.config.jax_persistent_cache_min_compile_time_secs == program_cache.WORTH
+    assert jax.config.jax_compilation_cache_max_size == program_cache.CAPACITY
 
 
 def function(x):
@@ -158,7 +158,7 @@ def test_what_a_killed_process_left_and_what_is_old_is_dropped(home):
     old = directory / "old-cache"
     old.write_bytes(b"program")
     (directory / "old-atime").write_bytes(bytes(8))
-    month = time.time() - compilation.LIFE - 60
+    month = time.time() - program_cache.LIFE - 60
     os.utime(old, (month, month))
     jax.config.update("jax_compilation_cache_dir", None)
     assert kept() == directory
@@ -180,7 +180,7 @@ def test_processors_of_two_kinds_share_nothing(home, monkeypatch):
     for flags in ("avx2", "avx2 avx512f"):
         cpuinfo = home / "cpuinfo"
         cpuinfo.write_text(f"model name\t: Fast\ncpu MHz\t: 1\nflags\t\t: {flags}\n")
-        monkeypatch.setattr(compilation, "CPUINFO", cpuinfo)
+        monkeypatch.setattr(program_cache, "CPUINFO", cpuinfo)
         jax.config.update("jax_compilation_cache_dir", None)
         names.add(kept())
         # How fast it runs just now makes no other processor.

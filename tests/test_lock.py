@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from jaxdis.experiment import lock
+from jaxdis import lock
 
 
 def test_a_second_one_is_refused_by_name_while_the_first_lives(tmp_path):
@@ -48,7 +48,7 @@ def other(tmp_path):
     program = f"""
         import time
         from pathlib import Path
-        from jaxdis.experiment import lock
+        from jaxdis import lock
         taken = lock.take(Path({str(tmp_path)!r}))
         print("taken", flush=True)
         time.sleep(300)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import jaxdis
+from jaxdis import lock
 from jaxdis.cli.merge import merge_command
 from jaxdis.cli.show import report_command
-from jaxdis.experiment import lock
+from jaxdis.experiment.machines import gathering
 
 NAME = "mechanism_sparsity/quickstart"
 TINY = {
@@ -191,6 +192,25 @@ def test_runs_that_differ_in_their_seeds_are_merged(trained, merged, tmp_path):
     with pytest.raises(ValueError, match="seeds 0, 1, 3 are there more than once"):
         jaxdis.merge([*parts, tmp_path / "all"], out=tmp_path / "twice")
     assert not (tmp_path / "twice").exists()
+
+
+def test_no_directory_is_emptied_for_its_name(trained, tmp_path):
+    mine = tmp_path / "partial"
+    mine.mkdir()
+    (mine / "notes").write_text("mine")
+    with pytest.raises(ValueError, match="is not empty and is never overwritten"):
+        jaxdis.merge([trained / SHARDS[0], trained / SHARDS[1]], out=mine)
+    assert (mine / "notes").read_text() == "mine"
+
+
+def test_nothing_is_left_of_a_merge_that_fails(trained, tmp_path, monkeypatch):
+    def gone(*args):
+        raise ValueError("the data are gone")
+
+    monkeypatch.setattr(gathering, "prepare", gone)
+    with pytest.raises(ValueError, match="the data are gone"):
+        jaxdis.merge([trained / SHARDS[0], trained / SHARDS[1]], out=tmp_path / "all")
+    assert not (tmp_path / "all").exists()
 
 
 def test_seeds_with_gaps_get_no_more(trained, tmp_path):

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxdis import checkpoint, log, program, runner
+from jaxdis import checkpoint, lock, log, program, runner
 from jaxdis.experiment import directory as directories
-from jaxdis.experiment import identity, lock, merging, results, stored
+from jaxdis.experiment import identity, joining, results, stored
 from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.execution import Part
+from jaxdis.experiment.machines.parents import COUNT, shards_there
 from jaxdis.experiment.model import hyper_of, seeds_of
-from jaxdis.experiment.parents import COUNT, shards_there
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment, own_devices, prepare
 from jaxdis.experiment.shards import Shard, part
@@ -273,8 +273,12 @@ def _gathered(
         ready = target / READY
         shutil.rmtree(ready, ignore_errors=True)
         ready.mkdir()
-        merging.join([one.directory for one in kept], ready, plan)
-        _measured(prepare(plan, None, rows_at_once), ready, kept, more)
+        try:
+            joining.join([one.directory for one in kept], ready, plan)
+            _measured(prepare(plan, None, rows_at_once), ready, kept, more)
+        except BaseException:
+            shutil.rmtree(ready, ignore_errors=True)
+            raise
         _settled(ready, target)
     partly = f", and {len(more['missing'])} are missing" if more["missing"] else ""
     log.say(f"merged {len(kept)} shards into {target}{partly}")
@@ -288,7 +292,7 @@ def _measured(
     more: Mapping[str, Any],
 ) -> None:
     """Writes results of joined rows as those of a run in one piece."""
-    stored.write_data(
+    stored.keep_data(
         ready, experiment.spec, experiment.splits.preparation, experiment.scores
     )
     like = jax.eval_shape(
