@@ -1,6 +1,6 @@
 """Runs every benchmark, each in a process of its own.
 
-python -m benchmarks          # two CPU cores: 35 minutes
+python -m benchmarks          # two CPU cores: 50 minutes
 python -m benchmarks device   # what a GPU or TPU is asked first: 8 minutes
 """
 
@@ -18,6 +18,8 @@ ALL = (
     "densities",
     "precision",
     "streaming",
+    "shards",
+    "rows",
 )
 
 for question in DEVICE if sys.argv[1:] == ["device"] else ALL:

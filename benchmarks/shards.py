@@ -5,12 +5,11 @@ each, by the functions that write those of a real array. Then a process of its o
 merges them. "files" and "MB" are those of the shards; "peak_MB" is the memory of the
 merging process, of which the program itself takes `base_MB`.
 
-    python -m benchmarks.shards            # 10, 100 and 1,000 shards: 5 minutes
+    python -m benchmarks.shards            # 10, 100 and 1,000 shards: 15 minutes
     python -m benchmarks.shards 10 30      # other numbers
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -89,7 +88,9 @@ def _made(seeds: int, out: Path) -> float:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    """The most memory of this process so far, in MB; not that of who started it."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1e3
 
 
 def child(out: Path) -> None:

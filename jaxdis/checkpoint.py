@@ -1,59 +1,36 @@
 """Checkpoints of a run: whole or not there, of no device, and back to exact state.
 
-A checkpoint is a directory named by its step with one file, state.npz: every array of
-the state under a number, and a manifest that names them. Zip keeps a checksum of each,
-so that one flipped bit is noticed. It appears under its name only when it is complete.
+A checkpoint is a directory named by its step with one file, state.npz, as `archive`
+writes it. It appears under its name only when it is complete.
 """
 
 import itertools
-import json
 import math
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-import jaxdis
+from jaxdis import archive
+from jaxdis.archive import Manifest, OtherVersion
 
 __all__ = [
     "Manifest",
     "Restored",
     "choose",
     "everything",
+    "last",
     "read",
     "restore",
     "save",
     "steps",
 ]
 
-FORMAT = 1
-"""Of state.npz."""
 FILE = "state.npz"
-MANIFEST = "manifest"
 LATEST = 2  # are kept, so that a damaged one has a predecessor
-
-
-class Manifest(NamedTuple):
-    """What a checkpoint says of itself.
-
-    Attributes:
-      step: the number of steps taken.
-      score: how good the state is, more is better; NaN where that is not known.
-      record: what else was kept with it.
-      arrays: the name, dtype and shape of every array.
-    """
-
-    step: int
-    score: float
-    record: dict[str, Any]
-    arrays: list[tuple[str, str, tuple[int, ...]]]
 
 
 class Restored(NamedTuple):
@@ -70,46 +47,6 @@ class Restored(NamedTuple):
     tree: Any
     rest: dict[str, np.ndarray]
     record: dict[str, Any]
-
-
-def _named(tree: Any) -> dict[str, Any]:
-    """The leaves of a tree by the path to them, as "rows/state/params/w"."""
-    name = partial(jax.tree_util.keystr, simple=True, separator="/")
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {name(path): leaf for path, leaf in leaves}
-
-
-def _is_key(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _raw(leaf: Any) -> tuple[np.ndarray, str]:
-    """An array of a dtype that npz knows, and the name of its own dtype."""
-    if _is_key(leaf):
-        return np.asarray(jax.random.key_data(leaf)), f"key:{jax.random.key_impl(leaf)}"
-    array = np.asarray(leaf)
-    # bfloat16 and its like are strange to numpy's files.
-    plain = array if array.dtype.isbuiltin == 1 else array.view(f"u{array.itemsize}")
-    return plain, str(array.dtype)
-
-
-def _exact(array: np.ndarray, dtype: str) -> Any:
-    """The inverse of `_raw`."""
-    if dtype.startswith("key:"):
-        return jax.random.wrap_key_data(
-            jnp.asarray(array), impl=dtype.removeprefix("key:")
-        )
-    wanted = jnp.dtype(dtype)
-    return array if array.dtype == wanted else array.view(wanted)
-
-
-def _written(directory: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes state.npz into a new directory and waits until the disk has it."""
-    directory.mkdir(parents=True)
-    with (directory / FILE).open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def save(
@@ -135,22 +72,14 @@ def save(
     Raises:
       OSError: the disk is full, or cannot be written; all that was there still is.
     """
-    raw = {name: _raw(leaf) for name, leaf in _named(tree).items()}
-    manifest = {
-        "format": FORMAT,
-        "jaxdis": jaxdis.__version__,
-        "step": step,
-        "score": float(score) if math.isfinite(score) else None,
-        "record": dict(record or {}),
-        "arrays": [(n, dtype, array.shape) for n, (array, dtype) in raw.items()],
-    }
-    text = np.frombuffer(json.dumps(manifest).encode(), np.uint8)
-    arrays = {str(i): array for i, (array, _) in enumerate(raw.values())}
     for left in directory.glob(".*.tmp"):  # of a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     temporary = directory / f".{step}.tmp"
     try:
-        _written(temporary, {MANIFEST: text, **arrays})
+        temporary.mkdir(parents=True)
+        archive.write(
+            temporary / FILE, tree, step=step, score=score, record=record or {}
+        )
         final = directory / str(step)
         if final.exists():
             _aside(final)
@@ -190,29 +119,6 @@ def _there(directory: Path) -> Iterator[int]:
                 yield int(path.name)
 
 
-@contextmanager
-def _opened(directory: Path, step: int) -> Iterator[Any]:
-    # numpy leaves a file open that it cannot read.
-    with (directory / str(step) / FILE).open("rb") as file, np.load(file) as archive:
-        yield archive
-
-
-def _manifest(archive: Any) -> Manifest:
-    found = json.loads(archive[MANIFEST].tobytes())
-    if found["format"] != FORMAT:
-        raise _OtherVersion(
-            f"was written by jaxdis {found.get('jaxdis')} in format {found['format']}, "
-            f"and this version knows {FORMAT}: use that version"
-        )
-    score = math.nan if found["score"] is None else found["score"]
-    arrays = [(name, dtype, tuple(shape)) for name, dtype, shape in found["arrays"]]
-    return Manifest(found["step"], score, found["record"], arrays)
-
-
-class _OtherVersion(ValueError):
-    """A good checkpoint that this version does not know how to read."""
-
-
 def steps(directory: Path) -> dict[int, Manifest]:
     """The checkpoints that there are, by their steps, the last one at the end.
 
@@ -224,11 +130,20 @@ def steps(directory: Path) -> dict[int, Manifest]:
     found = {}
     for step in sorted(_there(directory)):
         try:
-            with _opened(directory, step) as archive:
-                found[step] = _manifest(archive)
+            with archive.opened(directory / str(step) / FILE) as file:
+                found[step] = archive.manifest_of(file)
         except Exception:  # damaged files raise many kinds; whoever reads them is told
             continue
     return found
+
+
+def last(directory: Path) -> int:
+    """The step of the last checkpoint; 0 where there is none.
+
+    Args:
+      directory: where the checkpoints of the run are.
+    """
+    return max(steps(directory), default=0)
 
 
 def choose(directory: Path, which: int | str, worth: Mapping[int, float]) -> int:
@@ -283,15 +198,12 @@ def _loaded(
     directory: Path, step: int, like: Any, depth: int, others: bool
 ) -> Restored:
     """The arrays of a checkpoint that `like` names, and all others where asked for."""
-    with _opened(directory, step) as archive:
-        manifest = _manifest(archive)
-        wanted = _named(like)
+    wanted = archive.named(like)
+    with archive.opened(directory / str(step) / FILE) as file:
+        manifest = archive.manifest_of(file)
         _check_fits(directory, manifest, wanted, depth)
-        found = {
-            name: _exact(archive[str(i)], dtype)
-            for i, (name, dtype, _) in enumerate(manifest.arrays)
-            if others or name in wanted
-        }
+        names = [name for name, *_ in manifest.arrays] if others else wanted
+        found = archive.arrays_of(file, manifest, names)
     leaves = [found.pop(name) for name in wanted]
     tree = jax.tree.unflatten(jax.tree.structure(like), leaves)
     return Restored(step, tree, found, manifest.record)
@@ -311,15 +223,10 @@ def _check_fits(
 
     parts = {part(name) for name in wanted}
     there = {n: (s, t) for n, t, s in manifest.arrays if part(n) in parts}
-    here = {
-        name: (tuple(a.shape), there[name][1] if _is_key(a) else str(a.dtype))
-        if name in there
-        else (tuple(a.shape), str(a.dtype))
-        for name, a in wanted.items()
-    }
+    here = {name: (tuple(a.shape), str(a.dtype)) for name, a in wanted.items()}
     for name in here | there:
-        if _is_key(wanted.get(name)):
-            continue
+        if name in there and archive.is_key(wanted.get(name)):
+            continue  # they are kept as numbers
         if there.get(name) != here.get(name):
             raise _Misfit(
                 f"the parameters in {directory} do not fit this model: "
@@ -350,7 +257,7 @@ def read(directory: Path, step: int, like: Any) -> Any:
     """
     try:
         found = _loaded(directory, step, like, 3, others=False).tree
-    except (_Misfit, _OtherVersion):
+    except (_Misfit, OtherVersion):
         raise
     except Exception as error:  # damaged files raise many kinds
         others = ", ".join(str(s) for s in steps(directory) if s != step)
@@ -374,7 +281,7 @@ def everything(directory: Path, step: int) -> Restored:
     """
     try:
         return _loaded(directory, step, {}, 1, others=True)
-    except _OtherVersion:
+    except OtherVersion:
         raise
     except Exception as error:  # damaged files raise many kinds
         raise ValueError(
@@ -398,14 +305,18 @@ def restore(directory: Path, like: Any, warn: Callable[[str], None]) -> Restored
     Raises:
       ValueError: there are checkpoints, but none can be read; or they are of another
         model or version.
+      MemoryError, OSError: a checkpoint is good, but cannot be read here and now.
     """
     there = sorted(_there(directory), reverse=True)
     for step in there:
         try:
             return _loaded(directory, step, like, 1, others=True)
-        except (_Misfit, _OtherVersion) as error:
+        except (_Misfit, OtherVersion) as error:
             raise ValueError(f"checkpoint {step}: {error}") from error
         except Exception as error:  # damaged files raise many kinds
+            unread = isinstance(error, MemoryError | OSError)
+            if unread and not archive.is_damaged(directory / str(step) / FILE):
+                raise  # it is as good as it was
             moved = _aside(directory / str(step))
             warn(
                 f"checkpoint {step} is damaged ({_reason(error)}) and now called "

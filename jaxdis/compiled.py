@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array
 
 from jaxdis import streaming
 from jaxdis.devices import shardings
+from jaxdis.layout import over_rows
 from jaxdis.program import (
     Progress,
     StackedRows,
@@ -87,7 +88,7 @@ def lower(
         lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=row), new
     )
     chunk = make_chunk(step, mesh)
-    return chunk.lower(shapes, *placed, sample, _at(0), _at(1)), shapes
+    return chunk.lower(shapes, *placed, sample, *map(_at, (0, 1, 1))), shapes
 
 
 def _check_sums(given: Progress, new: Progress) -> None:
@@ -146,8 +147,10 @@ def compile_steps(
     def program(
         progress: Progress, sample: Sampler, start: int, length: int
     ) -> tuple[Progress, Array]:
-        span = jax.device_put((_at(start), _at(length)), shardings(mesh)[1])
+        of_all = shardings(mesh)[1]
         for turn, own in zip(where.turns, placed, strict=True):
+            numbers = map(_at, (start, length, turn.length))
+            span = jax.device_put(tuple(numbers), of_all)
             part, done = compiled(where.load(progress, turn), *own, sample, *span)
             progress = where.store(progress, turn, part)
         return progress, done
@@ -161,27 +164,29 @@ def compile_steps(
 
 
 def make_report(system: System, mesh: Mesh) -> Any:
-    """`(state, batch, keys, world) -> figures` of all rows, to be compiled.
+    """`(state, batch, keys, world, count) -> figures` of rows, to be compiled.
 
     Args:
       system: the method.
       mesh: the devices.
     """
-    row = PartitionSpec("seed")
 
     def one(
-        state: TrainState, batch: Batch, key: PRNGKey, world: Array | None
-    ) -> Metrics:
+        carried: tuple[()],
+        given: tuple[TrainState, PRNGKey, Array | None],
+        batch: Batch,
+    ) -> tuple[tuple[()], Metrics]:
+        state, key, world = given
         if world is not None:
             batch = jax.tree.map(lambda a: a[world], batch)
-        return system.report(state, batch, key)
+        return (), system.report(state, batch, key)
 
-    return jax.jit(
-        jax.shard_map(
-            jax.vmap(one, in_axes=(0, None, 0, 0)),
-            mesh=mesh,
-            in_specs=(row, PartitionSpec(), row, row),
-            out_specs=row,
-            check_vma=False,
-        )
-    )
+    of_all = over_rows(one, mesh)
+
+    def report(
+        state: TrainState, batch: Batch, keys: Array, world: World, count: Array
+    ) -> Metrics:
+        figures: Metrics = of_all((), (state, keys, world), batch, count)[1]
+        return figures
+
+    return jax.jit(report)

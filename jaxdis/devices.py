@@ -12,7 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-__all__ = ["cores", "place", "seed_mesh", "shardings", "take", "use_all_cores"]
+__all__ = [
+    "check_platform",
+    "cores",
+    "default_mesh",
+    "place",
+    "seed_mesh",
+    "shardings",
+    "take",
+    "use_all_cores",
+]
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
@@ -73,7 +82,7 @@ def use_all_cores() -> None:
     if by_hand or getattr(jax.config, "jax_num_cpu_devices", -1) >= 1:
         return
     try:
-        jax.config.update("jax_num_cpu_devices", cores())
+        jax.config.update("jax_num_cpu_devices", max(2, cores()))
     except RuntimeError:
         if jax.default_backend() == "cpu" and cores() > jax.local_device_count():
             warnings.warn(
@@ -83,10 +92,40 @@ def use_all_cores() -> None:
             )
 
 
+def check_platform() -> None:
+    """Whether JAX finds the devices that it is asked for.
+
+    Raises:
+      ValueError: JAX_PLATFORMS names what is not there or not installed.
+    """
+    try:
+        jax.devices()
+    except (
+        AssertionError,
+        RuntimeError,
+    ) as error:  # jax 0.10 asserts it
+        asked = getattr(jax.config, "jax_platforms", None)
+        reason = f" ({error})" if str(error) else ""
+        raise ValueError(
+            f"JAX_PLATFORMS: there is no device of {asked!r} that JAX can use{reason}; "
+            "leave it unset for what there is, or install JAX for that platform"
+        ) from error
+
+
 def seed_mesh(rows: int) -> Mesh:
     """A mesh with the one axis "seed" over as many devices as there are rows."""
     devices = jax.local_devices()[:rows]
     return Mesh(np.array(devices), ("seed",), axis_types=(AxisType.Auto,))
+
+
+def default_mesh(rows: int) -> Mesh:
+    """The devices of a run: as many as it has rows, and on a CPU at least two.
+
+    XLA compiles a program of one CPU device otherwise than one of several, so that it
+    rounds elsewhere. A device without a row does nothing.
+    """
+    least = 2 if jax.default_backend() == "cpu" else 1
+    return seed_mesh(max(rows, least))
 
 
 def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxdis import streaming
-from jaxdis.devices import shardings
+from jaxdis.devices import default_mesh, place, take
+from jaxdis.layout import over_rows
 from jaxdis.types import Batch, Hyper, Metrics, PRNGKey, Sampler, System, TrainState
 
 __all__ = [
@@ -33,9 +34,9 @@ __all__ = [
 # A row that had this many non-finite updates in a row is frozen: it has diverged.
 PATIENCE = 10
 LARGE = 2**14  # numbers of an array that is looked at by itself
-CACHED = 2**19  # bytes of the rows that a CPU core trains at the same time
 
 World: TypeAlias = Int[Array, "n"] | None
+_Given: TypeAlias = tuple[PRNGKey, Hyper, Array | None]
 Step: TypeAlias = Callable[..., tuple[Any, Metrics, Array]]
 """`(row, batch, hyper, key) -> (row, metrics, applied)`, of one row."""
 
@@ -120,16 +121,24 @@ def initialiser(
 
     Args:
       system: the method.
-      mesh: the devices that rows are laid out over from the start; None leaves the
-        placing to JAX.
+      mesh: the devices that rows are laid out over; None takes few.
     """
 
-    def init(key: PRNGKey, hyper: Hyper) -> StackedRows:
+    def init(
+        carried: tuple[()], given: tuple[PRNGKey, Hyper], shared: None
+    ) -> tuple[tuple[()], StackedRows]:
         zero = jnp.zeros((), jnp.int32)
-        return StackedRows(system.init(key, hyper), zero, zero)
+        return (), StackedRows(system.init(*given), zero, zero)
 
-    spread = None if mesh is None else shardings(mesh)[0]
-    return jax.jit(jax.vmap(init), out_shardings=spread)
+    mesh = default_mesh(1) if mesh is None else mesh
+    of_all = jax.jit(over_rows(init, mesh))
+
+    def init_all(keys: Key[Array, "n"], hyper: Hyper) -> StackedRows:
+        n = len(keys)
+        rows: StackedRows = of_all((), place((keys, hyper), mesh), None, n)[1]
+        return take(rows, n)
+
+    return init_all
 
 
 def init_rows(
@@ -141,37 +150,13 @@ def init_rows(
       system: the method.
       keys: one key per row.
       hyper: one value per row of every hyper-parameter.
-      mesh: the devices; None leaves the placing to JAX.
+      mesh: the devices; None takes few.
     """
     return initialiser(system, mesh)(keys, hyper)
 
 
-def _group(rows: StackedRows) -> int:
-    """How many rows a core takes at a time: a divisor, of at most `CACHED` bytes."""
-    n = len(rows.skipped)
-    leaves = jax.tree.leaves(rows.state)
-    each = sum(a.size * a.dtype.itemsize for a in leaves) / n
-    return max(
-        d for d in range(1, n + 1) if n % d == 0 and (d == 1 or d * each <= CACHED)
-    )
-
-
 def _draw(sample: Sampler, key: PRNGKey, world: Array | None) -> Batch:
     return sample(key) if world is None else sample(key, world)
-
-
-def _over(mesh: Mesh, function: Callable[..., Any], shared: int) -> Any:
-    """A function of rows on each device's own; its last arguments are those of all."""
-    row, all_ = PartitionSpec("seed"), PartitionSpec()
-    return jax.shard_map(
-        function,
-        mesh=mesh,
-        in_specs=(row, row, row, row, *[all_] * shared),
-        out_specs=row,
-        # Nothing communicates, so there is nothing to check; and with the check every
-        # loop inside a system would have to declare which of its carries vary.
-        check_vma=False,
-    )
 
 
 def new_chunk(
@@ -194,17 +179,15 @@ def new_chunk(
     """
 
     def metrics(
-        row: StackedRows,
-        key: PRNGKey,
-        hyper: Hyper,
-        world: Array | None,
-        sample: Sampler,
-    ) -> Metrics:
-        return step(row, _draw(sample, key, world), hyper, key)[1]
+        row: StackedRows, given: _Given, sample: Sampler
+    ) -> tuple[StackedRows, Metrics]:
+        key, hyper, world = given
+        return row, step(row, _draw(sample, key, world), hyper, key)[1]
 
     # As in the program itself, so that the step is traced once for both.
-    of_all = _over(mesh, jax.vmap(metrics, (0, 0, 0, 0, None)), 1)
-    shapes = jax.eval_shape(of_all, rows, keys, hyper, world, sample)
+    of_all = over_rows(metrics, mesh)
+    given = keys, hyper, world
+    shapes = jax.eval_shape(of_all, rows, given, sample, len(keys))[1]
     sums = jax.tree.map(lambda m: np.zeros(m.shape, m.dtype), shapes)
     return Progress(rows, sums, np.zeros(len(keys), np.int32))
 
@@ -230,16 +213,11 @@ def means(
 
 
 def _steps(
-    step: Step,
-    progress: Progress,
-    key: PRNGKey,
-    hyper: Hyper,
-    world: Array | None,
-    sample: Sampler,
-    start: Array,
-    end: Array,
-) -> Progress:
+    step: Step, progress: Progress, given: _Given, shared: tuple[Sampler, Array, Array]
+) -> tuple[Progress, Any]:
     """Steps of one row, with its metrics added to the sums of the chunk."""
+    key, hyper, world = given
+    sample, start, end = shared
 
     def body(i: Array, progress: Progress) -> Progress:
         row, sums, count = progress
@@ -250,27 +228,25 @@ def _steps(
         return Progress(row, sums, count + applied)
 
     found: Progress = jax.lax.fori_loop(start, end, body, progress)
-    return found
+    return found, found.applied
 
 
 def make_chunk(step: Step, mesh: Mesh) -> Any:
     """The compiled unit of training: `length` steps of all rows.
 
-    `chunk(progress, keys, hyper, world, sample, start, length) -> (progress, applied)`
-    loops over steps inside a vmap over rows inside a shard_map over devices inside one
-    jit. Rows never meet, so there is nothing to communicate, and shard_map lets the
+    `chunk(progress, keys, hyper, world, sample, start, length, count)` gives
+    `(progress, applied)`, with the first `count` rows trained: the others are padding.
+    It loops over steps inside a map over rows inside a shard_map over devices inside
+    one jit. Rows never meet, so there is nothing to communicate, and shard_map lets the
     compiler add nothing. `start` and `length` are traced: pieces of any length are one
     program, and since sums go through it, no bit depends on where a chunk is cut.
     `applied` is there when the steps are done, and is not given to the next ones.
-
-    A CPU core takes its rows a few at a time, through all steps of the piece, so that
-    what they write between steps stays in its cache.
 
     Args:
       step: what `guarded` gives.
       mesh: the devices.
     """
-    steps = partial(_steps, step)
+    of_all = over_rows(partial(_steps, step), mesh)
 
     def chunk(
         progress: Progress,
@@ -280,25 +256,12 @@ def make_chunk(step: Step, mesh: Mesh) -> Any:
         sample: Sampler,
         start: Array,
         length: Array,
+        count: Array,
     ) -> tuple[Progress, Any]:
-        axes = (0, 0, 0, 0, None, None, None)
-        end = start + length
-
-        def some(at: tuple[Progress, Array, Hyper, World]) -> Progress:
-            found: Progress = jax.vmap(steps, axes)(*at, sample, start, end)
-            return found
-
-        on_cpu = mesh.devices.flat[0].platform == "cpu"
-        group = _group(progress.rows) if on_cpu else len(keys)
-        if group == len(keys):
-            done = some((progress, keys, hyper, world))
-            return done, done.applied
-        groups = jax.tree.map(
-            lambda a: a.reshape(-1, group, *a.shape[1:]), (progress, keys, hyper, world)
+        shared = sample, start, start + length
+        found: tuple[Progress, Any] = of_all(
+            progress, (keys, hyper, world), shared, count
         )
-        done = jax.tree.map(
-            lambda a: a.reshape(-1, *a.shape[2:]), jax.lax.map(some, groups)
-        )
-        return done, done.applied
+        return found
 
-    return jax.jit(_over(mesh, chunk, 3), donate_argnums=0)
+    return jax.jit(chunk, donate_argnums=0)

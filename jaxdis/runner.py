@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from jaxdis import check, processes, streaming
 from jaxdis.compiled import Given, compile_steps, make_report
-from jaxdis.devices import seed_mesh, shardings, take
+from jaxdis.devices import default_mesh, shardings, take
 from jaxdis.program import (
     Progress,
     StackedRows,
@@ -155,8 +155,19 @@ def run(
 ) -> Result:
     """Trains one row per key in one compiled program.
 
-    Step i of a row uses `fold_in(key, i)`, so a row's numbers depend neither on the
-    other rows, nor on the chunk length, nor on interruptions.
+    Step i of a row uses `fold_in(key, i)`. What a row draws depends on its key alone.
+    Its numbers depend, bit for bit, on its key, hyper-parameters and world, on the
+    system and the data, on the versions of JAX and XLA, on the kind of device, and
+
+    - on CPUs on whether there are one or several devices, and, where products are so
+      large that cores share them, on the number of cores: not on the other rows, nor on
+      the number of devices from two on. A run takes two or more where the process has
+      them, as `use_all_cores` sees to.
+    - on GPUs and TPUs on the number of rows of a device, which are mapped together;
+      `rows_at_once` fixes it.
+
+    They never depend on the length of chunks, nor on interruptions. What is rounded
+    elsewhere differs by 1e-7 at first, and grows with the steps: `benchmarks/rows.py`.
 
     Args:
       system: the method.
@@ -170,8 +181,9 @@ def run(
       chunk: steps between two measurements, at multiples of it.
       world: for rows that differ in their data, which of the data's worlds each sees;
         the sampler is then called as `sample(key, world)`.
-      mesh: devices with the axis "seed"; default all of them. Rows are padded to a
-        multiple of the mesh, and the padding is dropped from all that is returned.
+      mesh: devices with the axis "seed"; default `devices.default_mesh`, all of them.
+        Rows are padded to a multiple of the mesh; the padding is dropped from all that
+        is returned.
         Where the devices are those of several processes, each process trains a share
         of the rows on its own ones, and sees, starts from and returns these alone;
         processes never wait for each other. A mesh of devices of this process has all
@@ -206,13 +218,13 @@ def run(
     keys, hyper, world = jax.tree.map(lambda a: a[at], (keys, hyper, world))
     n = keys.shape[0]
     size = size_of_turns(n, rows_at_once)
-    mesh = seed_mesh(size) if mesh is None else processes.local_mesh(mesh)
-    where = home(n, size, mesh)
+    mesh = default_mesh(size) if mesh is None else processes.local_mesh(mesh)
+    where, used = home(n, size, mesh), min(size, mesh.size)
     step = 0 if start is None else start[0]
     if start is not None and step >= steps:
         given = start[1]
         rows = given.rows if isinstance(given, Progress) else given
-        return Result(take(where.put(rows), n), step, 0.0, 0.0, mesh.size, at)
+        return Result(take(where.put(rows), n), step, 0.0, 0.0, used, at)
     with streaming.feeding(sample, keys, (step, steps), mesh) as feed:
         advance, progress, again, compile_s = compile_steps(
             system, feed, Given(keys, hyper, world), where, mesh, start and start[1]
@@ -242,7 +254,7 @@ def run(
             wishes += [callback(Visit(step, seen)) for callback in on_visit]
     step_s = step_s or [spent / taken] if taken else step_s
     middle = float(np.median(step_s)) if step_s else 0.0
-    return Result(take(progress.rows, n), step, compile_s, middle, mesh.size, at)
+    return Result(take(progress.rows, n), step, compile_s, middle, used, at)
 
 
 def evaluator(
@@ -268,7 +280,7 @@ def evaluator(
     """
     n = keys.shape[0]
     size = size_of_turns(n, rows_at_once)
-    mesh = seed_mesh(size) if mesh is None else processes.local_mesh(mesh)
+    mesh = default_mesh(size) if mesh is None else processes.local_mesh(mesh)
     world = None if world is None else jnp.asarray(world, jnp.int32)
     where = home(n, size, mesh)
     given = where.put((keys, world))
@@ -280,7 +292,7 @@ def evaluator(
         held = where.put(state) if len(where.turns) == 1 else state
         parts = []
         for turn, own in zip(where.turns, placed, strict=True):
-            figures = report(where.load(held, turn), batch, *own)
+            figures = report(where.load(held, turn), batch, *own, turn.length)
             parts.append({k: np.asarray(a)[: turn.length] for k, a in figures.items()})
         return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
 

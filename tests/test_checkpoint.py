@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdis import checkpoint
+from jaxdis import archive, checkpoint
 
 
 def tree(value: float) -> dict:
@@ -115,6 +115,30 @@ def test_every_flipped_bit_is_noticed_or_harmless(there):
         else:
             np.testing.assert_array_equal(found["w"], np.arange(3.0))
     assert noticed > 50
+
+
+@pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "no")])
+def test_a_good_checkpoint_that_cannot_be_read_now_stays(there, monkeypatch, error):
+    checkpoint.save(there, 1, tree(1.0))
+    checkpoint.save(there, 2, tree(2.0))
+
+    def fails(*args):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "arrays_of", fails)
+        with pytest.raises(type(error)):
+            checkpoint.restore(there, tree(0.0), pytest.fail)
+    assert names(there) == ["1", "2"]
+    assert checkpoint.restore(there, tree(0.0), pytest.fail).step == 2
+
+
+def test_a_random_key_that_is_not_there_is_another_model(there):
+    checkpoint.save(there, 1, tree(1.0))
+    like = jax.eval_shape(lambda: tree(0.0) | {"key": jax.random.key(0)})
+    with pytest.raises(ValueError, match="key has shape None there"):
+        checkpoint.restore(there, like, pytest.fail)
+    assert names(there) == ["1"]
 
 
 def test_when_all_are_damaged_nothing_is_lost(there):

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from jaxdis import __version__ as version
-from jaxdis import cli, log
+from jaxdis import cli, experiment, log
+from jaxdis.cli import train as train_module
 from tests import own_method
 
 TINY = [
@@ -218,6 +219,34 @@ def test_points_of_a_preset_give_way_to_what_is_asked_for(asked, alpha, beta, ra
     assert [point["alpha"] for point in points] == pytest.approx(alpha)
     assert [point["beta"] for point in points] == pytest.approx(beta)
     assert [point["learning_rate"] for point in points] == pytest.approx(rates)
+
+
+def test_a_signal_during_the_report_says_that_the_results_are_there(
+    finished, tmp_path, monkeypatch
+):
+    out, left = tmp_path / "run", []
+    shutil.copytree(finished, out)
+    (out / "report.html").unlink()
+
+    def drawing(self):
+        signal.raise_signal(signal.SIGTERM)
+        while not left:  # a thread hears it
+            time.sleep(0.01)
+        return self.directory / "report.html"
+
+    def leave(say, number):
+        left.append((say(), number))
+
+    monkeypatch.setattr(experiment.Run, "report", drawing)
+    monkeypatch.setattr(train_module, "leave_at_once", leave)
+    before = signal.getsignal(signal.SIGTERM)
+    assert jaxdis(monkeypatch, "resume", out) == 0
+    ((words, number),) = left
+    assert number == signal.SIGTERM
+    assert words == (
+        f"interrupted; the results are written, and drawn by:\n  jaxdis report {out}"
+    )
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_points_of_a_preset_are_trained_and_resumed(tmp_path, monkeypatch, capsys):

@@ -85,3 +85,14 @@ def test_a_late_call_warns_and_goes_on(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         devices.use_all_cores()
+
+
+@pytest.mark.parametrize("error", [AssertionError(), RuntimeError("no plugin")])
+def test_a_platform_that_is_not_there_is_one_sentence(error, monkeypatch):
+    def missing():
+        raise error
+
+    devices.check_platform()
+    monkeypatch.setattr(jax, "devices", missing)
+    with pytest.raises(ValueError, match="JAX_PLATFORMS: there is no device of 'cpu'"):
+        devices.check_platform()

@@ -66,8 +66,6 @@ def rehearse(plan: Plan, execution: Execution) -> int:
         experiment, needed = fitting.prepare_fitting(plan, execution.rows_at_once)
         needed = fitting.analysed(experiment, needed)
     estimate.check_fits(needed)
-    log.say(
-        f"memory: {estimate.in_words(needed)}; about {estimate.fitting(needed):,} "
-        "seeds would fit"
-    )
+    log.say(f"memory: {estimate.in_words(needed)}")
+    log.say(f"about {estimate.most_seeds(needed):,} seeds would fit")
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import tyro
 from rich.text import Text
 
-from jaxdis import experiment, log, report, systems
+from jaxdis import compilation, devices, experiment, log, report, systems
 from jaxdis.types import Expectation
 
 __all__ = ["list_command", "report_command"]
@@ -42,9 +42,11 @@ class ReportOptions:
 
 def report_command(args: Sequence[str]) -> int:
     """`jaxdis report DIR [DIR ...]`; returns the exit code."""
+    devices.use_all_cores()
+    compilation.keep_programs()
     options = tyro.cli(ReportOptions, prog="jaxdis report", args=args or ["--help"])
     for run in options.runs:
-        if experiment.shards_there(run) and not experiment.is_merged(run):
+        if experiment.shards_there(run) and not experiment.is_measured(run):
             experiment.gather([run], None)
     paths = [report.build(run) for run in options.runs]
     if len(paths) > 1:

@@ -27,6 +27,7 @@ from jaxdis.cli.rehearsal import rehearse
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.experiment.directory import check_path
 from jaxdis.experiment.shards import part
+from jaxdis.experiment.stopping import leave_at_once, stop_signals
 from jaxdis.report import findings
 from jaxdis.report.read import failed_seeds
 from jaxdis.types import Method, Preset
@@ -237,19 +238,30 @@ def carried_out(work: Callable[[], Run]) -> int:
     """Trains, and prints what came of it; returns the exit code, see `DIVERGED`.
 
     Args:
-      work: what trains.
+      work: what trains. It hears signals for itself; this does before and after it.
     """
-    try:
-        run = work()
-    except Stopped as stop:
-        log.say(f"stopped after step {stop.step:,}; saved. Go on with:")
-        log.say(f"  jaxdis resume {shlex.quote(str(stop.directory))}")
-        return exit_code(stop.signal)
-    _print_results(run, run.method.presets[run.settings["preset"]])
-    log.say(f"report: {_page(run)}")
+    done: list[Run] = []
+    with stop_signals(partial(leave_at_once, partial(_left, done))):
+        try:
+            run = work()
+        except Stopped as stop:
+            log.say(f"stopped after step {stop.step:,}; saved. Go on with:")
+            log.say(f"  jaxdis resume {shlex.quote(str(stop.directory))}")
+            return exit_code(stop.signal)
+        done.append(run)
+        _print_results(run, run.method.presets[run.settings["preset"]])
+        log.say(f"report: {_page(run)}")
     if all(group.failed.all() for group in run.record.groups):
         return DIVERGED
     return PARTLY if run.record.results.get("missing") else 0
+
+
+def _left(done: list[Run]) -> str:
+    """What to say of a signal while a run does not train."""
+    if not done:
+        return "interrupted"
+    again = shlex.join(["jaxdis", "report", str(done[0].directory)])
+    return f"interrupted; the results are written, and drawn by:\n  {again}"
 
 
 def _page(run: Run) -> Path:

@@ -3,12 +3,12 @@
 from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.carrying import carry_out, go_on
 from jaxdis.experiment.execution import Execution, Part, Timing
-from jaxdis.experiment.gathering import gather, is_merged
+from jaxdis.experiment.gathering import gather
 from jaxdis.experiment.going_on import Wishes
 from jaxdis.experiment.parents import shards_there
 from jaxdis.experiment.plan import Plan, default_steps, find_preset, plan
 from jaxdis.experiment.prepared import Experiment, prepare
-from jaxdis.experiment.results import write
+from jaxdis.experiment.results import is_measured, write
 from jaxdis.experiment.shards import asked
 from jaxdis.experiment.start import merge, resume, train
 from jaxdis.experiment.stopping import Stopped, exit_code
@@ -31,7 +31,7 @@ __all__ = [
     "find_preset",
     "gather",
     "go_on",
-    "is_merged",
+    "is_measured",
     "load",
     "merge",
     "plan",

@@ -10,13 +10,15 @@ from typing import Any
 
 import jax
 
-from jaxdis import log, processes
+from jaxdis import devices, log, processes
 from jaxdis.experiment import directory as directories
 from jaxdis.experiment import going_on, identity, lock, parents, starting
-from jaxdis.experiment.completing import complete, last_step
 from jaxdis.experiment.execution import Execution
+from jaxdis.experiment.going_on import Wishes
 from jaxdis.experiment.more_seeds import recover
 from jaxdis.experiment.plan import Plan
+from jaxdis.experiment.results import last_step
+from jaxdis.experiment.run import complete
 from jaxdis.experiment.shards import Shard
 from jaxdis.experiment.stopping import (
     Stopped,
@@ -46,6 +48,7 @@ def carry_out(plan: Plan, execution: Execution) -> Run:
       ValueError: the data or the directory are not what they should be.
       Stopped: by a signal; the run can be resumed.
     """
+    devices.check_platform()
     if execution.shard is not None:
         return _shard(plan, execution.shard, execution)
     if processes.many() and not execution.alone:
@@ -53,18 +56,21 @@ def carry_out(plan: Plan, execution: Execution) -> Run:
     out = None if execution.out is None else directories.check_path(execution.out)
     there = out is not None and directories.holds_run(out)
     if execution.resume or (execution.start_or_resume and there):
-        directory = _needed(out)
-        with _stopped_by_signals(execution) as (stopping, where), lock.held(directory):
-            where.append(directory)
-            recover(directory)
-            stored = going_on.same(plan, directory)
-            steps, seeds = plan.steps, len(plan.seeds)
-            if not execution.resume:  # one that has more is no mistake
-                steps, seeds = max(steps, stored.steps), max(seeds, len(stored.seeds))
-            wishes = going_on.Wishes(steps, seeds)
-            going_on.go_on(stored, directory, wishes, execution, stopping)
-        return Run(directory.absolute(), plan.method, parts=plan.parts)
+        return _gone_on(
+            _needed(out),
+            partial(going_on.same, plan),
+            partial(_wishes, plan, not execution.resume),
+            execution,
+        )
     return _new(plan, execution, out)
+
+
+def _wishes(plan: Plan, or_more: bool, stored: Plan) -> Wishes:
+    """What the run in a directory shall be, which may have more already."""
+    steps, seeds = plan.steps, len(plan.seeds)
+    if or_more:
+        steps, seeds = max(steps, stored.steps), max(seeds, len(stored.seeds))
+    return Wishes(steps, seeds)
 
 
 def _shard(plan: Plan, shard: Shard, execution: Execution) -> Run:
@@ -83,9 +89,10 @@ def _needed(out: Path | None) -> Path:
         raise ValueError("resume needs out, the directory of the run to go on with")
     identity.read_settings(out)  # nothing is locked where there is no run
     if (count := parents.shards_there(out)) and not last_step(out):
+        named = shlex.quote(str(out))
         raise ValueError(
             f"resume: the run in {out} is trained in {count} shards; go on with each "
-            f"of them, jaxdis resume {out}/shard-..., and then jaxdis merge {out}"
+            f"of them, jaxdis resume {named}/shard-..., and then jaxdis merge {named}"
         )
     return out
 
@@ -93,7 +100,7 @@ def _needed(out: Path | None) -> Path:
 def go_on(
     directory: Path,
     again: Callable[[Path], Plan],
-    wishes: going_on.Wishes,
+    wishes: Wishes,
     execution: Execution,
     pace: Mapping[str, float | None],
 ) -> Run:
@@ -110,16 +117,27 @@ def go_on(
       ValueError: there is no run, or it cannot go on like that.
       Stopped: by a signal; the run can be resumed.
     """
+    devices.check_platform()
     directory = _needed(directories.check_path(directory))
     settings = identity.read_settings(directory)
     kept: dict[str, Any] = {n: settings[n] for n in execution.pace if n in settings}
     asked = {name: value for name, value in pace.items() if value is not None}
     execution = execution._replace(**{**kept, **asked})
+    return _gone_on(directory, again, lambda _: wishes, execution)
+
+
+def _gone_on(
+    directory: Path,
+    again: Callable[[Path], Plan],
+    wishes: Callable[[Plan], Wishes],
+    execution: Execution,
+) -> Run:
+    """Goes on with the run in a directory, whose setting `again` gives."""
     with _stopped_by_signals(execution) as (stopping, where), lock.held(directory):
         where.append(directory)
         recover(directory)
         plan = again(directory)
-        going_on.go_on(plan, directory, wishes, execution, stopping)
+        going_on.fulfil(wishes(plan), plan, directory, execution, stopping)
     return Run(directory.absolute(), plan.method, parts=plan.parts)
 
 

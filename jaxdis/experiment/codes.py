@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxdis import metrics
 from jaxdis.experiment.prepared import Experiment, where_rows_are
@@ -78,7 +78,7 @@ def _in_blocks(
 
 
 def encode_rows(
-    experiment: Experiment, params: Params
+    experiment: Experiment, params: PyTree
 ) -> Float[np.ndarray, "p s n k"] | None:
     """The codes of the first test rows; steps of sequences are stacked.
 
@@ -217,7 +217,7 @@ def _images(
 
 def draw_effects(
     experiment: Experiment,
-    params: Params,
+    params: PyTree,
     codes: Float[np.ndarray, "p s n k"],
     failed: Bool[np.ndarray, "p s"],
     agreement: Float[np.ndarray, "p s"],

@@ -17,8 +17,8 @@ from jaxdis.types import Batches, Spec, Stream
 __all__ = [
     "Estimate",
     "check_fits",
-    "fitting",
     "in_words",
+    "most_seeds",
     "of_experiment",
     "of_plan",
     "shortage",
@@ -136,7 +136,7 @@ def _rounded(number: int) -> int:
     return number // step * step
 
 
-def fitting(estimate: Estimate) -> int:
+def most_seeds(estimate: Estimate) -> int:
     """About how many seeds fit; 0 if not even one, at most 2^31 - 1."""
     turns = estimate.at_once if estimate.at_once < estimate.rows else None
 
@@ -180,7 +180,7 @@ def in_words(estimate: Estimate) -> str:
 
 def shortage(estimate: Estimate) -> str:
     """What does not fit, and what would, in one sentence."""
-    seeds, turns = fitting(estimate), _turns(estimate)
+    seeds, turns = most_seeds(estimate), _turns(estimate)
     alone = estimate.holding(estimate.points, 1)
     if seeds >= estimate.seeds:  # it ran out all the same
         half = estimate.seeds // 2, estimate.at_once // 2

@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 from jaxdis import checkpoint, memory
 from jaxdis.compiled import Given, lower, make_report
-from jaxdis.devices import seed_mesh, shardings
+from jaxdis.devices import default_mesh, shardings
 from jaxdis.experiment import estimate as estimates
 from jaxdis.experiment.estimate import Estimate
 from jaxdis.experiment.plan import Plan
@@ -22,7 +22,7 @@ from jaxdis.program import initialiser
 from jaxdis.streaming import Block, sample_block
 from jaxdis.types import Sampler, Stream
 
-__all__ = ["analysed", "guarded", "prepare_fitting"]
+__all__ = ["analysed", "prepare_fitting", "shortage_told"]
 
 CLOSE = 0.5  # of what is free, from where on the program is asked, too
 
@@ -96,7 +96,7 @@ def analysed(experiment: Experiment, estimate: Estimate) -> Estimate:
     Raises:
       OutOfMemory: the compiler ran out of memory.
     """
-    mesh = seed_mesh(estimate.at_once)
+    mesh = default_mesh(estimate.at_once)
     row, all_ = shardings(mesh)
     rows = -(-estimate.at_once // mesh.size) * mesh.size
     given = jax.tree.map(
@@ -110,7 +110,7 @@ def analysed(experiment: Experiment, estimate: Estimate) -> Estimate:
     with memory.named(lambda: estimates.shortage(estimate)):
         step, _ = lower(experiment.system, states, given, sample, mesh)
         report = make_report(experiment.system, mesh).lower(
-            states.state, _shapes(held_out, all_), given.keys, given.world
+            states.state, _shapes(held_out, all_), given.keys, given.world, 1
         )
         return estimate._replace(
             step=_temporaries(step), evaluation=_temporaries(report)
@@ -118,7 +118,7 @@ def analysed(experiment: Experiment, estimate: Estimate) -> Estimate:
 
 
 @contextmanager
-def guarded(
+def shortage_told(
     experiment: Experiment, estimate: Estimate, directory: Path
 ) -> Iterator[None]:
     """Turns memory that runs out in spite of the estimate into one sentence.
@@ -134,7 +134,7 @@ def guarded(
 
     def sentence() -> str:
         # Of a run that never took a step nothing is kept.
-        saved = max(checkpoint.steps(directory / "checkpoints"), default=0)
+        saved = checkpoint.last(directory / "checkpoints")
         kept = f"; step {saved:,} is saved in {directory}" if saved else ""
         found = estimate
         with suppress(Exception):  # there may not be enough memory for that either

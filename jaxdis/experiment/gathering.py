@@ -4,7 +4,7 @@ What is merged is the state of the rows. It is measured as that of a run in one 
 so its table is the one that such a run has.
 """
 
-import json
+import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,24 +17,21 @@ import numpy as np
 
 from jaxdis import checkpoint, log, program, runner
 from jaxdis.experiment import directory as directories
-from jaxdis.experiment import identity, lock, merging, stored
+from jaxdis.experiment import identity, lock, merging, results, stored
 from jaxdis.experiment.again import plan_of
-from jaxdis.experiment.completing import last_step
 from jaxdis.experiment.execution import Part
 from jaxdis.experiment.model import hyper_of, seeds_of
 from jaxdis.experiment.parents import COUNT, shards_there
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment, own_devices, prepare
-from jaxdis.experiment.results import write
 from jaxdis.experiment.shards import Shard, part
 from jaxdis.experiment.trained import Run
 
-__all__ = ["PARTIAL", "Stand", "gather", "is_merged", "stand"]
+__all__ = ["PARTIAL", "Stand", "gather", "stand"]
 
 PARTIAL = "partial"
 """The directory below that of a run with the table of what there is."""
 READY = ".merged.tmp"
-RESULTS = "results.json"
 OWN = ("seeds", "first_seed", "seed_numbers", "hyper")
 """In which parts of one run differ."""
 Again = Callable[[Path], Plan]
@@ -66,13 +63,6 @@ class Stand(NamedTuple):
         return f"{self.directory} ({seeds}): {self.words}"
 
 
-def _results(directory: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((directory / RESULTS).read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError):
-        return {}
-
-
 def stand(directory: Path, plan: Plan) -> Stand:
     """Where a part of a run stands.
 
@@ -84,15 +74,14 @@ def stand(directory: Path, plan: Plan) -> Stand:
     if not directory.is_dir() or directories.untouched(directory):
         begun = directory.is_dir() and lock.holder(directory)
         return found._replace(words=f"starts now, in {begun}") if begun else found
-    step, results = last_step(directory), _results(directory)
-    holder = lock.holder(directory)
-    if step and results.get("steps") == step and not holder:
+    step, holder = results.last_step(directory), lock.holder(directory)
+    if results.is_measured(directory) and not holder:
         return found._replace(finished=True, words=f"finished after step {step:,}")
     if holder:
         return found._replace(words=f"trains now, in {holder}; step {step:,} is saved")
     return found._replace(
         words=f"stopped or killed after step {step:,}; go on with: "
-        f"jaxdis resume {directory}"
+        f"jaxdis resume {shlex.quote(str(directory))}"
     )
 
 
@@ -105,11 +94,14 @@ def _of_parent(parent: Path, whole: Plan) -> list[Stand]:
 
 def _check_older(parent: Path, stands: Sequence[Stand]) -> None:
     """Whether a run that was merged did not go on since."""
-    step = max((last_step(one.directory) for one in stands if one.finished), default=0)
-    if step and last_step(parent) > step:
+    step = max(
+        (results.last_step(one.directory) for one in stands if one.finished), default=0
+    )
+    if step and results.last_step(parent) > step:
         raise ValueError(
             f"merge: the run in {parent} was merged and went on to step "
-            f"{last_step(parent):,}, its shards stand at {step:,}; name another out"
+            f"{results.last_step(parent):,}, its shards stand at {step:,}; name "
+            "another out"
         )
 
 
@@ -239,6 +231,7 @@ def gather(
         raise ValueError(_told(missing, len(stands), left, done))
     if len(given) == 1 and out is None and not complete:
         target = given[0] / PARTIAL
+        shutil.rmtree(target, ignore_errors=True)  # of what was there before
     kept = _fitting(done, plan)
     more = {
         COUNT: [str(one.directory) for one in kept],
@@ -263,8 +256,6 @@ def _place(plan: Plan, target: Path, like: Path) -> AbstractContextManager[Any]:
     """Holds the lock of the directory of the whole, which may be new."""
     if shards_there(target):
         return lock.held(target)
-    if target.name == PARTIAL:
-        shutil.rmtree(target, ignore_errors=True)
     settings = identity.read_settings(like)
     known = {n: v for n, v in settings.items() if n not in (*OWN, COUNT)}
     return directories.new(target, plan.name, known | identity.identity(plan))
@@ -297,7 +288,9 @@ def _measured(
     more: Mapping[str, Any],
 ) -> None:
     """Writes results of joined rows as those of a run in one piece."""
-    stored.write_data(ready, experiment.spec, experiment.splits.preparation)
+    stored.write_data(
+        ready, experiment.spec, experiment.splits.preparation, experiment.scores
+    )
     like = jax.eval_shape(
         lambda k, h: program.init_rows(experiment.system, k, h),
         experiment.keys,
@@ -318,11 +311,11 @@ def _measured(
         rows_at_once=experiment.rows_at_once,
         start=(found.step, found.tree["rows"]),
     )
-    write(experiment, result, ready, parts)
-    apart = [_results(one.directory) for one in kept]
+    results.write(experiment, result, ready, parts)
+    apart = [results.read(one.directory) for one in kept]
     # They were trained at the same time.
     times = {n: max(r[n] for r in apart) for n in ("wall_s", "compile_s")}
-    log.write_json(ready / RESULTS, _results(ready) | times | dict(more))
+    log.write_json(ready / results.FILE, results.read(ready) | times | dict(more))
 
 
 def _settled(ready: Path, target: Path) -> None:
@@ -331,21 +324,11 @@ def _settled(ready: Path, target: Path) -> None:
     After a kill between two of them the shards are as they were, and the directory has
     no results: it is merged anew.
     """
-    (target / RESULTS).unlink(missing_ok=True)
-    for path in sorted(ready.iterdir(), key=lambda path: path.name == RESULTS):
+    (target / results.FILE).unlink(missing_ok=True)
+    for path in sorted(ready.iterdir(), key=lambda path: path.name == results.FILE):
         place = target / path.name
         if place.is_dir():
             shutil.rmtree(place)
         path.replace(place)
     ready.rmdir()
     shutil.rmtree(target / PARTIAL, ignore_errors=True)
-
-
-def is_merged(parent: Path) -> bool:
-    """Whether the shards of a run are brought together in its directory.
-
-    Args:
-      parent: the directory of the run.
-    """
-    step = last_step(parent)
-    return step > 0 and _results(parent).get("steps") == step

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 
 from jaxdis import check, log
 from jaxdis.experiment import identity
-from jaxdis.experiment.completing import complete, is_finished, last_step
 from jaxdis.experiment.execution import Execution
 from jaxdis.experiment.model import hyper_of, seeds_of
 from jaxdis.experiment.more_seeds import forget_joined, join_seeds, pending
 from jaxdis.experiment.plan import MOST_SEEDS, Plan
+from jaxdis.experiment.results import is_finished, last_step
+from jaxdis.experiment.run import complete
 from jaxdis.experiment.stopping import Stopping
 
-__all__ = ["Wishes", "go_on", "same"]
+__all__ = ["Wishes", "fulfil", "same"]
 
 
 class Wishes(NamedTuple):
@@ -109,19 +110,19 @@ def _check_wishes(plan: Plan, directory: Path, wishes: Wishes) -> tuple[int, int
     return steps, seeds
 
 
-def go_on(
+def fulfil(
+    wishes: Wishes,
     plan: Plan,
     directory: Path,
-    wishes: Wishes,
     execution: Execution,
     stopping: Stopping,
 ) -> None:
     """Trains what a run lacks, and what it shall have more.
 
     Args:
-      plan: the setting of the run, as it is.
+      wishes: what the run shall be.
+      plan: its setting, as it is.
       directory: its directory, of which this process has the lock; see `recover`.
-      wishes: what it shall be.
       execution: how to do it.
       stopping: whether it was asked to stop.
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib
 import numpy as np
 
-import jaxdis
 from jaxdis import check, log, systems
+from jaxdis.experiment.execution import versions
 from jaxdis.experiment.plan import Plan
 
 __all__ = [
@@ -107,12 +106,7 @@ def environment() -> dict[str, Any]:
     """What numbers depend on beside the setting: versions and switches of JAX."""
     return {
         **{name: getattr(jax.config, flag) for name, flag in SWITCHES.items()},
-        "versions": {
-            "jaxdis": jaxdis.__version__,
-            "jax": jax.__version__,
-            "jaxlib": jaxlib.__version__,
-            "numpy": np.__version__,
-        },
+        "versions": versions(),
     }
 
 

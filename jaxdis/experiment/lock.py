@@ -193,20 +193,28 @@ def held(directory: Path) -> Iterator[None]:
         release(lock, directory)
 
 
+@contextmanager
+def _opened(directory: Path) -> Iterator[int | None]:
+    """The file of a lock; None where there is none, or it cannot be read."""
+    try:
+        file = os.open(directory / NAME, os.O_RDONLY)
+    except OSError:
+        yield None
+        return
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
 def named(directory: Path) -> Holder | None:
     """Who is named in the lock of a directory, alive or not; None where nobody is.
 
     Args:
       directory: the directory of a run.
     """
-    try:
-        file = os.open(directory / NAME, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        return _written(file)
-    finally:
-        os.close(file)
+    with _opened(directory) as file:
+        return None if file is None else _written(file)
 
 
 def holder(directory: Path) -> Holder | None:
@@ -215,14 +223,10 @@ def holder(directory: Path) -> Holder | None:
     Args:
       directory: the directory of a run.
     """
-    try:
-        file = os.open(directory / NAME, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        free = fcntl is None or _locked(file, fcntl.LOCK_SH)
-        return None if free else _written(file)
-    except OSError:
-        return None
-    finally:
-        os.close(file)
+    with _opened(directory) as file:
+        if file is None or fcntl is None:
+            return None
+        try:
+            return None if _locked(file, fcntl.LOCK_SH) else _written(file)
+        except OSError:  # no locks
+            return None

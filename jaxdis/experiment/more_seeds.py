@@ -15,10 +15,11 @@ from typing import Any
 from jaxdis import log
 from jaxdis.experiment import directory as directories
 from jaxdis.experiment import identity, lock, merging, starting
-from jaxdis.experiment.completing import complete, last_step
 from jaxdis.experiment.execution import Execution
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment
+from jaxdis.experiment.results import last_step
+from jaxdis.experiment.run import complete
 from jaxdis.experiment.stopping import Stopping
 
 __all__ = ["forget_joined", "join_seeds", "pending", "recover"]

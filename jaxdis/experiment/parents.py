@@ -92,9 +92,10 @@ def _written(parent: Path, record: Mapping[str, Any]) -> None:
     """Writes the setting of the whole, unless there is one that is made use of."""
     path = parent / CONFIG
     others = [p.name for p in parent.iterdir() if not p.name.startswith(".")]
-    if any(shard_named(name) for name in others):
+    if any(shard_named(name) for name in others) and path.exists():
         return
-    if set(others) - {CONFIG} or (path.exists() and not shards_there(parent)):
+    strange = [name for name in others if name != CONFIG and not shard_named(name)]
+    if strange or (path.exists() and not shards_there(parent)):
         raise ValueError(
             f"out: {parent} holds something other than shards, and is never "
             "overwritten; choose another directory"

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from jaxdis import runner, streaming, sweep
 from jaxdis.data.rows import world_of
-from jaxdis.devices import seed_mesh, take
+from jaxdis.devices import default_mesh, take
 from jaxdis.experiment.plan import Plan, declared
 from jaxdis.program import StackedRows, initialiser
 from jaxdis.turns import Home, home, in_turns, size_of_turns
@@ -102,7 +102,7 @@ def prepare(
 
 def own_devices(experiment: Experiment) -> Mesh:
     """The devices of this process that rows lie on, whatever other processes have."""
-    return seed_mesh(size_of_turns(len(experiment.keys), experiment.rows_at_once))
+    return default_mesh(size_of_turns(len(experiment.keys), experiment.rows_at_once))
 
 
 def where_rows_are(experiment: Experiment) -> Home:

@@ -1,5 +1,6 @@
 """What is measured at the end of a run, and where it is written."""
 
+import json
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -10,14 +11,64 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxdis import log, metrics, runner, statistics
+from jaxdis import checkpoint, log, metrics, runner, statistics
 from jaxdis.experiment import codes
 from jaxdis.experiment.execution import Part
+from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment, evaluator, first_rows
 from jaxdis.report.read import FORMAT
 from jaxdis.types import Score, TrainState
 
-__all__ = ["check_declared", "write"]
+__all__ = [
+    "check_declared",
+    "is_finished",
+    "is_measured",
+    "last_step",
+    "read",
+    "write",
+]
+
+FILE = "results.json"
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """The results of a run; none where it has not been measured, or damaged.
+
+    Args:
+      directory: its directory.
+    """
+    try:
+        return dict(json.loads((directory / FILE).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError):
+        return {}
+
+
+def last_step(directory: Path) -> int:
+    """The number of steps that a run was trained for, as far as it was saved."""
+    return checkpoint.last(directory / "checkpoints")
+
+
+def is_measured(directory: Path) -> bool:
+    """Whether there are results of the last step that a run was trained for.
+
+    Args:
+      directory: its directory.
+    """
+    step = last_step(directory)
+    return step > 0 and read(directory).get("steps") == step
+
+
+def is_finished(plan: Plan, directory: Path) -> bool:
+    """Whether all steps of all seeds are trained and measured.
+
+    Args:
+      plan: the setting of the run.
+      directory: its directory.
+    """
+    found = read(directory)
+    seeds = found.get("seeds") == list(plan.seeds)
+    measured = seeds and found.get("steps") == plan.steps
+    return measured and last_step(directory) >= plan.steps
 
 
 def check_declared(experiment: Experiment, found: dict[str, np.ndarray]) -> None:
@@ -202,4 +253,4 @@ def write(
         "sparser": plan.method.sparser,
     }
     log.save_arrays(out / "figures.npz", arrays | ends.arrays)
-    log.write_json(out / "results.json", results)
+    log.write_json(out / FILE, results)

@@ -1,6 +1,5 @@
-"""The training of a run: chunks, metrics and checkpoints."""
+"""The training of a run to its end: chunks, metrics, checkpoints and results."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,15 +11,17 @@ import jax
 import numpy as np
 
 from jaxdis import checkpoint, log, program, runner, tracking
+from jaxdis.experiment import identity, results, starting, stored
 from jaxdis.experiment.execution import Execution, Timing
+from jaxdis.experiment.fitting import prepare_fitting, shortage_told
+from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment, evaluator, own_devices
-from jaxdis.experiment.results import check_declared
 from jaxdis.experiment.shards import shard_named
 from jaxdis.experiment.stopping import Stopped, Stopping
 from jaxdis.experiment.watched import Watched, by_step, watched
 from jaxdis.progress import progress
 
-__all__ = ["fit"]
+__all__ = ["complete", "fit"]
 
 
 class _Record:
@@ -53,7 +54,7 @@ class _Record:
 
     def add(self, chunk: runner.Chunk, found: dict[str, np.ndarray]) -> runner.Chunk:
         """Checks and logs what was measured; returns the chunk with its scores."""
-        check_declared(self.experiment, found)
+        results.check_declared(self.experiment, found)
         scores = {n: found[n] for n in self.experiment.scores if n in found}
         chunk = chunk._replace(scores=scores)
         log.append_lines(self.lines, self._lines(chunk))
@@ -78,7 +79,6 @@ def _tracker(
     """The trackers that are asked for, or those that the run has had so far."""
     directory = (execution.tracked_in or out).absolute()
     track = execution.track or tracking.used(directory / "tracking")
-    settings = json.loads((out / "config.json").read_text(encoding="utf-8"))
     # The shards of a run are in one group; each counts its points by itself.
     is_shard = shard_named(directory.name) is not None
     tracked = tracking.Tracked(
@@ -87,7 +87,7 @@ def _tracker(
         group=directory.parent.name if is_shard else directory.name,
         part=directory.name if is_shard else "",
         step=first,
-        config=settings,
+        config=identity.read_settings(out),
     )
     return tracking.together(tracking.find(track), tracked)
 
@@ -178,6 +178,7 @@ def _run(
         steps=experiment.plan.steps,
         chunk=experiment.plan.chunk,
         world=experiment.world,
+        mesh=own_devices(experiment),
         on_chunk=[on_chunk],
         on_visit=[on_visit],
         visit_seconds=execution.chunk_seconds,
@@ -230,28 +231,73 @@ def fit(
             if visit.step == first:
                 timing.compiled()
             advance(visit.step, record.headline)
-            last = ended or bool(stopping) or visit.step == plan.steps
+            stop = bool(stopping)  # a wish that comes from here on is for the next look
+            last = ended or stop or visit.step == plan.steps
             if last or keeper.due(value is not None):
                 keeper.keep(visit, value)
             value = None
-            return bool(stopping)
+            return stop
 
-        result = runner.run(
-            experiment.system,
-            experiment.batches.sample,
-            experiment.keys,
-            experiment.hyper,
-            steps=plan.steps,
-            chunk=plan.chunk,
-            world=experiment.world,
-            mesh=own_devices(experiment),
-            on_chunk=[on_chunk],
-            on_visit=[on_visit],
-            visit_seconds=execution.chunk_seconds,
-            start=(start.step, start.progress) if start else None,
-            rows_at_once=experiment.rows_at_once,
-        )
+        result = _run(experiment, execution, start, on_chunk, on_visit)
         stopping.training = False
-    if stopping.first and result.step < plan.steps:
+    if stopping.first:  # also after the last step: measuring may take long
         raise Stopped(out, result.step, stopping.first)
     return result, timing
+
+
+def complete(
+    plan: Plan,
+    directory: Path,
+    execution: Execution,
+    stopping: Stopping,
+    *,
+    source: starting.Source = starting.OWN,
+    resumed: bool = False,
+    measured: bool = True,
+    drawn: Experiment | None = None,
+) -> Experiment:
+    """Trains a run to its end, and measures it.
+
+    Args:
+      plan: its setting.
+      directory: its directory, of which this process has the lock.
+      execution: how to do it.
+      stopping: whether it was asked to stop.
+      source: what it starts from.
+      resumed: whether it goes on from its last checkpoint.
+      measured: whether results are written.
+      drawn: the same data, where they were drawn before.
+
+    Returns:
+      The data and what else was prepared.
+
+    Raises:
+      ValueError: the data are not what they should be.
+      Stopped: by a signal; the run can be resumed.
+    """
+    experiment, needed = prepare_fitting(plan, execution.rows_at_once, drawn)
+    spec, preparation = experiment.spec, experiment.splits.preparation
+    stored.keep_data(directory, spec, preparation, experiment.scores)
+    log.say(f"{plan.name}: {len(plan.seeds)} seeds into {directory}")
+    if resumed and not _saved(directory):
+        told = identity.read_settings(directory).get("from")
+        if told:
+            source = starting.source_of(plan, told["run"], told["step"])
+    if source.state is not None:
+        starting.write(source, experiment, directory)
+    begun = resumed or source.state is not None
+    with shortage_told(experiment, needed, directory):
+        result, timing = fit(
+            experiment, directory, execution._replace(resume=begun), stopping
+        )
+        if measured:
+            results.write(experiment, result, directory, timing.parts(result.step))
+    return experiment
+
+
+def _saved(directory: Path) -> bool:
+    """Whether there is a checkpoint, whole or damaged."""
+    checkpoints = directory / "checkpoints"
+    return checkpoints.is_dir() and any(
+        path.name[0].isdigit() for path in checkpoints.iterdir()
+    )

@@ -13,7 +13,7 @@ from jaxdis.experiment.directory import check_path
 from jaxdis.experiment.execution import Callbacks, Execution
 from jaxdis.experiment.gathering import gather
 from jaxdis.experiment.going_on import Wishes
-from jaxdis.experiment.plan import Values, plan
+from jaxdis.experiment.plan import Plan, Values, plan
 from jaxdis.experiment.shards import Asked, asked
 from jaxdis.experiment.trained import Run
 from jaxdis.tracking import Tracker
@@ -104,12 +104,7 @@ def train(
         config=config,
         data=data,
         hyper=hyper,
-        parts={
-            "encoder": encoder,
-            "decoder": decoder,
-            "optimiser": optimiser,
-            "loss": loss,
-        },
+        parts=_parts(encoder, decoder, optimiser, loss),
     )
     return carry_out(
         checked,
@@ -131,6 +126,26 @@ def train(
 
 def _directory(run: Run | Path | str) -> Path:
     return run.directory if isinstance(run, Run) else check_path(run)
+
+
+def _parts(
+    encoder: Any, decoder: Any, optimiser: Any, loss: Callable[..., Any] | None
+) -> dict[str, Any]:
+    """What replaces parts of the method, by their names."""
+    return {
+        "encoder": encoder,
+        "decoder": decoder,
+        "optimiser": optimiser,
+        "loss": loss,
+    }
+
+
+def _again(
+    method: Method | str | None, data: DataSet | Own | None, parts: dict[str, Any]
+) -> Callable[[Path], Plan]:
+    """What gives the setting of a run, with all that its directory cannot hold."""
+    found = systems.find(method) if isinstance(method, str) else method
+    return functools.partial(plan_of, method=found, data=data, parts=parts)
 
 
 def resume(
@@ -190,21 +205,14 @@ def resume(
     """
     devices.use_all_cores()
     compilation.keep_programs()
-    parts = {
-        "encoder": encoder,
-        "decoder": decoder,
-        "optimiser": optimiser,
-        "loss": loss,
-    }
     pace = {
         "checkpoint_seconds": checkpoint_seconds,
         "chunk_seconds": chunk_seconds,
         "rows_at_once": rows_at_once,
     }
-    found = systems.find(method) if isinstance(method, str) else method
     return go_on(
         Path(directory),
-        functools.partial(plan_of, method=found, data=data, parts=parts),
+        _again(method, data, _parts(encoder, decoder, optimiser, loss)),
         Wishes(steps, seeds, stretch),
         Execution(other_versions=other_versions, callbacks=callbacks, track=track),
         pace,
@@ -248,18 +256,12 @@ def merge(
         hold the same rows.
     """
     devices.use_all_cores()
-    parts = {
-        "encoder": encoder,
-        "decoder": decoder,
-        "optimiser": optimiser,
-        "loss": loss,
-    }
-    found = systems.find(method) if isinstance(method, str) else method
+    compilation.keep_programs()
     given = [directories] if isinstance(directories, Path | str) else directories
     return gather(
         [Path(directory) for directory in given],
         None if out is None else check_path(out),
-        functools.partial(plan_of, method=found, data=data, parts=parts),
+        _again(method, data, _parts(encoder, decoder, optimiser, loss)),
         partial=partial,
         other_versions=other_versions,
         rows_at_once=rows_at_once,

@@ -110,6 +110,14 @@ def _listen(stopping: Stopping, numbers: tuple[int, ...]) -> Callable[[], None]:
     return end
 
 
+def _heard() -> tuple[int, ...]:
+    """The signals that there are, but for a closed terminal under `nohup`."""
+    numbers = [int(getattr(signal, name)) for name in NAMES if hasattr(signal, name)]
+    closed = getattr(signal, "SIGHUP", None)
+    ignored = closed and signal.getsignal(closed) is signal.SIG_IGN
+    return tuple(n for n in numbers if n != closed or not ignored)
+
+
 @contextmanager
 def stop_signals(leave: Callable[[int], None] | None = None) -> Iterator[Stopping]:
     """Turns Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 into a wish that a run can honour.
@@ -130,7 +138,7 @@ def stop_signals(leave: Callable[[int], None] | None = None) -> Iterator[Stoppin
         if leave is None and len(stopping.received) > 1:
             raise KeyboardInterrupt
 
-    numbers = tuple(int(getattr(signal, n)) for n in NAMES if hasattr(signal, n))
+    numbers = _heard()
     end = _listen(stopping, numbers)
     previous = [signal.signal(number, handle) for number in numbers]
     try:

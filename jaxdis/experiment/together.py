@@ -114,4 +114,11 @@ def train_together(
     lost = wait_for([(parent / s.directory, part(plan, s)) for s in every])
     for one in lost:
         log.note(f"{one.told}; the others are merged without it")
-    return gather([parent], None, lambda _: plan, partial=bool(lost))
+    return gather(
+        [parent],
+        None,
+        lambda _: plan,
+        partial=bool(lost),
+        other_versions=execution.other_versions,
+        rows_at_once=execution.rows_at_once,
+    )

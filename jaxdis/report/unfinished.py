@@ -27,7 +27,7 @@ def is_finished(directory: Path) -> bool:
     seeds = results.get("seeds")
     if isinstance(seeds, list) and len(seeds) != settings["seeds"]:
         return False
-    trained = max(checkpoint.steps(directory / "checkpoints"), default=0)
+    trained = checkpoint.last(directory / "checkpoints")
     return trained <= int(results.get("steps", trained))
 
 

@@ -8,8 +8,10 @@ import pytest
 
 import jaxdis
 from jaxdis import checkpoint, experiment, memory, program
+from jaxdis.cli import parse_train
 from jaxdis.cli.rehearsal import rehearse
-from jaxdis.experiment import Execution, completing, estimate, fitting
+from jaxdis.experiment import Execution, estimate, fitting
+from jaxdis.experiment import run as running
 from jaxdis.memory import OutOfMemory, Room
 
 NAME = "mechanism_sparsity/quickstart"
@@ -51,7 +53,7 @@ def test_devices_of_one_machine_share_its_memory():
 @pytest.mark.parametrize("step", [0, 10**7])
 def test_the_number_that_is_said_to_fit_does(room, step):
     found = made(room, step=step)
-    seeds = estimate.fitting(found)
+    seeds = estimate.most_seeds(found)
     assert seeds > 8
     assert found.holding(seeds * 2).fits
     assert not found.holding(int(1.2 * seeds) * 2).fits
@@ -145,7 +147,7 @@ def analysed(prepared):
 def test_the_compiler_tells_of_step_and_evaluation(prepared, analysed):
     assert analysed.step > analysed.row  # a gradient and an update, at least
     assert analysed.evaluation > memory.size(prepared[0].batches.valid) // 10
-    assert estimate.fitting(analysed) < estimate.fitting(prepared[1])
+    assert estimate.most_seeds(analysed) < estimate.fitting(prepared[1])
 
 
 def test_a_rehearsal_says_all_and_leaves_nothing(
@@ -182,7 +184,7 @@ def exhausted(*args):
 
 
 def test_a_run_that_runs_out_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(completing, "fit", exhausted)
+    monkeypatch.setattr(running, "fit", exhausted)
     out = tmp_path / "run"
     with pytest.raises(OutOfMemory, match=r"a step .*; try 1 seed, or rows_at_once 1$"):
         jaxdis.train(NAME, seeds=2, out=out, **TINY)
@@ -194,7 +196,7 @@ def test_a_run_that_runs_out_later_names_what_was_saved(tmp_path, monkeypatch):
         checkpoint.save(directory / "checkpoints", 4, {"a": np.zeros(3)})
         exhausted()
 
-    monkeypatch.setattr(completing, "fit", later)
+    monkeypatch.setattr(running, "fit", later)
     out = tmp_path / "run"
     with pytest.raises(OutOfMemory, match="step 4 is saved in"):
         jaxdis.train(NAME, seeds=2, out=out, **TINY)
@@ -226,3 +228,10 @@ def test_disabled_compilation_is_refused(tmp_path):
         pytest.raises(ValueError, match="JAX_DISABLE_JIT must not be set"),
     ):
         Execution().check()
+
+
+def test_options_of_the_command_line():
+    options = parse_train([NAME, "--rows-at-once", "2", "--dry-run"])[1]
+    assert (options.rows_at_once, options.dry_run) == (2, True)
+    options = parse_train([NAME])[1]
+    assert (options.rows_at_once, options.dry_run) == (None, False)

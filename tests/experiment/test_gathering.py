@@ -193,6 +193,23 @@ def test_runs_that_differ_in_their_seeds_are_merged(trained, merged, tmp_path):
     assert not (tmp_path / "twice").exists()
 
 
+def test_seeds_with_gaps_get_no_more(trained, tmp_path):
+    parts = [trained / SHARDS[0], trained / SHARDS[2]]
+    run = jaxdis.merge(parts, out=tmp_path / "all")
+    with pytest.raises(ValueError, match="do not follow one another"):
+        jaxdis.resume(run.directory, seeds=5)
+    longer = jaxdis.resume(run.directory, steps=8)
+    assert longer.model.seeds == (0, 2)
+    assert longer.model.step == 8
+
+
+def test_what_went_on_after_merging_is_not_overwritten(merged, tmp_path):
+    shutil.copytree(merged.directory, tmp_path / "sweep")
+    jaxdis.resume(tmp_path / "sweep", steps=8)
+    with pytest.raises(ValueError, match="went on to step 8, its shards stand at 6"):
+        jaxdis.merge(tmp_path / "sweep")
+
+
 def test_shards_of_another_setting_are_refused(shards):
     change(shards / SHARDS[1] / "config.json", steps=7)
     with pytest.raises(ValueError, match=r"merge: .* other steps .*steps is 7 there"):

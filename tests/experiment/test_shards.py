@@ -1,13 +1,15 @@
 """Which rows a shard has, and what says which shard a process is."""
 
 import itertools
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 from jaxdis import experiment, sweep
-from jaxdis.experiment import shards
+from jaxdis.experiment import identity, parents, shards
+from jaxdis.experiment.model import seeds_of
 from jaxdis.experiment.shards import Shard
 
 NAME = "mechanism_sparsity/quickstart"
@@ -119,6 +121,24 @@ def test_an_array_with_gaps_is_refused_with_what_it_says(changed):
         shards.asked("auto", ARRAY | changed)
     ((name, value),) = changed.items()
     assert f"{name}={value}" in str(refused.value)
+
+
+def test_tasks_of_an_array_have_one_directory_in_common(plan):
+    environment = {"SLURM_ARRAY_JOB_ID": "77"}
+    found = {
+        parents.default_path(shards.part(plan, Shard(i, 3)), environment)
+        for i in (1, 2, 3)
+    }
+    assert found == {Path("runs/mechanism_sparsity-quickstart-77")}
+    with pytest.raises(ValueError, match="shard needs out"):
+        parents.default_path(plan, {})
+
+
+def test_numbers_of_seeds_with_gaps_are_kept_in_the_setting(plan):
+    gaps = plan._replace(seeds=(2, 3, 7))
+    assert seeds_of(identity.identity(gaps)) == (2, 3, 7)
+    assert seeds_of(identity.identity(plan)) == (2, 3, 4, 5, 6, 7)
+    assert "seed_numbers" not in identity.identity(plan)
 
 
 def test_directories_tell_their_shard():

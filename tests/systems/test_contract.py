@@ -14,6 +14,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh
 
 from jaxdis import (
     checkpoint,
@@ -139,6 +140,11 @@ def train(made, rows=slice(None), mesh=None):
     )
 
 
+def mesh_of(count):
+    every = devices.seed_mesh(8)
+    return Mesh(every.devices[:count], every.axis_names, axis_types=every.axis_types)
+
+
 def test_one_trace_and_one_program(trained):
     assert trained.traces == 1
     assert len(trained.compiled) == 1
@@ -150,8 +156,20 @@ def test_no_seed_fails(trained):
     assert (np.asarray(trained.result.rows.state.step) == STEPS).all()
 
 
-def test_a_solo_run_equals_its_row(trained):
-    alone = train(trained.experiment, slice(1, 2))
+@pytest.mark.parametrize(
+    ("rows", "count"), [([1], 3), ([0, 1, 2, 3] * 4, 8)], ids=["alone", "sixteen"]
+)
+def test_no_bit_of_a_row_depends_on_the_others_or_on_the_devices(trained, rows, count):
+    """Alone with two idle devices, and sixteen on eight, as four on two."""
+    found = train(trained.experiment, np.array(rows), mesh_of(count))
+    assert found.devices == min(len(rows), count)
+    wanted = jax.tree.map(lambda a: a[np.array(rows)], trained.result.rows)
+    chex.assert_trees_all_equal(jax.device_get(found.rows), jax.device_get(wanted))
+
+
+def test_one_device_gives_the_same_numbers(trained):
+    """Up to rounding: XLA compiles a program of one device otherwise."""
+    alone = train(trained.experiment, slice(1, 2), mesh_of(1))
     row = jax.tree.map(lambda a: a[1:2], trained.result.rows.state)
     alone, row = jax.device_get((alone.rows.state, row))
     chex.assert_trees_all_equal_shapes_and_dtypes(alone, row)
