@@ -121,6 +121,22 @@ def _parts_of(
     return given
 
 
+def _check_made(planned: Plan, directory: Path) -> None:
+    """Whether config, data and parts fit each other.
+
+    Raises:
+      ValueError: they do not, or config.json was edited to what cannot be.
+    """
+    try:
+        planned.make(planned.data.spec())
+    except (AttributeError, LookupError, TypeError) as error:
+        if planned.parts:  # it may be one of them that fails
+            raise
+        raise ValueError(
+            f"config.json of {directory} is damaged ({error}); put back what was there"
+        ) from error
+
+
 def plan_of(
     directory: Path,
     *,
@@ -168,7 +184,7 @@ def plan_of(
         raise ValueError(
             f"config.json of {directory} is damaged ({error}); train the run again"
         ) from error
-    planned.make(chosen.spec())  # raises where config, data and parts do not fit
+    _check_made(planned, directory)
     if data is not None:
         identity.check_same(
             identity.identity(planned), settings, directory, ["data", "parts"]

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxdis import log, systems
+from jaxdis import check, log, systems
 from jaxdis.experiment.execution import versions
 from jaxdis.experiment.plan import Plan
 
@@ -33,6 +33,11 @@ SWITCHES = {
 """Settings of JAX on which numbers depend, by their names in config.json."""
 ALWAYS = ("x64", "default_prng_impl")
 """Those with which the states of a run have other types."""
+COUNTS = ("seeds", "steps", "chunk")
+LISTS = ("seed_numbers", "extended")
+SECONDS = ("checkpoint_seconds", "chunk_seconds")
+TABLES = ("config", "data", "hyper", "parts", "versions")
+"""What config.json holds of each kind; see `_check_kinds`."""
 
 
 def _told(value: Any) -> Any:
@@ -146,7 +151,61 @@ def read_settings(directory: Path) -> dict[str, Any]:
         ) from error
     if missing := {"preset", "seeds"} - set(found):
         raise ValueError(f"{path} lacks {', '.join(sorted(missing))}")
+    try:
+        _check_kinds(found)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); put back what was there"
+        ) from error
     return found
+
+
+def _check_kinds(found: Mapping[str, Any]) -> None:
+    """Whether a config.json, which somebody may have edited, holds what can be.
+
+    Args:
+      found: the config.json of a run; what it lacks is not missed.
+
+    Raises:
+      ValueError: names what cannot be.
+    """
+    for name in set(LISTS) & set(found):
+        if not isinstance(found[name], list):
+            raise ValueError(f"{name} must be a list, got {found[name]!r}")
+        for value in found[name]:
+            _check_whole(name, value)
+    first = found.get("first_seed", 0)
+    _check_whole("first_seed", first)
+    for name in set(COUNTS) & set(found):
+        _check_whole(name, found[name])
+        check.count(name, found[name])
+    check.first_seed(first, found["seeds"])
+    for name in set(SECONDS) & set(found):
+        if type(found[name]) not in (int, float):
+            raise ValueError(f"{name} must be a number, got {found[name]!r}")
+    for name in set(TABLES) & set(found):
+        if not isinstance(found[name], Mapping):
+            raise ValueError(f"{name} must be a table, got {found[name]!r}")
+    _check_hyper(found.get("hyper", {}))
+
+
+def _check_whole(name: str, value: Any) -> None:
+    """Whether anything at all is a whole number."""
+    if type(value) is not int:
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
+
+
+def _check_hyper(columns: Mapping[str, Any]) -> None:
+    """Whether hyper-parameters are lists of numbers, a value for each point."""
+    for name, values in columns.items():
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"hyper.{name} must be a list, got {values!r}")
+        for value in values:
+            if type(value) not in (int, float):
+                raise ValueError(f"hyper.{name} must hold numbers, got {value!r}")
+            check.float32(f"hyper.{name}", value)
+    if len({len(values) for values in columns.values()}) > 1:
+        raise ValueError("hyper must hold as many values of each, one a point")
 
 
 def check_same(

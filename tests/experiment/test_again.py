@@ -181,3 +181,36 @@ def test_other_switches_and_versions_are_told_apart(tmp_path, capsys):
             identity.check_environment(
                 there | {"x64": True}, tmp_path, other_versions=more
             )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seeds": 0}, "seeds must be at least 1"),
+        ({"seeds": "two"}, "seeds must be a whole number"),
+        ({"steps": 6.5}, "steps must be a whole number"),
+        ({"steps": 10**30}, "steps must be at most"),
+        ({"chunk": 0}, "chunk must be at least 1"),
+        ({"first_seed": -3}, "first_seed must be at least 0"),
+        ({"extended": "x"}, "extended must be a list"),
+        ({"checkpoint_seconds": "x"}, "checkpoint_seconds must be a number"),
+        ({"versions": "x"}, "versions must be a table"),
+        ({"hyper": {"beta": [float("nan")]}}, "hyper.beta must be finite"),
+        ({"hyper": {"beta": ["a"]}}, "hyper.beta must hold numbers"),
+        ({"hyper": {"beta": [1.0, 2.0], "bound_a": [1.0]}}, "one a point"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(changes, words, tmp_path):
+    path = written(experiment.plan(NAME, steps=8), tmp_path) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ValueError, match=words):
+        plan_of(tmp_path)
+
+
+def test_a_field_that_cannot_be_is_said_to_be_damage(tmp_path):
+    path = written(experiment.plan(NAME, steps=8), tmp_path) / "config.json"
+    record = json.loads(path.read_text())
+    record["config"]["encoder"] = "x"
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"config\.json of .* is damaged"):
+        plan_of(tmp_path)

@@ -178,6 +178,17 @@ def _fitting(stands: Sequence[Stand], plan: Plan) -> list[Stand]:
     ]
 
 
+def _check_out(given: Sequence[Path], out: Path | None) -> None:
+    """Whether a merge would put its table into the run of other shards."""
+    if out is None or not shards_there(out):
+        return
+    if len(given) > 1 or given[0].resolve() != out.resolve():
+        raise ValueError(
+            f"out: {out} holds the shards of another run and is never overwritten; "
+            "choose another directory"
+        )
+
+
 def gather(
     given: Sequence[Path],
     out: Path | None,
@@ -205,6 +216,7 @@ def gather(
       ValueError: there is nothing to merge; parts are missing, not finished, of another
         setting, or hold the same rows.
     """
+    _check_out(given, out)
     if len(given) == 1 and not shards_there(given[0]):
         identity.read_settings(given[0])
         raise ValueError(
@@ -231,6 +243,8 @@ def gather(
         raise ValueError(_told(missing, len(stands), left, done))
     if len(given) == 1 and out is None and not complete:
         target = given[0] / PARTIAL
+        if (other := lock.holder(target)) is not None:
+            raise lock.refusal(target, other)
         shutil.rmtree(target, ignore_errors=True)  # of what was there before
     kept = _fitting(done, plan)
     more = {

@@ -285,3 +285,27 @@ def test_other_things_are_not_taken_for_a_run_in_shards(trained, tmp_path):
         jaxdis.merge(trained / SHARDS[0])
     with pytest.raises(ValueError, match="go on with each"):
         jaxdis.resume(trained)
+
+
+def test_the_run_of_other_shards_is_not_merged_into(tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text(
+        json.dumps({"preset": "quickstart", "seeds": 2, "shards": 2})
+    )
+    (other / "results.json").write_text("{}")
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for given in (runs, runs[0]):
+        with pytest.raises(ValueError, match="holds the shards of another run"):
+            jaxdis.merge(given, out=other)
+    assert (other / "results.json").read_text() == "{}"
+
+
+def test_a_partial_table_that_is_made_now_is_left_alone(shards):
+    shutil.rmtree(shards / SHARDS[1])
+    table = shards / "partial"
+    table.mkdir()
+    (table / "config.json").write_text("{}")
+    with lock.held(table), pytest.raises(ValueError, match="has been training in"):
+        jaxdis.merge(shards, partial=True)
+    assert (table / "config.json").read_text() == "{}"
