@@ -31,8 +31,6 @@ import numpy as np
 from benchmarks.timing import finish
 from jaxdis import cli
 
-__all__: list[str] = []
-
 STEPS, LIMIT = 400, 600  # seconds that a command may take
 SHORT = 60  # steps of a run that goes on with other devices
 PRELOADED = [
@@ -61,9 +59,8 @@ METHODS = {
         "--config.test-query 8 --data.test-rows 20"
     ),
 }
-KILL = (signal.SIGKILL,)
 ENDS: dict[str, tuple[int, ...]] = {
-    "KILL": KILL,
+    "KILL": (signal.SIGKILL,),
     "TERM": (signal.SIGTERM,),
     "INT": (signal.SIGINT,),
     "USR1": (signal.SIGUSR1,),
@@ -147,12 +144,7 @@ def newest(out: Path) -> int:
 
 
 def trains(life: Life, rng: random.Random) -> Callable[[Path], bool]:
-    """At any step from the one that it starts with to the last.
-
-    Args:
-      life: the process.
-      rng: chooses the step.
-    """
+    """At any step from the one that it starts with to the last."""
     before = newest(life.out)
     step = before + 1 + int(rng.random() * (STEPS - before - 20))
 
@@ -163,12 +155,7 @@ def trains(life: Life, rng: random.Random) -> Callable[[Path], bool]:
 
 
 def saves(life: Life, rng: random.Random) -> Callable[[Path], bool]:
-    """At any step, when a checkpoint is just being written.
-
-    Args:
-      life: the process.
-      rng: chooses the step.
-    """
+    """At any step, when a checkpoint is just being written."""
     there = trains(life, rng)
 
     def being(out: Path) -> bool:
