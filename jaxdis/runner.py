@@ -96,9 +96,12 @@ class Result(NamedTuple):
 
     @property
     def failed(self) -> Bool[np.ndarray, "n"]:
-        """Rows that diverged and are frozen, or of which no update was ever applied."""
-        never = (self.step > 0) & (np.asarray(self.rows.skipped) >= self.step)
-        return np.asarray(self.rows.failed) | never
+        """Rows that diverged and are frozen, or lost more updates than were applied.
+
+        The second kind is found in runs that are too short to freeze a row.
+        """
+        lost = 2 * np.asarray(self.rows.skipped) > self.step
+        return np.asarray(self.rows.failed) | lost
 
 
 def _check_run(keys: Array, hyper: Hyper, steps: int, chunk: int) -> None:

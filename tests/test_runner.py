@@ -296,6 +296,16 @@ def test_one_of_thirty_two_diverges_and_the_others_have_the_same_bits():
     np.testing.assert_array_equal(weights(result)[others], weights(clean))
 
 
+def test_a_row_that_lost_most_updates_of_a_short_run_has_failed():
+    keys, explode = sweep.seed_keys(3), jnp.array([1e9, 1.0, 4.0])
+    result = runner.run(
+        fault_system(), SAMPLE, keys, Hyper(explode_at=explode), steps=6, chunk=6
+    )
+    np.testing.assert_array_equal(result.rows.skipped, [0, 5, 2])
+    np.testing.assert_array_equal(result.rows.failed, [False] * 3)
+    np.testing.assert_array_equal(result.failed, [False, True, False])
+
+
 def test_a_single_bad_update_is_skipped_and_the_run_goes_on():
     base = quadratic()
 
