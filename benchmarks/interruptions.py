@@ -31,9 +31,8 @@ import numpy as np
 from benchmarks.timing import finish
 from jaxdis import cli
 
-__all__: list[str] = []
-
 STEPS, LIMIT = 400, 600  # seconds that a command may take
+SHORT = 60  # steps of a run that goes on with other devices
 PRELOADED = [
     "benchmarks.interruptions",
     "jaxdis.report",
@@ -60,9 +59,8 @@ METHODS = {
         "--config.test-query 8 --data.test-rows 20"
     ),
 }
-KILL = (signal.SIGKILL,)
 ENDS: dict[str, tuple[int, ...]] = {
-    "KILL": KILL,
+    "KILL": (signal.SIGKILL,),
     "TERM": (signal.SIGTERM,),
     "INT": (signal.SIGINT,),
     "USR1": (signal.SIGUSR1,),
@@ -146,12 +144,7 @@ def newest(out: Path) -> int:
 
 
 def trains(life: Life, rng: random.Random) -> Callable[[Path], bool]:
-    """At any step from the one that it starts with to the last.
-
-    Args:
-      life: the process.
-      rng: chooses the step.
-    """
+    """At any step from the one that it starts with to the last."""
     before = newest(life.out)
     step = before + 1 + int(rng.random() * (STEPS - before - 20))
 
@@ -162,12 +155,7 @@ def trains(life: Life, rng: random.Random) -> Callable[[Path], bool]:
 
 
 def saves(life: Life, rng: random.Random) -> Callable[[Path], bool]:
-    """At any step, when a checkpoint is just being written.
-
-    Args:
-      life: the process.
-      rng: chooses the step.
-    """
+    """At any step, when a checkpoint is just being written."""
     there = trains(life, rng)
 
     def being(out: Path) -> bool:
@@ -243,9 +231,9 @@ class Case:
             self.faults.append(f"does not end: {code}: {life.said()[-500:]}")
 
 
-def arrays(out: Path) -> dict[str, np.ndarray]:
-    """The state after the last step."""
-    with np.load(out / "checkpoints" / str(STEPS) / "state.npz") as archive:
+def arrays(out: Path, step: int = STEPS) -> dict[str, np.ndarray]:
+    """The state after a step."""
+    with np.load(out / "checkpoints" / str(step) / "state.npz") as archive:
         names = json.loads(archive["manifest"].tobytes())["arrays"]
         return {name: archive[str(i)] for i, (name, _, _) in enumerate(names)}
 
@@ -288,25 +276,38 @@ def differences(out: Path, reference: Path) -> Iterator[str]:
 
 def furthest(out: Path, reference: Path) -> float:
     """The largest difference of two runs in any number, relative where above 1."""
-    here, there = arrays(out), arrays(reference)
+    here, there = arrays(out, SHORT), arrays(reference, SHORT)
     pairs = [(here[n], there[n]) for n in here if here[n].dtype.kind == "f"]
     return max(float((abs(a - b) / np.maximum(1, abs(b))).max()) for a, b in pairs)
 
 
-def moved(case: Case, reference: Path, rng: random.Random) -> dict[str, Any]:
-    """A run that goes on with one device, and then with four."""
-    steps = []
-    for devices in (2, 1):
-        life = Life(case.command(), case.out, devices, cached=True)
-        life.until(trains(life, rng))
-        life.end(ENDS["TERM"], rng)
-        steps.append(newest(case.out))
-    case.finish(4)
+def moved(case: Case, devices: tuple[int, ...]) -> Case:
+    """A short run that goes on with other devices, and with more steps each time.
+
+    Args:
+      case: a run of the preset.
+      devices: how many there are in each part.
+    """
+    parts = [SHORT * (i + 1) // len(devices) for i in range(len(devices))]
+    first = [x if x != str(STEPS) else str(parts[0]) for x in case.options]
+    out = case.out.with_name("on" + "-".join(map(str, devices)))
+    run = Case(case.name, first, out)
+    run.finish(devices[0])
+    for number, steps in list(zip(devices, parts, strict=True))[1:]:
+        words = ["resume", str(out), "--steps", str(steps)]
+        if (code := Life(words, out, number, cached=True).code()) != 0:
+            run.faults.append(f"{words}: {code}")
+    return run
+
+
+def apart(case: Case) -> dict[str, Any]:
+    """How far a run is, after two, one and four devices, from one on two."""
+    runs = [moved(case, devices) for devices in ((2, 2, 2), (2, 1, 4))]
     return {
         "method": case.name,
-        "steps on two, one and four devices": [*steps, STEPS],
-        "largest difference": furthest(case.out, reference),
-        "faults": len(case.faults),
+        "steps on two, one and four devices": f"{SHORT // 3} each",
+        "largest difference": furthest(runs[1].out, runs[0].out),
+        "faults": sum(len(run.faults) for run in runs),
     }
 
 
@@ -381,10 +382,7 @@ def main() -> int:
         again = Case(case.name, case.options, case.out.with_name(f"run{len(cases)}"))
         cases.append(killed(again, share, case.out, rng))
     rows = [table(name, [c for c in cases if c.name == name]) for name in METHODS]
-    further = []
-    for case in whole.values():
-        again = Case(case.name, case.options, case.out.with_name("moved"))
-        further.append(moved(again, case.out, rng))
+    further = [apart(case) for case in whole.values()]
     faults = sum(len(c.faults) for c in cases)
     faults += sum(r["faults"] + (r["largest difference"] > 1e-6) for r in further)
     finish("interruptions", rows)

@@ -19,8 +19,6 @@ from typing import Any
 from benchmarks.timing import finish
 from jaxdis import systems
 
-__all__: list[str] = []
-
 STEPS = 20
 
 

@@ -18,8 +18,6 @@ from typing import Any
 from benchmarks.interruptions import ENDS, PRELOADED, PROCESSES, Life, newest
 from benchmarks.timing import finish
 
-__all__: list[str] = []
-
 CHUNK = 20
 WORDS = ["train", "mechanism_sparsity/ActionNonDiag", "--chunk", str(CHUNK)]
 

@@ -76,6 +76,7 @@ class Execution(NamedTuple):
         check.at_least("checkpoint_seconds", self.checkpoint_seconds, 0)
         check.float32("chunk_seconds", self.chunk_seconds)
         check.positive("chunk_seconds", self.chunk_seconds)
+        _check_callbacks(self.callbacks)
         tracking.find(self.track)
         if self.rows_at_once is not None:
             check.count("rows_at_once", self.rows_at_once)
@@ -84,6 +85,12 @@ class Execution(NamedTuple):
                 "JAX_DISABLE_JIT must not be set: training is one compiled program. A "
                 "step by itself, `system.step`, can be looked into without compilation"
             )
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    """Whether there is something to call after each chunk: it is late to find out."""
+    if not isinstance(callbacks, Sequence) or not all(map(callable, callbacks)):
+        raise ValueError(f"callbacks must be a list of functions, got {callbacks!r}")
 
 
 def versions() -> dict[str, str]:

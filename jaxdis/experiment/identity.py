@@ -155,7 +155,8 @@ def read_settings(directory: Path) -> dict[str, Any]:
         _check_kinds(found)
     except ValueError as error:
         raise ValueError(
-            f"{path} is damaged ({error}); put back what was there"
+            f"{path} is damaged ({error}); put back what was there, or train the run "
+            "again"
         ) from error
     return found
 

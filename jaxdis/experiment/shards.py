@@ -5,6 +5,7 @@ each the same seeds. A row is trained by its seed's number and its point alone, 
 the same row whichever process has it.
 """
 
+import operator
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -98,8 +99,10 @@ def asked(given: Asked, environment: Mapping[str, str] = os.environ) -> Shard:
     """
     if given == AUTO:
         return of_environment(environment)
-    words = given.split("/") if isinstance(given, str) else list(given)
     try:
+        words = (
+            given.split("/") if isinstance(given, str) else map(operator.index, given)
+        )
         index, count = map(int, words)
     except (TypeError, ValueError):
         raise ValueError(
@@ -113,7 +116,7 @@ def asked(given: Asked, environment: Mapping[str, str] = os.environ) -> Shard:
 
 
 def _shown(given: Asked) -> str:
-    return repr(given) if isinstance(given, str) else "/".join(map(str, given))
+    return "/".join(map(str, given)) if isinstance(given, list | tuple) else repr(given)
 
 
 def of_environment(environment: Mapping[str, str] = os.environ) -> Shard:

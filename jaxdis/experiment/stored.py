@@ -141,7 +141,8 @@ def keep_data(
     """
     try:
         found = json.loads((directory / "data.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = {name: dict(found.get(name, {})) for name in ("spec", "preparation")}
+    except (AttributeError, OSError, TypeError, ValueError):
         record = {
             "format": FORMAT,
             "spec": plain(spec),
@@ -151,7 +152,7 @@ def keep_data(
         log.write_json(directory / "data.json", record)
         return
     for name, value in (("spec", spec), ("preparation", preparation)):
-        here, there = log.jsonable(plain(value)), found.get(name, {})
+        here, there = log.jsonable(plain(value)), known[name]
         differing = [k for k in here if k in there and not _alike(here[k], there[k])]
         if differing:
             raise ValueError(

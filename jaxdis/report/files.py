@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,15 @@ from jaxdis.types import Score
 __all__ = ["Logged", "read_curves", "read_object", "read_scores", "reading"]
 
 
+def _remedy(path: Path) -> str:
+    """What brings a file of a run back: what was only measured needs no training."""
+    if path.name not in ("results.json", "figures.npz"):
+        return "train the run again"
+    run = shlex.quote(str(path.parent))
+    results = path.with_name("results.json")
+    return f"remove {results}; `jaxdis resume {run}` measures what was trained again"
+
+
 @contextmanager
 def reading(path: Path, problem: str) -> Iterator[None]:
     """Where this fails, names the file, the problem and what to do.
@@ -25,7 +35,7 @@ def reading(path: Path, problem: str) -> Iterator[None]:
       path: the file.
       problem: what is wrong with it, if its content is.
     """
-    again = "train the run again"
+    again = _remedy(path)
     try:
         yield
     except FileNotFoundError:
@@ -50,7 +60,7 @@ def read_object(path: Path, fields: Sequence[str]) -> dict[str, Any]:
     with reading(path, "this is not a JSON object"):
         value = dict(json.loads(path.read_text(encoding="utf-8")))
     if missing := [f for f in fields if f not in value]:
-        raise ValueError(f"{path} lacks {', '.join(missing)}; train the run again")
+        raise ValueError(f"{path} lacks {', '.join(missing)}; {_remedy(path)}")
     return value
 
 

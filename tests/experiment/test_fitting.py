@@ -230,6 +230,12 @@ def test_disabled_compilation_is_refused(tmp_path):
         Execution().check()
 
 
+@pytest.mark.parametrize("callbacks", [[3], [print, None]])
+def test_what_cannot_be_called_is_refused_before_training(callbacks):
+    with pytest.raises(ValueError, match="callbacks must be a list of functions"):
+        Execution()._replace(callbacks=callbacks).check()
+
+
 def test_options_of_the_command_line():
     options = parse_train([NAME, "--rows-at-once", "2", "--dry-run"])[1]
     assert (options.rows_at_once, options.dry_run) == (2, True)

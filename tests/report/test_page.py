@@ -475,3 +475,12 @@ def test_columns_that_no_seed_has_are_left_out(tmp_path):
     cells, _ = table(read(build(run)), "seed")
     assert cells[0] == ["seed", "SHD ↓", "NLL ↓"]
     assert headline_of(run / "report.html").startswith("SHD ")
+
+
+@pytest.mark.parametrize("name", ["results.json", "figures.npz"])
+def test_what_was_only_measured_is_not_to_be_trained_again(tmp_path, name):
+    run = tmp_path / "a run"
+    make_run(run, size=3)
+    (run / name).write_text("")
+    with pytest.raises(ValueError, match=r"remove .*results.json.*resume '.*a run'"):
+        build(run)
