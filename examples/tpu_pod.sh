@@ -7,9 +7,9 @@
 #
 # `jaxdis` must be installed on every host and found by a shell that is not a login; its
 # extra is ".[tpu]". OUT must be on a file system that all hosts mount (NFS, as
-# Filestore is). The host of
-# number 0 merges when the others have finished, or names those that have not. The same
-# line goes on with what is unfinished after a host or the whole slice was taken away.
+# Filestore is). The host of number 0 merges when the others have finished, or names
+# those that have not. The same line goes on with what is unfinished after a host or the
+# whole slice was taken away.
 
 set -euo pipefail
 if [ $# -lt 4 ]; then
