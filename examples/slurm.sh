@@ -10,6 +10,9 @@
 # or a preemption ended goes on from its last checkpoint likewise. Submitting the same
 # line again trains what is missing and nothing else. `jaxdis merge` names the shards
 # that are not finished.
+#
+# `jaxdis` must be found: activate its environment before `sbatch`, which passes it on.
+# Below, ask for what your cluster has (--partition, --gres, --time; no --gres on CPUs).
 
 #SBATCH --job-name=jaxdis
 #SBATCH --ntasks=1

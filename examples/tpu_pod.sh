@@ -5,9 +5,11 @@
 #   examples/tpu_pod.sh my-v5e-32 us-west4-a /mnt/shared/sweep \
 #       mechanism_sparsity/ActionNonDiag --seeds 32
 #
-# OUT must be on a file system that all hosts mount (NFS, as Filestore is). The host of
-# number 0 merges when the others have finished, or names those that have not. The same
-# line goes on with what is unfinished after a host or the whole slice was taken away.
+# `jaxdis` must be installed on every host and found by a shell that is not a login; its
+# extra is ".[tpu]". OUT must be on a file system that all hosts mount (NFS, as
+# Filestore is). The host of number 0 merges when the others have finished, or names
+# those that have not. The same line goes on with what is unfinished after a host or the
+# whole slice was taken away.
 
 set -euo pipefail
 if [ $# -lt 4 ]; then

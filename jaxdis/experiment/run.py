@@ -1,5 +1,6 @@
 """The training of a run to its end: chunks, metrics, checkpoints and results."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -210,14 +211,19 @@ def fit(
     record = _Record(experiment, out, first, execution)
     value: float | None = None  # of a state at a chunk's end
     ended = False
+    measuring = math.inf  # seconds; the first time compiles
 
     with closing(record.tracker), progress(plan.steps, first) as advance:
 
         def on_chunk(chunk: runner.Chunk) -> bool:
-            nonlocal value, ended
+            nonlocal value, ended, measuring
             timing.trained(chunk.length, chunk.seconds)
-            stopping.training = False
+            # What was trained since the last checkpoint is only given up where
+            # measuring would keep a signal waiting.
+            stopping.training = measuring <= execution.chunk_seconds
+            began = time.monotonic()
             found = record.evaluate(chunk.rows.state)
+            measuring = time.monotonic() - began
             stopping.training = True
             chunk = record.add(chunk, found)
             value = record.value

@@ -2,9 +2,10 @@
 
 A signal wakes a thread at once, also while the main thread compiles or computes inside
 XLA, where Python's own handlers would wait. While the run trains, the thread notes the
-wish, and the run honours it the next time that the host looks. While it compiles,
-evaluates or writes there is nothing to save that the last checkpoint lacks: a program
-that may end, as the command line may, ends at once.
+wish, and the run honours it the next time that the host looks; so it does while it
+measures, unless that is slow. While it compiles, measures for the first time, or writes
+results, a program that may end, as the command line may, ends at once, with the last
+checkpoint as it is.
 """
 
 import os

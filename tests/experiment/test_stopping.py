@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from jaxdis.experiment import stopping
+import jaxdis
+from jaxdis.experiment import run, stopping
 from jaxdis.experiment.stopping import exit_code, stop_signals
 
 # While a hash of days is computed Python's own handlers are never called.
@@ -109,3 +110,33 @@ def test_stopped_says_where_and_after_which_step(tmp_path):
     error = stopping.Stopped(tmp_path, 7, signal.SIGTERM)
     assert (error.directory, error.step, error.signal) == (tmp_path, 7, signal.SIGTERM)
     assert str(error) == f"stopped after step 7; saved in {tmp_path}"
+
+
+def test_only_measuring_that_compiles_or_is_slow_is_not_waited_for(
+    tmp_path, monkeypatch
+):
+    seen, wishes = [], []
+    fit, evaluator = run.fit, run.evaluator
+
+    def fitted(experiment, out, execution, stopping):
+        wishes.append(stopping)
+        return fit(experiment, out, execution, stopping)
+
+    def seeing(*given):
+        evaluate = evaluator(*given)
+
+        def evaluated(state):
+            seen.append(wishes[-1].training)
+            return evaluate(state)
+
+        return evaluated
+
+    monkeypatch.setattr(run, "fit", fitted)
+    monkeypatch.setattr(run, "evaluator", seeing)
+    small = {"encoder": (8,), "decoder": (8,), "transition": (4,), "batch": 16}
+    for seconds in 1e3, 1e-6:
+        jaxdis.train(
+            "mechanism_sparsity/quickstart", seeds=1, steps=3, chunk=1, config=small,
+            data={"samples": 200}, chunk_seconds=seconds, out=tmp_path / str(seconds),
+        )  # fmt: skip
+    assert seen == [False, True, True, False, False, False]
