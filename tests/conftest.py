@@ -1,7 +1,6 @@
 """One strict session: eight CPU devices, no silent broadcasting between ranks."""
 
 import os
-from importlib.metadata import version
 from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -10,9 +9,6 @@ os.environ["XLA_FLAGS"] = (
     + " --xla_force_host_platform_device_count=8"
     + " --xla_backend_optimization_level=0"  # compiling is most of the time
 )
-# The older way to compile fusions takes half the time; XLA ends at unknown flags.
-if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
-    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 # Programs that several tests, or processes of a test, compile are compiled once.
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache/jax")
