@@ -24,6 +24,7 @@ TINY = [
 ]  # fmt: skip
 NAME = "mechanism_sparsity/quickstart"
 FLOW = "flow_factorized/quickstart"
+MNIST = "flow_factorized/MNIST"
 OWN = own_method.__file__
 TASKS = "shared_features/quickstart"  # with three points of its own
 TINY_TASKS = [
@@ -444,7 +445,10 @@ def test_a_method_of_ones_own_is_resumed_and_reported(tmp_path, monkeypatch, cap
         (["train", FLOW, "--data.steps", "18"], "data.steps must be below 18"),
         (["train", FLOW, "--data.colour", "none"], "set data.colour to 'red'"),
         (["train", FLOW, "--data.held-out-classes", "11"], "data.held_out_classes"),
-        (["train", "flow_factorized/MNIST", "--data.directory", "nowhere"], "nowhere"),
+        (
+            ["train", MNIST, "--seeds", "1", "--data.directory", "nowhere"],
+            "nowhere",
+        ),
         (["train", "flow_factorized/Isaac3D"], "data.directory must name the folder"),
         (["train", "shared_features/linear_probe"], "data.file must name an npz"),
         (["train", TASKS, "--config.z-dim", "4"], "config.z_dim must be at"),
