@@ -29,6 +29,7 @@ __all__ = [
     "make_chunk",
     "means",
     "new_chunk",
+    "row_shapes",
 ]
 
 # A row that had this many non-finite updates in a row is frozen: it has diverged.
@@ -153,6 +154,18 @@ def init_rows(
       mesh: the devices; None takes few.
     """
     return initialiser(system, mesh)(keys, hyper)
+
+
+def row_shapes(system: System, keys: Key[Array, "n"], hyper: Hyper) -> StackedRows:
+    """Shapes and types of the states of all rows; nothing is computed.
+
+    Args:
+      system: the method.
+      keys: one key per row.
+      hyper: one value per row of every hyper-parameter.
+    """
+    shapes: StackedRows = jax.eval_shape(initialiser(system), keys, hyper)
+    return shapes
 
 
 def _draw(sample: Sampler, key: PRNGKey, world: Array | None) -> Batch:

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -238,13 +237,12 @@ def of_plan(plan: Plan, room: Room, at_once: int | None = None) -> Estimate:
     keys, hyper = sweep.lay_out(
         sweep.seed_keys(1, plan.seeds[0]), plan.method.hyper, plan.points[:1]
     )
-    init = partial(program.init_rows, plan.make(spec))
     rows = len(plan.seeds) * len(plan.points)
     return Estimate(
         seeds=len(plan.seeds),
         points=len(plan.points),
         at_once=rows if at_once is None else min(rows, at_once),
-        row=size(jax.eval_shape(init, keys, hyper)),
+        row=size(program.row_shapes(plan.make(spec), keys, hyper)),
         data=_drawn(plan, spec),
         room=room,
     )

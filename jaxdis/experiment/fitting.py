@@ -11,14 +11,13 @@ import numpy as np
 from jax.sharding import Sharding
 from jax.tree_util import Partial
 
-from jaxdis import checkpoint, memory
+from jaxdis import checkpoint, memory, program
 from jaxdis.compiled import Given, lower, make_report
 from jaxdis.devices import default_mesh, shardings
 from jaxdis.experiment import estimate as estimates
 from jaxdis.experiment.estimate import Estimate
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment, prepare
-from jaxdis.program import initialiser
 from jaxdis.streaming import Block, sample_block
 from jaxdis.types import Sampler, Stream
 
@@ -103,8 +102,8 @@ def analysed(experiment: Experiment, estimate: Estimate) -> Estimate:
         lambda a: jax.ShapeDtypeStruct((rows,), a.dtype, sharding=row),
         Given(experiment.keys, experiment.hyper, experiment.world),
     )
-    init = initialiser(experiment.system)
-    states = _shapes(jax.eval_shape(init, given.keys, given.hyper), row)
+    shapes = program.row_shapes(experiment.system, given.keys, given.hyper)
+    states = _shapes(shapes, row)
     sample = _shapes(_sampler(experiment.batches.sample), all_)
     held_out = max(experiment.batches.valid, experiment.batches.test, key=memory.size)
     with memory.named(lambda: estimates.shortage(estimate)):

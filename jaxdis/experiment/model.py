@@ -123,7 +123,7 @@ def restore(
             "run again"
         ) from error
     keys, hyper = sweep.lay_out(sweep.keys_of(seeds), method.hyper, points)
-    like = jax.eval_shape(lambda k, h: program.init_rows(system, k, h), keys, hyper)
+    like = program.row_shapes(system, keys, hyper)
     whole = like.state._replace(opt_state=())
     # The state of the optimiser is the larger half, and of no use any more.
     scores = declared(method, settings["preset"], config, spec)

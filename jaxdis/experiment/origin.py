@@ -116,7 +116,7 @@ def source_of(
         sweep.seed_keys(1, plan.seeds[0]), plan.method.hyper, plan.points[:1]
     )
     system = plan.make(plan.data.spec())
-    like = jax.eval_shape(lambda k, h: program.init_rows(system, k, h), keys, hyper)
+    like = program.row_shapes(system, keys, hyper)
     _check_fits(run, like.state)
     model, rows, points = run.model, [], []
     for number, point in enumerate(plan.points):

@@ -102,11 +102,7 @@ class _Start(NamedTuple):
 
 
 def _resume_point(experiment: Experiment, out: Path) -> _Start | None:
-    like = jax.eval_shape(
-        lambda k, h: program.init_rows(experiment.system, k, h),
-        experiment.keys,
-        experiment.hyper,
-    )
+    like = program.row_shapes(experiment.system, experiment.keys, experiment.hyper)
     found = checkpoint.restore(out / "checkpoints", {"rows": like}, log.note)
     step = found.step if found else 0
     log.truncate_lines(out / "metrics.jsonl", step)

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jaxdis import checkpoint, lock, log, program, runner
@@ -309,11 +308,7 @@ def _measured(
     stored.keep_data(
         ready, experiment.spec, experiment.splits.preparation, experiment.scores
     )
-    like = jax.eval_shape(
-        lambda k, h: program.init_rows(experiment.system, k, h),
-        experiment.keys,
-        experiment.hyper,
-    )
+    like = program.row_shapes(experiment.system, experiment.keys, experiment.hyper)
     found = checkpoint.restore(ready / "checkpoints", {"rows": like}, log.note)
     assert found is not None
     parts = [Part(**one) for one in found.record["parts"]]
