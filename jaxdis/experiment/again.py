@@ -11,8 +11,8 @@ from jaxdis import systems
 from jaxdis.data import find, names
 from jaxdis.data.own import Own, as_data_set
 from jaxdis.experiment import identity, stored
-from jaxdis.experiment.model import hyper_of, seeds_of
-from jaxdis.experiment.plan import Plan, replaced
+from jaxdis.experiment.model import given_again, hyper_of, seeds_of
+from jaxdis.experiment.plan import Plan
 from jaxdis.types import DataSet, Method
 
 __all__ = ["method_of", "plan_of"]
@@ -98,29 +98,6 @@ def _data_of(directory: Path, settings: Mapping[str, Any], like: DataSet) -> Dat
         ) from error
 
 
-def _parts_of(
-    directory: Path,
-    method: Method,
-    settings: Mapping[str, Any],
-    parts: Mapping[str, Any],
-) -> dict[str, Any]:
-    """The parts that replaced those of the method, if all are told again."""
-    given, used = replaced(method, parts), settings.get("parts", {})
-    for name, what in used.items():
-        if name not in given:
-            raise ValueError(
-                f"the run in {directory} was trained with {name}={what}, which it "
-                f"cannot keep; give it again, as jaxdis.resume(..., {name}=...)"
-            )
-    for name in given:
-        if name not in used:
-            raise ValueError(
-                f"the run in {directory} was trained with the method's own {name}; "
-                f"leave {name} out"
-            )
-    return given
-
-
 def _check_made(planned: Plan, directory: Path) -> None:
     """Whether config, data and parts fit each other.
 
@@ -158,7 +135,7 @@ def plan_of(
     """
     settings = identity.read_settings(directory)
     method = method_of(directory, settings) if method is None else method
-    given = _parts_of(directory, method, settings, parts or {})
+    given = given_again(directory, method, settings, parts or {}, asked="jaxdis.resume")
     try:
         config = stored.config_of(method, settings)
         preset = method.presets[settings["preset"]]

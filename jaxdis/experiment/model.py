@@ -1,6 +1,6 @@
 """The model of a run, as it was after some steps, wherever it was trained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from jaxdis.experiment.watched import by_step, watched
 from jaxdis.report import read
 from jaxdis.types import Method, Preparation, Score, Spec, System, TrainState
 
-__all__ = ["Model", "hyper_of", "restore", "seeds_of"]
+__all__ = ["Model", "given_again", "hyper_of", "restore", "seeds_of"]
 
 NETWORKS = ("encoder", "decoder")  # without which parameters mean nothing
 
@@ -57,20 +57,35 @@ def hyper_of(settings: Mapping[str, Any]) -> tuple[dict[str, float], ...]:
     return tuple(dict(zip(columns, row, strict=True)) for row in rows)
 
 
-def _given(
+def given_again(
     directory: Path,
     method: Method,
     settings: Mapping[str, Any],
     parts: Mapping[str, Any],
+    *,
+    names: Iterable[str] | None = None,
+    asked: str,
 ) -> dict[str, Any]:
-    """The parts that are told again, if none is missing that holds parameters."""
+    """The parts that replaced those of the method, if all are told again.
+
+    Args:
+      directory: the directory of the run.
+      method: its method.
+      settings: its config.json.
+      parts: parts by name; None for those that are not given.
+      names: which of them must be those of the run; None for all.
+      asked: the function that they are arguments of.
+
+    Raises:
+      ValueError: one is missing, or one is given that the run did not have.
+    """
     given = replaced(method, parts)
     used: Mapping[str, str] = settings.get("parts", {})
-    for name in NETWORKS:
+    for name in {**used, **given} if names is None else names:
         if name in used and name not in given:
             raise ValueError(
                 f"the run in {directory} was trained with {name}={used[name]}, which "
-                f"it cannot keep; give it again, as jaxdis.load(..., {name}=...)"
+                f"it cannot keep; give it again, as {asked}(..., {name}=...)"
             )
         if name in given and name not in used:
             raise ValueError(
@@ -110,7 +125,9 @@ def restore(
         do not fit.
     """
     spec, preparation = stored.read_data(directory)
-    given = _given(directory, method, settings, parts)
+    given = given_again(
+        directory, method, settings, parts, names=NETWORKS, asked="jaxdis.load"
+    )
     try:
         config = stored.config_of(method, settings)
         points, seeds = hyper_of(settings), seeds_of(settings)
