@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxdis import archive
+from jaxdis import archive, log
 from jaxdis.archive import Manifest, OtherVersion
 
 __all__ = [
@@ -240,7 +240,7 @@ def _kind(found: tuple[tuple[int, ...], str] | None) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0][:200]
+    return log.reason(error)[:200]
 
 
 def read(directory: Path, step: int, like: Any) -> Any:

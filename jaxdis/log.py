@@ -27,6 +27,7 @@ __all__ = [
     "jsonable",
     "note",
     "read_lines",
+    "reason",
     "save_arrays",
     "say",
     "seed_table",
@@ -71,6 +72,11 @@ def show(shown: RenderableType) -> None:
 def note(message: str) -> None:
     """One line about something that a user may want to know."""
     say(f"note: {message}")
+
+
+def reason(error: Exception) -> str:
+    """The first line of what an error says; its type where it says nothing."""
+    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def jsonable(value: Any) -> Any:

@@ -6,6 +6,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxdis import log
+
 __all__ = ["connect", "local_mesh", "many", "share"]
 
 SWITCHES = {
@@ -69,7 +71,7 @@ def connect() -> tuple[int, int]:
 
 
 def _first(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0][:200]
+    return log.reason(error)[:200]
 
 
 def share(rows: int, mesh: Mesh | None) -> slice:

@@ -153,8 +153,10 @@ def together(openers: Mapping[str, Opener], tracked: Tracked) -> Tracker:
         try:
             action()
         except Exception as error:  # of a package, a network or a user's own
-            reason = (str(error).strip() or repr(error)).splitlines()[0]
-            log.note(f"track: {name} failed ({reason}); the training goes on without")
+            log.note(
+                f"track: {name} failed ({log.reason(error)}); the training goes on "
+                "without"
+            )
             failed = alive.pop(name, None)
             if failed is not None:
                 with suppress(Exception):
