@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Int
 
 from jaxdis import check
+from jaxdis.archive import is_key
 from jaxdis.devices import place
 
 __all__ = ["Home", "Turn", "home", "in_turns", "size_of_turns"]
@@ -100,10 +101,6 @@ def home(rows: int, at_once: int, mesh: Mesh) -> Home:
     return Home(mesh, tuple(turns), _on_host, partial(_empty, rows), load, _store)
 
 
-def _is_key(a: Any) -> bool:
-    return bool(jnp.issubdtype(a.dtype, jax.dtypes.prng_key))
-
-
 def _together(keys: Any) -> Any:
     """Typed keys, which numpy does not know, are few bytes, and wait on one device."""
     return jax.device_put(keys, jax.local_devices()[0])
@@ -111,13 +108,13 @@ def _together(keys: Any) -> Any:
 
 def _on_host(tree: Any) -> Any:
     """Copies that may be written to."""
-    return jax.tree.map(lambda a: _together(a) if _is_key(a) else np.array(a), tree)
+    return jax.tree.map(lambda a: _together(a) if is_key(a) else np.array(a), tree)
 
 
 def _empty(rows: int, shapes: Any) -> Any:
     def one(a: Any) -> Any:
         shape = (rows, *a.shape[1:])
-        if _is_key(a):
+        if is_key(a):
             return _together(jnp.empty(shape, a.dtype))
         return np.empty(shape, a.dtype)
 
@@ -126,7 +123,7 @@ def _empty(rows: int, shapes: Any) -> Any:
 
 def _store(held: Any, turn: Turn, part: Any) -> Any:
     def one(all_: Any, some: Any) -> Any:
-        if _is_key(all_):
+        if is_key(all_):
             return all_.at[turn.own].set(_together(some)[: turn.length])
         all_[turn.own] = np.asarray(some)[: turn.length]
         return all_

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
 from jaxdis import checkpoint, log
+from jaxdis.archive import is_key
 from jaxdis.experiment.identity import read_settings
 from jaxdis.experiment.model import hyper_of, seeds_of
 from jaxdis.experiment.plan import Plan
@@ -51,7 +51,7 @@ def _places(part: Path, whole: _Whole) -> Int[np.ndarray, "n"]:
 
 def _put_together(arrays: Sequence[Any], order: Int[np.ndarray, "n"]) -> Any:
     """Arrays of rows after one another, in another order."""
-    if jnp.issubdtype(arrays[0].dtype, jax.dtypes.prng_key):
+    if is_key(arrays[0]):
         return jnp.concatenate(arrays)[order]
     return np.concatenate(arrays)[order]
 
