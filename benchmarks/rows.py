@@ -16,7 +16,6 @@ from unittest import mock
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
 
 from benchmarks.timing import finish
 from jaxdis import devices, experiment, layout, program, runner
@@ -24,22 +23,6 @@ from jaxdis import devices, experiment, layout, program, runner
 PRESET = "sparse_mixing/quickstart"
 SEEDS = 8
 SEEN = (10, 100, 500, 1_000, 2_000, 4_000, 10_000, 20_000)
-
-
-def mapped(function: Callable[[Any, Any, Any], Any], mesh: Mesh) -> Any:
-    """As `layout.over_rows`, with the rows of a device at the same time."""
-
-    def of_device(carried: Any, given: Any, shared: Any, count: Any) -> Any:
-        return jax.vmap(function, (0, 0, None))(carried, given, shared)
-
-    row, all_ = PartitionSpec("seed"), PartitionSpec()
-    return jax.shard_map(
-        of_device,
-        mesh=mesh,
-        in_specs=(row, row, all_, all_),
-        out_specs=row,
-        check_vma=False,
-    )
 
 
 def train(
@@ -92,7 +75,7 @@ def main(steps: int) -> None:
     runs = {
         "in turn, 8 of 16": (turn, few, (2 * SEEDS, 2)),
         "in turn, one device": (turn, few, (SEEDS, 1)),
-        "mapped, 8 of 16": (mapped, few, (2 * SEEDS, 2)),
+        "mapped, 8 of 16": (layout.mapped, few, (2 * SEEDS, 2)),
     }
     alone: dict[Any, Any] = {}
     rows = []

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int
 
-__all__ = ["over_rows"]
+__all__ = ["mapped", "over_rows"]
 
 # Both are trees with an axis of rows in front.
 _Pair = tuple[Any, Any]
@@ -41,6 +41,35 @@ def _in_turn(
     return found
 
 
+def _on_devices(of_device: Callable[[Any, Any, Any, Array], _Pair], mesh: Mesh) -> Any:
+    """A function of the rows of a device as one of all rows; see `over_rows`."""
+    row, all_ = PartitionSpec("seed"), PartitionSpec()
+    return jax.shard_map(
+        of_device,
+        mesh=mesh,
+        in_specs=(row, row, all_, all_),
+        out_specs=row,
+        # Nothing communicates, so there is nothing to check; and with the check every
+        # loop inside a system would have to declare which of its carries vary.
+        check_vma=False,
+    )
+
+
+def mapped(function: Callable[[Any, Any, Any], _Pair], mesh: Mesh) -> Any:
+    """As `over_rows`, with all rows of a device at the same time.
+
+    Args:
+      function: what is done with a row.
+      mesh: the devices.
+    """
+
+    def of_device(carried: Any, given: Any, shared: Any, count: Array) -> _Pair:
+        found: _Pair = jax.vmap(function, (0, 0, None))(carried, given, shared)
+        return found
+
+    return _on_devices(of_device, mesh)
+
+
 def over_rows(function: Callable[[Any, Any, Any], _Pair], mesh: Mesh) -> Any:
     """A function of one row as one of all rows, each device with rows of its own.
 
@@ -58,7 +87,8 @@ def over_rows(function: Callable[[Any, Any, Any], _Pair], mesh: Mesh) -> Any:
         place, `given` differs between rows, and `shared` does not.
       mesh: the devices.
     """
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    if mesh.devices.flat[0].platform != "cpu":
+        return mapped(function, mesh)
 
     def of_device(
         carried: Any, given: Any, shared: Any, count: Int[Array, ""]
@@ -67,19 +97,8 @@ def over_rows(function: Callable[[Any, Any, Any], _Pair], mesh: Mesh) -> Any:
             found: _Pair = jax.vmap(function, (0, 0, None))(carried, given, shared)
             return found
 
-        if not on_cpu:
-            return batch(carried, given)
         n = jax.tree.leaves(given)[0].shape[0]
         own = jnp.clip(count - n * jax.lax.axis_index("seed"), 0, n)
         return _in_turn(batch, carried, given, own)
 
-    row, all_ = PartitionSpec("seed"), PartitionSpec()
-    return jax.shard_map(
-        of_device,
-        mesh=mesh,
-        in_specs=(row, row, all_, all_),
-        out_specs=row,
-        # Nothing communicates, so there is nothing to check; and with the check every
-        # loop inside a system would have to declare which of its carries vary.
-        check_vma=False,
-    )
+    return _on_devices(of_device, mesh)
