@@ -100,10 +100,7 @@ def check_platform() -> None:
     """
     try:
         jax.devices()
-    except (
-        AssertionError,
-        RuntimeError,
-    ) as error:  # jax 0.10 asserts it
+    except (AssertionError, RuntimeError) as error:  # jax 0.10 asserts it
         asked = getattr(jax.config, "jax_platforms", None)
         reason = f" ({error})" if str(error) else ""
         raise ValueError(

@@ -29,7 +29,6 @@ class _Record:
     """What is measured after every chunk, and all that is told of it.
 
     Attributes:
-      chunk: the last one, with its scores.
       value: how good its state is, more is better; NaN where that is not known.
       headline: the number that is watched, in words.
     """
