@@ -52,9 +52,7 @@ def seeds_of(settings: Mapping[str, Any]) -> tuple[int, ...]:
 
 def hyper_of(settings: Mapping[str, Any]) -> tuple[dict[str, float], ...]:
     """The hyper-parameters of each grid point of a run, by its config.json."""
-    columns = settings["hyper"]
-    rows = zip(*columns.values(), strict=True)
-    return tuple(dict(zip(columns, row, strict=True)) for row in rows)
+    return tuple(read.hypers_of(settings))
 
 
 def given_again(

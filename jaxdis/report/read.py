@@ -26,6 +26,7 @@ __all__ = [
     "alive",
     "failed_seeds",
     "finite",
+    "hypers_of",
     "labels_of",
     "lived",
     "load",
@@ -115,6 +116,13 @@ def seeds_of(settings: Mapping[str, Any]) -> list[int]:
     first = settings.get("first_seed", 0)
     row = range(first, first + settings["seeds"])
     return list(settings.get("seed_numbers", row))
+
+
+def hypers_of(settings: Mapping[str, Any]) -> list[dict[str, float]]:
+    """The hyper-parameters of each grid point of a run, by its config.json."""
+    columns = settings["hyper"]
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def failed_seeds(group: Group) -> list[int]:

@@ -40,11 +40,6 @@ def load(directory: Path) -> Record:
     return read.load(directory) if is_finished(directory) else _so_far(directory)
 
 
-def _hypers(columns: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
-    rows = zip(*columns.values(), strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
 def _lost(logged: Logged, shape: tuple[int, int]) -> Bool[np.ndarray, "p s"]:
     """The rows of which no update was applied in the last chunk: all means are NaN."""
     means = [
@@ -73,7 +68,7 @@ def _so_far(directory: Path) -> Record:
     settings, path = read.read_settings(directory), directory / "config.json"
     with reading(path, "this does not describe a run"):
         seeds = read.seeds_of(settings)
-        hypers = _hypers(dict(settings["hyper"]))
+        hypers = read.hypers_of(settings)
         labels, steps = read.labels_of(hypers), int(settings["steps"])
         method = settings.get("method") or settings["system"]
     lines, shape = directory / "metrics.jsonl", (len(hypers), len(seeds))
