@@ -174,11 +174,11 @@ def _check_kinds(found: Mapping[str, Any]) -> None:
         if not isinstance(found[name], list):
             raise ValueError(f"{name} must be a list, got {found[name]!r}")
         for value in found[name]:
-            _check_whole(name, value)
+            check.whole(name, value)
     first = found.get("first_seed", 0)
-    _check_whole("first_seed", first)
+    check.whole("first_seed", first)
     for name in set(COUNTS) & set(found):
-        _check_whole(name, found[name])
+        check.whole(name, found[name])
         check.count(name, found[name])
     check.first_seed(first, found["seeds"])
     for name in set(SECONDS) & set(found):
@@ -188,12 +188,6 @@ def _check_kinds(found: Mapping[str, Any]) -> None:
         if not isinstance(found[name], Mapping):
             raise ValueError(f"{name} must be a table, got {found[name]!r}")
     _check_hyper(found.get("hyper", {}))
-
-
-def _check_whole(name: str, value: Any) -> None:
-    """Whether anything at all is a whole number."""
-    if type(value) is not int:
-        raise ValueError(f"{name} must be a whole number, got {value!r}")
 
 
 def _check_hyper(columns: Mapping[str, Any]) -> None:
