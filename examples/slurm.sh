@@ -37,13 +37,13 @@ child=$!
 
 # SLURM tells this shell (B:), and it passes the signal on.
 told=
-trap 'told=USR1; kill -USR1 "$child"' USR1
-trap 'told=TERM; kill -TERM "$child"' TERM
+trap 'told=USR1 again=yes; kill -USR1 "$child"' USR1
+trap 'told=TERM again=yes; kill -TERM "$child"' TERM
 
-# A signal ends `wait`, but not what it waits for.
-wait "$child"
-code=$?
-while kill -0 "$child" 2>/dev/null; do
+# A signal ends `wait`, but not what it waits for: whoever was told waits again.
+again=yes
+while [ -n "$again" ]; do
+    again=
     wait "$child"
     code=$?
 done

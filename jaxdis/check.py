@@ -44,7 +44,7 @@ def at_least(name: str, value: float | np.number, least: float) -> None:
         raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
-def whole(name: str, value: float | np.number) -> None:
+def whole(name: str, value: object) -> None:
     """Whether the value is a whole number, and no float."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ValueError(f"{name} must be a whole number, got {value!r}")

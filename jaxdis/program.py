@@ -156,13 +156,13 @@ def init_rows(
     return initialiser(system, mesh)(keys, hyper)
 
 
-def row_shapes(system: System, keys: Key[Array, "n"], hyper: Hyper) -> StackedRows:
+def row_shapes(system: System, keys: Any, hyper: Any) -> StackedRows:
     """Shapes and types of the states of all rows; nothing is computed.
 
     Args:
       system: the method.
-      keys: one key per row.
-      hyper: one value per row of every hyper-parameter.
+      keys: one key per row, or the shape of them.
+      hyper: one value per row of every hyper-parameter, or its shape.
     """
     shapes: StackedRows = jax.eval_shape(initialiser(system), keys, hyper)
     return shapes
