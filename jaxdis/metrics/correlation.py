@@ -9,16 +9,17 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, ArrayLike, Float, Int, Num
+from jaxtyping import Array, Float, Int
 
 from jaxdis import check
-from jaxdis.metrics.columns import (
+from jaxdis.metrics.columns import ranks, standardise
+from jaxdis.metrics.inputs import (
+    Failed,
+    Table,
     as_float,
-    mean_over_factors,
+    as_numbers,
     over_seeds,
     paired,
-    ranks,
-    standardise,
 )
 from jaxdis.types import Score
 
@@ -54,26 +55,27 @@ _COLUMNS = {"pearson": _as_they_are, "spearman": ranks}
 
 @partial(jax.jit, static_argnames="kind")
 def correlations(
-    z: Float[Array, "n d"], z_hat: Float[Array, "n k"], kind: str
+    z: Float[Array, "n d"], codes: Float[Array, "n k"], kind: str
 ) -> Float[Array, "d k"]:
     """`correlation_matrix` without its checks.
 
     Args:
       z: factors.
-      z_hat: codes of the same samples.
+      codes: codes of the same samples.
       kind: "pearson" or "spearman".
     """
-    z, z_hat = _COLUMNS[kind](z), _COLUMNS[kind](z_hat)
+    z, codes = _COLUMNS[kind](z), _COLUMNS[kind](codes)
     # Accelerators would otherwise round what they multiply to 8 or 11 bits.
-    products = jnp.matmul(standardise(z).T, standardise(z_hat), precision="highest")
+    products = jnp.matmul(standardise(z).T, standardise(codes), precision="highest")
     return jnp.minimum(jnp.abs(products) / z.shape[0], 1.0)
 
 
 def correlation_matrix(
-    z: Num[ArrayLike, "n d"],
-    z_hat: Num[ArrayLike, "n k"],
+    z: Table,
+    codes: Table,
     *,
     kind: Literal["pearson", "spearman"] = "pearson",
+    failed: Failed = "raise",
 ) -> Float[Array, "d k"]:
     """Absolute correlations of factors with codes.
 
@@ -81,8 +83,9 @@ def correlation_matrix(
 
     Args:
       z: factors [n, d].
-      z_hat: codes [n, k] of the same samples.
+      codes: codes [n, k] of the same samples.
       kind: "pearson", or "spearman" for the correlation of average ranks.
+      failed: "raise" refuses codes that are not finite, "nan" scores their seed NaN.
 
     Returns:
       M, [d, k], in [0, 1]; 0 for dead columns, NaN for codes that are not finite.
@@ -93,12 +96,13 @@ def correlation_matrix(
     Source: Pearson 1895; Spearman 1904.
     """
     check.one_of("kind", kind, _COLUMNS)
-    if jnp.ndim(z_hat) != 2:
-        raise ValueError(f"z_hat has shape {jnp.shape(z_hat)}; it must be [n, k]")
-    return correlations(*paired(z, z_hat), kind)
+    z, codes = paired(z, codes, failed)
+    if codes.ndim != 2:
+        raise ValueError(f"codes has shape {codes.shape}; it must be [n, k]")
+    return correlations(z, codes, kind)
 
 
-def assign(matrix: Num[ArrayLike, "d k"]) -> Int[Array, "d"]:
+def assign(matrix: Table) -> Int[Array, "d"]:
     """The code assigned to each factor.
 
         pi = argmax over injective maps of sum_i M[i, pi(i)]
@@ -114,8 +118,9 @@ def assign(matrix: Num[ArrayLike, "d k"]) -> Int[Array, "d"]:
 
     Source: Kuhn 1955 (Hungarian method).
     """
-    if jnp.ndim(matrix) != 2:
-        raise ValueError(f"matrix has shape {jnp.shape(matrix)}; it must be [d, k]")
+    matrix = as_numbers("matrix", matrix)
+    if matrix.ndim != 2:
+        raise ValueError(f"matrix has shape {matrix.shape}; it must be [d, k]")
     return _assign(as_float(matrix))
 
 
@@ -134,10 +139,11 @@ def matched(matrix: Float[Array, "d k"]) -> Float[Array, "d"]:
 
 
 def mcc(
-    z: Num[ArrayLike, "n d"],
-    z_hat: Num[ArrayLike, "*s n k"],
+    z: Table,
+    codes: Table,
     *,
     kind: Literal["pearson", "spearman"] = "pearson",
+    failed: Failed = "raise",
 ) -> Float[Array, "*s"]:
     """Mean correlation coefficient of factors and their assigned codes.
 
@@ -147,9 +153,10 @@ def mcc(
     monotone map of one. Codes in excess are ignored, factors without a code score 0.
 
     Args:
-      z: factors [n, d]; constant ones are left out of the mean.
-      z_hat: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
+      z: factors [n, d]; constant ones score 0.
+      codes: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
       kind: "pearson", or "spearman" for the correlation of average ranks.
+      failed: "raise" refuses codes that are not finite, "nan" scores their seed NaN.
 
     Returns:
       A score in [0, 1] for each run, higher is better; NaN for a run with a code that
@@ -161,9 +168,9 @@ def mcc(
     Source: Hyvarinen and Morioka 2016 (arXiv 1605.06336).
     """
     check.one_of("kind", kind, _COLUMNS)
-    z, z_hat = paired(z, z_hat)
+    z, codes = paired(z, codes, failed)
 
-    def score(z: Array, z_hat: Array) -> Array:
-        return mean_over_factors(matched(correlations(z, z_hat, kind)), z)
+    def score(z: Array, codes: Array) -> Array:
+        return matched(correlations(z, codes, kind)).mean()
 
-    return over_seeds(score, z, z_hat)
+    return over_seeds(score, z, codes)

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import entr
-from jaxtyping import Array, ArrayLike, Float, Num, Shaped
+from jaxtyping import Array, ArrayLike, Float, Num
 
 from jaxdis.linalg import solve
-from jaxdis.metrics.columns import as_float, mean_over_factors, paired, standardise
+from jaxdis.metrics.columns import standardise
+from jaxdis.metrics.inputs import Failed, Table, as_float, paired
 from jaxdis.types import Score
 
 __all__ = [
@@ -131,9 +132,9 @@ def _centred_halves(
 
 
 @jax.jit
-def _dci_linear(z: Float[Array, "n d"], z_hat: Float[Array, "n k"]) -> DCI:
+def _dci_linear(z: Float[Array, "n d"], codes: Float[Array, "n k"]) -> DCI:
     train, test = _centred_halves(standardise(z))
-    codes, test_codes = _centred_halves(standardise(z_hat))
+    codes, test_codes = _centred_halves(standardise(codes))
     weights = _coefficients(train, codes)
     importance = jnp.abs(weights)
     residual = test - jnp.matmul(test_codes, weights, precision="highest")
@@ -141,7 +142,7 @@ def _dci_linear(z: Float[Array, "n d"], z_hat: Float[Array, "n k"]) -> DCI:
     explained = 1 - (residual**2).mean(0) / jnp.where(flat, 1.0, test.var(0))
     # A factor that varies in the first half alone has no R2: 0, unless the run failed.
     r2 = jnp.where(flat & jnp.isfinite(explained), 0.0, explained)
-    return DCI(*dci_from_importance(importance), mean_over_factors(r2, z), importance)
+    return DCI(*dci_from_importance(importance), r2.mean(), importance)
 
 
 def _check_rows(n: int) -> None:
@@ -152,7 +153,7 @@ def _check_rows(n: int) -> None:
         )
 
 
-def dci_linear(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> DCI:
+def dci_linear(z: Table, codes: Table, *, failed: Failed = "raise") -> DCI:
     """DCI of a linear probe of the factors on all codes.
 
         M = |argmin_W ||z~ - c~ W||^2|   on the first half of the rows, W of least norm
@@ -162,9 +163,9 @@ def dci_linear(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> DCI
     but blind to even functions of a code. Not comparable with `dci_trees`.
 
     Args:
-      z: factors [n, d], rows in random order; constant ones are left out of the mean R2
-        and have importances 0.
-      z_hat: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
+      z: factors [n, d], rows in random order; constant ones have R2 and importances 0.
+      codes: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
+      failed: "raise" refuses codes that are not finite, "nan" scores their seed NaN.
 
     Returns:
       The scores of each run, and M, [k, d]. D and C lie in [0, 1]; the held-out R2 is
@@ -176,11 +177,11 @@ def dci_linear(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> DCI
 
     Source: Eastwood and Williams 2018, with least squares as the probe.
     """
-    z, z_hat = paired(z, z_hat)
+    z, codes = paired(z, codes, failed)
     _check_rows(len(z))
-    if z_hat.ndim == 3:
-        return jax.vmap(_dci_linear, (None, 0))(z, z_hat)
-    return _dci_linear(z, z_hat)
+    if codes.ndim == 3:
+        return jax.vmap(_dci_linear, (None, 0))(z, codes)
+    return _dci_linear(z, codes)
 
 
 def _tree_probe(
@@ -199,22 +200,23 @@ def _tree_probe(
     return probe.feature_importances_, float(score)
 
 
-def _dci_trees(z: np.ndarray, z_hat: np.ndarray, seed: int) -> DCI:
-    if not np.isfinite(z_hat).all():
+def _dci_trees(z: np.ndarray, codes: np.ndarray, seed: int) -> DCI:
+    if not np.isfinite(codes).all():
         failed = jnp.asarray(jnp.nan)
-        shape = (z_hat.shape[1], z.shape[1])
+        shape = (codes.shape[1], z.shape[1])
         return DCI(failed, failed, failed, jnp.full(shape, jnp.nan))
-    columns, scores = zip(*(_tree_probe(f, z_hat, seed) for f in z.T), strict=True)
+    columns, scores = zip(*(_tree_probe(f, codes, seed) for f in z.T), strict=True)
     importance = jnp.asarray(np.stack(columns, 1), jnp.float32)
-    score = mean_over_factors(jnp.asarray(scores, jnp.float32), jnp.asarray(z))
+    score = jnp.asarray(scores, jnp.float32).mean()
     return DCI(*dci_from_importance(importance), score, importance)
 
 
 def dci_trees(
-    z: Shaped[ArrayLike, "n d"],
-    z_hat: Num[ArrayLike, "*s n k"],
+    z: Table,
+    codes: Table,
     *,
     seed: int = 0,
+    failed: Failed = "raise",
 ) -> DCI:
     """DCI of gradient-boosted trees: the number of disentanglement_lib.
 
@@ -227,10 +229,11 @@ def dci_trees(
 
     Args:
       z: factors [n, d], rows in random order: integers (classes) or floats; constant
-        ones are left out of the informativeness and have importances 0.
-      z_hat: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds, one
+        ones have importances 0.
+      codes: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds, one
         after the other.
       seed: the seed of the order in which the trees try the codes, which settles ties.
+      failed: "raise" refuses codes that are not finite, "nan" scores their seed NaN.
 
     Returns:
       The scores of each run, and M, [k, d]. The informativeness is the mean accuracy
@@ -242,8 +245,8 @@ def dci_trees(
 
     Source: Locatello et al. 2019 (arXiv 1811.12359) and its disentanglement_lib.
     """
-    paired(z, z_hat)
-    factors, codes = np.asarray(z), np.asarray(z_hat)
+    paired(z, codes, failed)
+    factors, codes = np.asarray(z), np.asarray(codes)
     _check_rows(len(factors))
     if factors.dtype.kind in "bu":
         factors = factors.astype(int)

@@ -15,14 +15,14 @@ R_CON_T = R_CON._replace(name="r_con_t", title="R_con, transposed")
 
 def latent_scores(
     z: Float[Array, "*n d"],
-    z_hat: Float[Array, "*n k"],
+    codes: Float[Array, "*n k"],
     pattern: Bool[Array, "d d"] | None = None,
 ) -> tuple[Metrics, Int[Array, "d"]]:
     """Scores of one seed's codes; steps of sequences are stacked.
 
     Args:
       z: the true latents.
-      z_hat: the codes of the same samples.
+      codes: the codes of the same samples.
       pattern: which latents each code may be a function of, as
         `identifiability.consistency_pattern` gives it; None where no graph is known.
 
@@ -31,17 +31,17 @@ def latent_scores(
       (of the transposed pattern), with the matrix `correlation` of true latents and
       their matched codes; and for each true latent its code, -1 for none.
     """
-    z, z_hat = z.reshape(-1, z.shape[-1]), z_hat.reshape(-1, z_hat.shape[-1])
-    correlation = correlation_matrix(z, z_hat)
+    z, codes = z.reshape(-1, z.shape[-1]), codes.reshape(-1, codes.shape[-1])
+    correlation = correlation_matrix(z, codes)
     order = assign(correlation)
     scores = {
-        "mcc": mcc(z, z_hat),
-        "r": r(z, z_hat),
-        "dead": dead(z_hat),
+        "mcc": mcc(z, codes),
+        "r": r(z, codes),
+        "dead": dead(codes),
         # A latent without a code (-1, if there are fewer codes) correlates with none.
         "correlation": jnp.where(order[None] >= 0, correlation[:, order], 0.0),
     }
     if pattern is not None:
-        scores["r_con"] = r_con(z, z_hat, pattern)
-        scores["r_con_t"] = r_con(z, z_hat, pattern.T)
+        scores["r_con"] = r_con(z, codes, pattern)
+        scores["r_con_t"] = r_con(z, codes, pattern.T)
     return scores, order

@@ -10,11 +10,12 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Num
+from jaxtyping import Array, Float
 
 from jaxdis import check, prox
-from jaxdis.metrics.columns import as_float, ranks, standardise
+from jaxdis.metrics.columns import ranks, standardise
 from jaxdis.metrics.correlation import matched
+from jaxdis.metrics.inputs import Table, as_numbers, narrowed
 from jaxdis.types import Score
 
 __all__ = ["AGREEMENT", "UDR", "agreement", "relative_strength", "udr"]
@@ -99,21 +100,21 @@ _KINDS = {
 
 @partial(jax.jit, static_argnames="kind")
 def _agreement(
-    z_hat: Float[Array, "s n k"], to: Float[Array, "t n l"] | None, kind: str
+    codes: Float[Array, "s n k"], to: Float[Array, "t n l"] | None, kind: str
 ) -> Float[Array, "s t"]:
     columns, relate, score = _KINDS[kind]
-    codes = jax.vmap(standardise)(jax.vmap(columns)(z_hat))
+    codes = jax.vmap(standardise)(jax.vmap(columns)(codes))
     others = codes if to is None else jax.vmap(standardise)(jax.vmap(columns)(to))
     corr = jnp.einsum("snk,tnl->stkl", codes, others, precision="highest")
-    relation = relate(jnp.clip(corr / z_hat.shape[1], -1.0, 1.0))
+    relation = relate(jnp.clip(corr / codes.shape[1], -1.0, 1.0))
     return jax.vmap(jax.vmap(score))(jnp.abs(relation))
 
 
 def agreement(
-    z_hat: Num[ArrayLike, "s n k"],
+    codes: Table,
     *,
     kind: Literal["mcc", "lasso", "spearman"] = "mcc",
-    to: Num[ArrayLike, "t n k"] | None = None,
+    to: Table = None,
 ) -> Float[Array, "s t"]:
     """How well the codes of each seed agree with those of each other seed.
 
@@ -125,9 +126,9 @@ def agreement(
     - "spearman": R[a, b] = |rank correlation|, score = `relative_strength`.
 
     Args:
-      z_hat: codes [s, n, k] of the seeds for the same samples.
+      codes: codes [s, n, k] of the seeds for the same samples.
       kind: one of the three above.
-      to: the codes [t, n, k] of those that they are compared with; by default z_hat.
+      to: the codes [t, n, k] of those that they are compared with; by default codes.
 
     Returns:
       A, [s, t], higher is better. Two seeds that agree up to order and sign have 1 with
@@ -141,17 +142,17 @@ def agreement(
       (arXiv 2401.04890).
     """
     check.one_of("kind", kind, _KINDS)
-    z_hat = as_float(z_hat)
-    if z_hat.ndim != 3:
-        raise ValueError(f"z_hat has shape {z_hat.shape}; it must be [s, n, k]")
-    to = None if to is None else as_float(to)
-    if to is not None and to.shape[1:] != z_hat.shape[1:]:
-        raise ValueError(f"to has shape {to.shape}; it must be [t, n, k] of z_hat's n")
-    return _agreement(z_hat, to, kind)
+    codes = narrowed(as_numbers("codes", codes))
+    if codes.ndim != 3:
+        raise ValueError(f"codes has shape {codes.shape}; it must be [s, n, k]")
+    to = None if to is None else narrowed(as_numbers("to", to))
+    if to is not None and to.shape[1:] != codes.shape[1:]:
+        raise ValueError(f"to has shape {to.shape}; it must be [t, n, k] of codes's n")
+    return _agreement(codes, to, kind)
 
 
 def udr(
-    z_hat: Num[ArrayLike, "s n k"],
+    codes: Table,
     *,
     kind: Literal["mcc", "lasso", "spearman"] = "mcc",
 ) -> Float[Array, ""]:
@@ -160,7 +161,7 @@ def udr(
         UDR = median over s != t of A[s, t],   A = `agreement`
 
     Args:
-      z_hat: codes [s, n, k] of at least two seeds for the same samples.
+      codes: codes [s, n, k] of at least two seeds for the same samples.
       kind: how two seeds are compared; see `agreement`.
 
     Returns:
@@ -177,11 +178,11 @@ def udr(
     Source: Duan et al. 2020 (arXiv 1905.12614); "mcc": Lachapelle et al. 2024
       (arXiv 2401.04890).
     """
-    pairs = agreement(z_hat, kind=kind)
+    pairs = agreement(codes, kind=kind)
     seeds = len(pairs)
     if seeds < 2:
         raise ValueError(
-            f"z_hat holds {seeds} seed; pairs of seeds are compared, so at least 2 are "
+            f"codes holds {seeds} seed; pairs of seeds are compared, so at least 2 are "
             "needed"
         )
     return jnp.median(pairs[np.nonzero(~np.eye(seeds, dtype=bool))])

@@ -10,17 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.sparse.linalg import cg
-from jaxtyping import Array, ArrayLike, Float, Int, Num, Shaped
+from jaxtyping import Array, ArrayLike, Float, Int, Shaped
 
 from jaxdis.linalg import solve
-from jaxdis.metrics.columns import (
-    as_float,
-    mean_over_factors,
-    over_seeds,
-    paired,
-    standardise,
-)
+from jaxdis.metrics.columns import standardise
 from jaxdis.metrics.correlation import assign, correlations
+from jaxdis.metrics.inputs import Failed, Table, as_float, over_seeds, paired
 from jaxdis.types import Score
 
 __all__ = [
@@ -82,7 +77,7 @@ def _fit(
 
 @jax.jit
 def _multiple_correlation(
-    z: Float[Array, "n d"], z_hat: Float[Array, "n k"], mask: Float[Array, "d k"]
+    z: Float[Array, "n d"], codes: Float[Array, "n k"], mask: Float[Array, "d k"]
 ) -> Float[Array, "d"]:
     """sqrt(R2_i), as the correlation of z_i with its fit.
 
@@ -90,15 +85,15 @@ def _multiple_correlation(
     0, and it lies in [0, 1] whatever the rounding.
     """
     z = standardise(z)
-    fit = standardise(_fit(z, standardise(z_hat), mask))
+    fit = standardise(_fit(z, standardise(codes), mask))
     return jnp.clip((z * fit).mean(0), 0.0, 1.0)
 
 
-def _on_all_codes(z: Float[Array, "n d"], z_hat: Float[Array, "n k"]) -> Array:
-    return _multiple_correlation(z, z_hat, jnp.ones((z.shape[1], z_hat.shape[1])))
+def _on_all_codes(z: Float[Array, "n d"], codes: Float[Array, "n k"]) -> Array:
+    return _multiple_correlation(z, codes, jnp.ones((z.shape[1], codes.shape[1])))
 
 
-def r2(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> Float[Array, "*s"]:
+def r2(z: Table, codes: Table, *, failed: Failed = "raise") -> Float[Array, "*s"]:
     """Mean share of the variance of a factor that a linear map of the codes explains.
 
         R2 = (1/d) sum_i R2_i,   R2_i = 1 - min_{w,b} |z_i - c w - b|^2 / |z_i - mean|^2
@@ -107,8 +102,9 @@ def r2(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> Float[Array
     `r`, its root factor by factor.
 
     Args:
-      z: factors [n, d]; constant ones are left out of the mean.
-      z_hat: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
+      z: factors [n, d]; constant ones score 0.
+      codes: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
+      failed: "raise" refuses codes that are not finite, "nan" scores their seed NaN.
 
     Returns:
       A score in [0, 1] for each run, higher is better; NaN for a run with a code that
@@ -120,20 +116,21 @@ def r2(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> Float[Array
     Source: Lachapelle et al. 2022 (arXiv 2107.10098).
     """
 
-    def score(z: Array, z_hat: Array) -> Array:
-        return mean_over_factors(_on_all_codes(z, z_hat) ** 2, z)
+    def score(z: Array, codes: Array) -> Array:
+        return (_on_all_codes(z, codes) ** 2).mean()
 
-    return over_seeds(score, *paired(z, z_hat))
+    return over_seeds(score, *paired(z, codes, failed))
 
 
-def r(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> Float[Array, "*s"]:
+def r(z: Table, codes: Table, *, failed: Failed = "raise") -> Float[Array, "*s"]:
     """Mean multiple correlation of the factors with the codes; comparable with `mcc`.
 
         R = (1/d) sum_i sqrt(R2_i)
 
     Args:
-      z: factors [n, d]; constant ones are left out of the mean.
-      z_hat: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
+      z: factors [n, d]; constant ones score 0.
+      codes: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
+      failed: "raise" refuses codes that are not finite, "nan" scores their seed NaN.
 
     Returns:
       A score in [0, 1] for each run, higher is better; NaN for a run with a code that
@@ -145,10 +142,10 @@ def r(z: Num[ArrayLike, "n d"], z_hat: Num[ArrayLike, "*s n k"]) -> Float[Array,
     Source: Lachapelle et al. 2024 (arXiv 2401.04890).
     """
 
-    def score(z: Array, z_hat: Array) -> Array:
-        return mean_over_factors(_on_all_codes(z, z_hat), z)
+    def score(z: Array, codes: Array) -> Array:
+        return _on_all_codes(z, codes).mean()
 
-    return over_seeds(score, *paired(z, z_hat))
+    return over_seeds(score, *paired(z, codes, failed))
 
 
 def _as_links(pattern: Shaped[ArrayLike, "d d"], d: int) -> Float[Array, "d d"]:
@@ -164,17 +161,19 @@ def _as_links(pattern: Shaped[ArrayLike, "d d"], d: int) -> Float[Array, "d d"]:
 
 
 def _allowed(
-    links: Float[Array, "d d"], z: Float[Array, "n d"], z_hat: Float[Array, "n k"]
+    links: Float[Array, "d d"], z: Float[Array, "n d"], codes: Float[Array, "n k"]
 ) -> Float[Array, "d k"]:
     """Which codes each factor sees: those assigned to the factors it is linked to."""
-    codes = assign(correlations(z, z_hat, "pearson"))
-    return links @ jax.nn.one_hot(codes, z_hat.shape[1])
+    order = assign(correlations(z, codes, "pearson"))
+    return links @ jax.nn.one_hot(order, codes.shape[1])
 
 
 def r_con(
-    z: Num[ArrayLike, "n d"],
-    z_hat: Num[ArrayLike, "*s n k"],
+    z: Table,
+    codes: Table,
     pattern: Shaped[ArrayLike, "d d"],
+    *,
+    failed: Failed = "raise",
 ) -> Float[Array, "*s"]:
     """Like `r`, but each factor sees only the codes that theory allows it to need.
 
@@ -183,12 +182,13 @@ def r_con(
     MCC <= R_con <= R, with R_con = MCC for C = I. Where C != I, disentanglement is
     partial: MCC cannot reach 1, R_con can. Codes that pi leaves out are never used. The
     transposed score, in which z_j may depend on z_i instead, is
-    `r_con(z, z_hat, pattern.T)`; it differs unless C is symmetric.
+    `r_con(z, codes, pattern.T)`; it differs unless C is symmetric.
 
     Args:
-      z: factors [n, d]; constant ones are left out of the mean.
-      z_hat: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
+      z: factors [n, d]; constant ones score 0.
+      codes: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
       pattern: C, [d, d] of 0/1, from `identifiability.consistency_pattern`.
+      failed: "raise" refuses codes that are not finite, "nan" scores their seed NaN.
 
     Returns:
       A score in [0, 1] for each run, higher is better; NaN for a run with a code that
@@ -200,14 +200,14 @@ def r_con(
 
     Source: Lachapelle et al. 2024 (arXiv 2401.04890).
     """
-    z, z_hat = paired(z, z_hat)
+    z, codes = paired(z, codes, failed)
     links = _as_links(pattern, z.shape[1])
 
-    def score(z: Array, z_hat: Array) -> Array:
-        mask = _allowed(links, z, z_hat)
-        return mean_over_factors(_multiple_correlation(z, z_hat, mask), z)
+    def score(z: Array, codes: Array) -> Array:
+        mask = _allowed(links, z, codes)
+        return _multiple_correlation(z, codes, mask).mean()
 
-    return over_seeds(score, z, z_hat)
+    return over_seeds(score, z, codes)
 
 
 def split_rows(n: int) -> tuple[Int[np.ndarray, "f"], Int[np.ndarray, "j"]]:
@@ -234,25 +234,25 @@ def _kernel(
 
 @jax.jit
 def _held_out_r2(
-    z: Float[Array, "n d"], z_hat: Float[Array, "n k"], mask: Float[Array, "d k"]
+    z: Float[Array, "n d"], codes: Float[Array, "n k"], mask: Float[Array, "d k"]
 ) -> Float[Array, "d"]:
     """R2 of each factor by kernel ridge regression on its unmasked codes."""
     fit, judge = split_rows(len(z))
-    z, z_hat = standardise(z), standardise(z_hat)
+    z, codes = standardise(z), standardise(codes)
 
     def ridged(gram: Array, w: Array) -> Array:
         return jnp.matmul(gram, w, precision="highest") + KERNEL_RIDGE * w
 
     def one(pair: tuple[Float[Array, "n"], Float[Array, "k"]]) -> Array:
         factor, used = pair
-        codes, gamma = z_hat * used[None], 1 / jnp.maximum(used.sum(), 1.0)
-        gram = _kernel(codes[fit], codes[fit], gamma)
+        seen, gamma = codes * used[None], 1 / jnp.maximum(used.sum(), 1.0)
+        gram = _kernel(seen[fit], seen[fit], gamma)
         # A tenth of the time of elimination: the ridge keeps it well conditioned.
         weights, _ = cg(partial(ridged, gram), factor[fit], tol=1e-5, maxiter=CG_STEPS)
-        fitted = _kernel(codes[judge], codes[fit], gamma) * weights[None]
-        seen = factor[judge]
-        total = ((seen - seen.mean()) ** 2).sum()
-        error = ((seen - fitted.sum(1)) ** 2).sum()
+        fitted = _kernel(seen[judge], seen[fit], gamma) * weights[None]
+        truth = factor[judge]
+        total = ((truth - truth.mean()) ** 2).sum()
+        error = ((truth - fitted.sum(1)) ** 2).sum()
         share = 1 - error / jnp.where(total > 0, total, 1.0)
         return jnp.where(total > 0, _not_negative(share), 0.0)
 
@@ -260,16 +260,18 @@ def _held_out_r2(
 
 
 def block_r2(
-    z: Num[ArrayLike, "n d"],
-    z_hat: Num[ArrayLike, "*s n k"],
+    z: Table,
+    codes: Table,
     pattern: Shaped[ArrayLike, "d d"],
+    *,
+    failed: Failed = "raise",
 ) -> Float[Array, "*s"]:
     """Mean share of the variance of a factor that its block of codes explains.
 
         (1/d) sum_i max(0, R2 of z_i on {c_pi(j): C[i, j] = 1}),   pi as in `mcc`
 
     By kernel ridge regression, scored out of sample: whether blocks of latents are
-    recovered up to non-linear maps within each. `block_r2(z, z_hat, 1 - pattern)` is
+    recovered up to non-linear maps within each. `block_r2(z, codes, 1 - pattern)` is
     what the other codes say of a factor: 0 if latents are independent, but domains that
     move several latents make these dependent.
 
@@ -278,9 +280,10 @@ def block_r2(
     one pattern, not of a smaller one with a larger one.
 
     Args:
-      z: factors [n, d]; constant ones are left out of the mean.
-      z_hat: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
+      z: factors [n, d]; constant ones score 0.
+      codes: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
       pattern: C, [d, d] of 0/1, such as `block` of `identifiability.mixing_report`.
+      failed: "raise" refuses codes that are not finite, "nan" scores their seed NaN.
 
     Returns:
       A score in [0, 1] for each run, higher is better; NaN for a run with a code that
@@ -293,13 +296,13 @@ def block_r2(
     Note: Columns are standardised; then, with b the number of codes, it is
       scikit-learn's `KernelRidge(kernel="rbf", gamma=1 / b, alpha=0.1)`.
     """
-    z, z_hat = paired(z, z_hat)
+    z, codes = paired(z, codes, failed)
     if len(z) < 4:
         raise ValueError(f"z has {len(z)} rows; half of them fit, so 4 are the least")
     links = _as_links(pattern, z.shape[1])
 
-    def score(z: Array, z_hat: Array) -> Array:
-        mask = _allowed(links, z, z_hat)
-        return mean_over_factors(_held_out_r2(z, z_hat, mask), z)
+    def score(z: Array, codes: Array) -> Array:
+        mask = _allowed(links, z, codes)
+        return _held_out_r2(z, codes, mask).mean()
 
-    return over_seeds(score, z, z_hat)
+    return over_seeds(score, z, codes)

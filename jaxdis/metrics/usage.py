@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.scipy.special import entr
 from jaxtyping import Array, ArrayLike, Float, Num
 
-from jaxdis.metrics.columns import as_float
+from jaxdis.metrics.inputs import as_float
 from jaxdis.types import Scalar, Score
 
 __all__ = ["HEAD_DENSITY", "USAGE_ENTROPY", "head_density", "usage_entropy"]

@@ -1,0 +1,308 @@
+"""What comes into a metric: tables of numbers from any framework, checked by name.
+
+Arrays of any library and width, nested lists and data frames are taken as the numbers
+they are. What float32 would lose (integers and floats of 32 and 64 bits) is centred and
+scaled on the host in float64 first, as no score of correlations, bins or trees depends
+on the shift and scale of a column. Values are seen only outside of jit and vmap: what
+is traced passes unchecked.
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Shaped
+
+from jaxdis import check
+from jaxdis.types import PRNGKey
+
+__all__ = [
+    "Failed",
+    "Table",
+    "as_float",
+    "as_key",
+    "as_numbers",
+    "halves",
+    "is_known",
+    "narrowed",
+    "over_seeds",
+    "paired",
+    "raw_pair",
+    "standardised",
+]
+
+Table: TypeAlias = Any
+"""What holds numbers, rows in front: an array of any library, lists, or a frame."""
+Failed: TypeAlias = Literal["raise", "nan"]
+"""What a code that is not finite does: an error, or NaN for the scores of its seed."""
+Key: TypeAlias = PRNGKey | int | None
+
+CONSTANT = 1e-13  # deviation of a constant column relative to its mean, in float64
+TO_BLAME = 5  # as many places are named in one message
+
+
+def is_known(*tables: Table) -> bool:
+    """Whether no value is traced by JAX."""
+    leaves = jax.tree.leaves(tables)
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+
+
+def _refused(name: str, what: str) -> ValueError:
+    return ValueError(f"{name} {what}; it must hold integers or real numbers")
+
+
+def as_numbers(name: str, table: Table) -> Array | np.ndarray:
+    """The numbers of a table: of numpy and as wide as they came; tracers pass.
+
+    Args:
+      name: the argument, as messages call it.
+      table: an array of any library, nested lists, or a frame.
+
+    Raises:
+      ValueError: for strings, dates, objects, complex numbers, rows of unequal length,
+        masked arrays, or a table without rows or columns.
+    """
+    if isinstance(table, np.ma.MaskedArray) and np.ma.is_masked(table):
+        raise ValueError(f"{name} is a masked array; fill it, and give its mask apart")
+    if isinstance(table, jax.core.Tracer):
+        kept: Array | np.ndarray = table
+    else:
+        try:
+            kept = np.asarray(table)
+        except (ValueError, TypeError, RuntimeError) as e:
+            raise _refused(name, f"is no table of numbers ({e})") from None
+    if jnp.issubdtype(kept.dtype, jnp.complexfloating):
+        raise _refused(name, "is complex")
+    if not (jnp.issubdtype(kept.dtype, jnp.number) or kept.dtype == bool):
+        raise _refused(name, f"holds {_kinds(kept.dtype)}")
+    if 0 in kept.shape:
+        raise ValueError(f"{name} has shape {kept.shape}; it must not be empty")
+    return kept
+
+
+def _kinds(dtype: np.dtype) -> str:
+    kinds = {"O": "objects", "U": "strings", "S": "strings", "T": "strings"}
+    return kinds.get(dtype.kind, f"values of type {dtype}")
+
+
+def as_float(x: Shaped[Any, "..."]) -> Float[Array, "..."]:
+    """The array in float32 or better."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def standardised(x: Shaped[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n k"]:
+    """Columns of mean 0 and deviation 1, in float64; constants 0, broken ones as is.
+
+    Args:
+      x: known values.
+    """
+    wide = x.astype(np.float64)
+    # Relative to the largest, of which the square might overflow or vanish.
+    with np.errstate(invalid="ignore", over="ignore"):
+        peak = np.abs(wide).max(-2, keepdims=True)
+        wide /= np.where((peak > 0) & np.isfinite(peak), peak, 1.0)
+        mean = wide.mean(-2, keepdims=True)
+        wide -= mean
+        peak = np.abs(wide).max(-2, keepdims=True)
+        wide /= np.where((peak > 0) & np.isfinite(peak), peak, 1.0)
+        std = np.sqrt((wide**2).mean(-2, keepdims=True))
+        is_constant = std * peak <= CONSTANT * np.abs(mean)
+    wide /= np.where(is_constant | (std == 0), 1.0, std)
+    return np.where(is_constant, 0.0, wide)
+
+
+def narrowed(x: Array | np.ndarray) -> Float[Array, "..."]:
+    """Numbers as floats of JAX, of which nothing that a score needs is lost."""
+    exact = x.dtype.itemsize <= 2 or x.dtype == np.float32
+    if exact or not isinstance(x, np.ndarray):
+        return as_float(x)
+    return as_float(standardised(x))
+
+
+def _check_shapes(z: Array | np.ndarray, codes: Array | np.ndarray) -> None:
+    if z.ndim not in (2, 3):
+        raise ValueError(
+            f"z has shape {z.shape}; it must be [n, d]: one row per sample, one "
+            "column per factor"
+        )
+    if codes.ndim not in (2, 3):
+        raise ValueError(
+            f"codes has shape {codes.shape}; it must be [n, k], or [s, n, k] with a "
+            "leading axis of seeds"
+        )
+    if z.ndim == 3 and (codes.ndim == 2 or len(z) != len(codes)):
+        raise ValueError(
+            f"z has shape {z.shape} and codes {codes.shape}; factors with an axis of "
+            "seeds need codes with the same one"
+        )
+    if codes.shape[-2] != z.shape[-2]:
+        raise ValueError(
+            f"codes has {codes.shape[-2]} rows and z has {z.shape[-2]}; both must hold "
+            "the same samples"
+        )
+
+
+def _places(name: str, there: Shaped[np.ndarray, "*s n k"]) -> str:
+    """Where the first true values are: "z[3, 1], z[7, 0] and 12 more"."""
+    found = np.argwhere(there)
+    shown = [f"{name}{list(map(int, at))}" for at in found[:TO_BLAME]]
+    more = len(found) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _check_finite(name: str, x: np.ndarray, why: str) -> None:
+    with np.errstate(invalid="ignore"):
+        broken = ~np.isfinite(x.astype(np.float64, copy=False))
+    if broken.any():
+        axes = "[seed, row, column]" if x.ndim == 3 else "[row, column]"
+        raise ValueError(
+            f"{name} is NaN or infinite at {_places(name, broken)} ({axes}); {why}"
+        )
+
+
+def _constant(x: np.ndarray) -> list[int]:
+    """The columns that do not vary, in some seed."""
+    wide = x.astype(np.float64, copy=False)
+    with np.errstate(invalid="ignore", over="ignore"):
+        alike = wide.max(-2) == wide.min(-2)
+    return np.flatnonzero(alike.reshape(-1, x.shape[-1]).any(0)).tolist()
+
+
+def _check_values(
+    z: Array | np.ndarray, codes: Array | np.ndarray, failed: Failed
+) -> None:
+    """Errors and warnings about the values that are known."""
+    check.one_of("failed", failed, ("raise", "nan"))
+    if isinstance(z, np.ndarray):
+        _check_finite("z", z, "factors must be finite; leave out rows without them")
+        if constant := _constant(z):
+            _warn(f"z is constant in columns {constant}; these factors score 0")
+    if isinstance(codes, np.ndarray):
+        if failed == "raise":
+            why = "leave such a seed out, or pass failed='nan' to score it NaN"
+            _check_finite("codes", codes, why)
+        if constant := _constant(codes):
+            _warn(f"codes is constant in columns {constant}; they say nothing")
+    n, most = z.shape[-2], max(z.shape[-1], codes.shape[-1])
+    if n < most:
+        _warn(
+            f"there are {n} samples of {z.shape[-1]} factors and {codes.shape[-1]} "
+            f"codes; with fewer than {most} any code scores high"
+        )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=5)  # where the metric was called
+
+
+def paired(
+    z: Table, codes: Table, failed: Failed = "raise"
+) -> tuple[Float[Array, "*t n d"], Float[Array, "*s n k"]]:
+    """Factors and codes of the same samples as floats of JAX, after checks.
+
+    Shifts and scales of columns are not kept; see `raw_pair` for scores that need them.
+
+    Args:
+      z: factors [n, d], or [s, n, d] if those of the seeds differ.
+      codes: codes [n, k], or [s, n, k] with a leading axis of seeds.
+      failed: "raise" refuses codes that are not finite, "nan" lets them pass.
+
+    Raises:
+      ValueError: for what is no table of numbers, a wrong rank, unequal rows, a factor
+        that is not finite, or such a code unless asked for.
+
+    Warns:
+      UserWarning: if a factor or a code is constant, or samples are fewer than columns.
+    """
+    z, codes = as_numbers("z", z), as_numbers("codes", codes)
+    _check_shapes(z, codes)
+    _check_values(z, codes, failed)
+    return narrowed(z), narrowed(codes)
+
+
+def raw_pair(
+    z: Table, codes: Table, failed: Failed = "raise"
+) -> tuple[Float[np.ndarray, "*t n d"], Float[np.ndarray, "*s n k"]]:
+    """As `paired`, but known values as they are, in float64 on the host.
+
+    Args:
+      z: factors.
+      codes: codes.
+      failed: what codes that are not finite do.
+
+    Raises:
+      ValueError: as `paired`, and within jit or vmap.
+    """
+    if not is_known(z, codes):
+        raise ValueError("this score is computed on the host; call it outside of jit")
+    z, codes = as_numbers("z", z), as_numbers("codes", codes)
+    _check_shapes(z, codes)
+    _check_values(z, codes, failed)
+    return np.asarray(z, np.float64), np.asarray(codes, np.float64)
+
+
+def over_seeds(
+    score: Callable[[Array, Array], Any],
+    z: Float[Array, "*t n d"],
+    codes: Float[Array, "*s n k"],
+) -> Any:
+    """`score(z, codes)`, mapped over the seeds if there are some.
+
+    Factors that all seeds share are worked on once.
+
+    Args:
+      score: the scores of one run, `([n, d], [n, k]) -> tree`.
+      z: factors.
+      codes: codes.
+    """
+    if codes.ndim == 2:
+        return score(z, codes)
+    return jax.vmap(score, (0 if z.ndim == 3 else None, 0))(z, codes)
+
+
+def as_key(key: Key) -> PRNGKey:
+    """A key of JAX: of None the key 0, of a whole number the key of that seed.
+
+    Args:
+      key: a typed key, a whole number, or None.
+
+    Raises:
+      ValueError: for anything else.
+    """
+    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key
+    check.whole("key", 0 if key is None else key)
+    return jax.random.key(0 if key is None else key)
+
+
+def halves(
+    key: Key, n: int, share: float = 0.5
+) -> tuple[Int[np.ndarray, "f"], Int[np.ndarray, "j"]]:
+    """Rows to fit on and rows to judge on: a random split, the same for the same key.
+
+    At random, because factors often come in the order of a grid.
+
+    Args:
+      key: what the split is drawn with; see `as_key`. It must be known.
+      n: the number of rows, at least 4.
+      share: the share of the rows that fit.
+
+    Raises:
+      ValueError: for fewer than 4 rows.
+    """
+    if n < 4:
+        raise ValueError(
+            f"z has {n} rows; at least 4 are needed, to fit on some and test on "
+            "the others"
+        )
+    # On the host: a sort of a known key within the jit of a caller would be traced.
+    with jax.ensure_compile_time_eval():
+        seed = np.asarray(jax.random.key_data(as_key(key)))
+    rows = np.random.default_rng(seed.ravel().tolist()).permutation(n)
+    cut = min(max(math.floor(share * n), 1), n - 1)
+    return rows[:cut], rows[cut:]

@@ -1,0 +1,176 @@
+"""Which factors are classes and which are numbers, and which labels are known."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxdis.metrics.inputs import Table, as_float, as_numbers, standardised
+
+__all__ = ["Discrete", "Factors", "as_factors"]
+
+Discrete: TypeAlias = Literal["auto"] | Sequence[bool | int] | bool
+"""Which columns are classes: "auto", one answer for all, or one a column, where a
+number says how many classes there are (0, 1, ... below it)."""
+
+FEW = 50  # distinct values of a column that is taken for classes
+
+
+class Factors(NamedTuple):
+    """Factors after each column has been told to be classes or numbers.
+
+    Attributes:
+      values: all columns as floats, centred and scaled where float32 would lose them.
+      classes: those that are classes, as numbers from 0; others are 0.
+      sizes: how many classes each column has; 0 for a column of numbers.
+      mask: where the label is known; None if all are.
+    """
+
+    values: Float[Array, "n d"]
+    classes: Int[Array, "n d"]
+    sizes: tuple[int, ...]
+    mask: Bool[Array, "n d"] | None
+
+
+def _is_discrete(column: np.ndarray) -> bool:
+    """Whole numbers that repeat, or few distinct values that repeat often."""
+    distinct, n = len(np.unique(column)), len(column)
+    whole = column.dtype.kind in "biu" or (column == np.round(column)).all()
+    return bool(distinct <= (n / 2 if whole else min(FEW, n / 5)))
+
+
+def _guessed(z: np.ndarray, known: np.ndarray) -> list[bool]:
+    columns = [z[known[:, j], j] for j in range(z.shape[1])]
+    found = [_is_discrete(c) for c in columns]
+    few = [
+        j
+        for j, (c, yes) in enumerate(zip(columns, found, strict=True))
+        if yes and not (c == np.round(c)).all()
+    ]
+    if few:
+        warnings.warn(
+            f"z has few distinct values in columns {few}, which are taken for classes; "
+            "say discrete= to decide otherwise",
+            stacklevel=4,
+        )
+    return found
+
+
+def _asked(discrete: Discrete, d: int) -> list[bool | int]:
+    if isinstance(discrete, bool):
+        return [discrete] * d
+    asked: list[bool | int] = list(discrete)  # type: ignore[arg-type]
+    fit = len(asked) == d and all(
+        isinstance(x, bool | np.bool_) or (isinstance(x, int | np.integer) and x > 0)
+        for x in asked
+    )
+    if isinstance(discrete, str) or not fit:
+        raise ValueError(
+            "discrete must be 'auto', or true, false or the number of classes for each "
+            f"of the {d} columns of z, got {discrete!r}"
+        )
+    return asked
+
+
+def _as_mask(mask: Table, z: Array | np.ndarray) -> Array | np.ndarray | None:
+    if mask is None:
+        return None
+    mask = as_numbers("mask", mask)
+    if mask.shape not in (z.shape, z.shape[:1]) or mask.dtype != bool:
+        raise ValueError(
+            f"mask has shape {mask.shape} and type {mask.dtype}; it must be true or "
+            f"false for each label, {z.shape}, or for each row, {z.shape[:1]}"
+        )
+    full = mask if mask.ndim == 2 else mask[:, None]
+    numpy = np if not isinstance(mask, jax.core.Tracer) else jnp
+    full = numpy.broadcast_to(full, z.shape)
+    if numpy is np and not full.any(0).all():
+        empty = np.flatnonzero(~full.any(0)).tolist()
+        raise ValueError(f"mask leaves no label of z in columns {empty}")
+    return full
+
+
+def _coded(
+    column: np.ndarray, known: np.ndarray, asked: bool | int, j: int
+) -> tuple[np.ndarray, int]:
+    """Classes from 0 and their number; what is not known is class 0."""
+    if isinstance(asked, bool | np.bool_):
+        distinct, classes = np.unique(column[known], return_inverse=True)
+        size = len(distinct)
+    else:
+        classes, size = column[known], int(asked)
+        whole = (classes == np.round(classes)).all()
+        if not (whole and classes.min() >= 0 and classes.max() < size):
+            raise ValueError(
+                f"discrete says that column {j} of z has {size} classes; its values "
+                f"must be whole numbers in 0..{size - 1}"
+            )
+    full = np.zeros(len(column), np.int32)
+    full[known] = classes
+    return full, size
+
+
+def as_factors(z: Table, discrete: Discrete = "auto", mask: Table = None) -> Factors:
+    """Factors of which each column is told to be classes or numbers.
+
+    Args:
+      z: factors [n, d].
+      discrete: which columns are classes. "auto" takes columns of whole numbers that
+        repeat, and columns of at most 50 distinct values that repeat five times on
+        average, and warns of the latter. Within jit the numbers of classes are needed.
+      mask: where labels are known, [n, d] or [n], true or false. Values elsewhere are
+        ignored and may be NaN; by default all are known.
+
+    Raises:
+      ValueError: for what is no table of numbers, another rank, a discrete or mask that
+        does not fit, values that are no classes, or a known value that is not finite.
+    """
+    z = as_numbers("z", z)
+    if z.ndim != 2:
+        raise ValueError(f"z has shape {z.shape}; it must be [n, d]")
+    known = _as_mask(mask, z)
+    d = z.shape[1]
+    if isinstance(z, jax.core.Tracer) or isinstance(known, jax.core.Tracer):
+        return _traced(z, _asked(discrete, d) if discrete != "auto" else [], known)
+    full = np.ones(z.shape, bool) if known is None else np.asarray(known)
+    broken = ~np.isfinite(z.astype(np.float64, copy=False)) & full
+    if broken.any():
+        row, column = np.argwhere(broken)[0].tolist()
+        raise ValueError(
+            f"z is NaN or infinite at row {row}, column {column}; pass mask= for "
+            "labels that are missing"
+        )
+    guess = isinstance(discrete, str) and discrete == "auto"
+    asked = _guessed(z, full) if guess else _asked(discrete, d)
+    classes, sizes = np.zeros(z.shape, np.int32), [0] * d
+    for j in range(d):
+        if asked[j]:
+            classes[:, j], sizes[j] = _coded(z[:, j], full[:, j], asked[j], j)
+    # A value that is not known is that of a row where it is.
+    first = np.take_along_axis(z, full.argmax(0)[None], 0)
+    values = as_float(standardised(np.where(full, z, first)))
+    return Factors(
+        values,
+        jnp.asarray(classes),
+        tuple(sizes),
+        None if known is None else jnp.asarray(full),
+    )
+
+
+def _traced(
+    z: Array | np.ndarray, asked: list[bool | int], mask: Array | np.ndarray | None
+) -> Factors:
+    if not asked or any(isinstance(a, bool | np.bool_) and a for a in asked):
+        raise ValueError(
+            "within jit the values of z are not known; discrete must say for each "
+            "column how many classes it has, or False"
+        )
+    sizes = tuple(0 if isinstance(a, bool | np.bool_) else int(a) for a in asked)
+    discrete = jnp.asarray([size > 0 for size in sizes])
+    values = as_float(z)
+    classes = jnp.where(discrete[None], values, 0).astype(jnp.int32)
+    return Factors(values, classes, sizes, None if mask is None else jnp.asarray(mask))
