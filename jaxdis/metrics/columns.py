@@ -55,10 +55,10 @@ def standardise(x: Table) -> Float[Array, "n k"]:
     Raises:
       ValueError: if x has another rank.
     """
-    x = narrowed(as_numbers("x", x))
+    x = as_numbers("x", x)
     if x.ndim != 2:
         raise ValueError(f"x has shape {x.shape}; it must be [n, k]")
-    x, std, is_dead = _moments(x)
+    x, std, is_dead = _moments(narrowed(x))
     return jnp.where(is_dead[None, :], 0.0, x / jnp.where(is_dead, 1.0, std)[None, :])
 
 
@@ -83,12 +83,12 @@ def dead(codes: Table) -> Int[Array, "*s"]:
     Raises:
       ValueError: if codes has another rank.
     """
-    codes = narrowed(as_numbers("codes", codes))
+    codes = as_numbers("codes", codes)
     if codes.ndim not in (2, 3):
         raise ValueError(
             f"codes has shape {codes.shape}; it must be [n, k] or [s, n, k]"
         )
-    return _count_dead(codes)
+    return _count_dead(narrowed(codes))
 
 
 def ranks(x: Float[Array, "n k"]) -> Float[Array, "n k"]:
