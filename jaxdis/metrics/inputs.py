@@ -32,6 +32,7 @@ __all__ = [
     "over_seeds",
     "paired",
     "raw_pair",
+    "shuffled",
     "standardised",
 ]
 
@@ -280,6 +281,19 @@ def as_key(key: Key) -> PRNGKey:
     return jax.random.key(0 if key is None else key)
 
 
+def shuffled(key: Key, n: int) -> Int[np.ndarray, "n"]:
+    """The numbers of n rows in random order, the same for the same key.
+
+    Args:
+      key: what the order is drawn with; see `as_key`. It must be known.
+      n: the number of rows.
+    """
+    # On the host: a sort of a known key within the jit of a caller would be traced.
+    with jax.ensure_compile_time_eval():
+        seed = np.asarray(jax.random.key_data(as_key(key)))
+    return np.random.default_rng(seed.ravel().tolist()).permutation(n)
+
+
 def halves(
     key: Key, n: int, share: float = 0.5
 ) -> tuple[Int[np.ndarray, "f"], Int[np.ndarray, "j"]]:
@@ -300,9 +314,6 @@ def halves(
             f"z has {n} rows; at least 4 are needed, to fit on some and test on "
             "the others"
         )
-    # On the host: a sort of a known key within the jit of a caller would be traced.
-    with jax.ensure_compile_time_eval():
-        seed = np.asarray(jax.random.key_data(as_key(key)))
-    rows = np.random.default_rng(seed.ravel().tolist()).permutation(n)
+    rows = shuffled(key, n)
     cut = min(max(math.floor(share * n), 1), n - 1)
     return rows[:cut], rows[cut:]

@@ -7,17 +7,42 @@ from typing import Literal, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
-from jaxdis.metrics.inputs import Table, as_float, as_numbers, standardised
+from jaxdis.metrics.inputs import Table, as_float, as_numbers, is_known, standardised
 
-__all__ = ["Discrete", "Factors", "as_factors"]
+__all__ = [
+    "Discrete",
+    "Factors",
+    "RawFactors",
+    "as_factors",
+    "distinct",
+    "is_discrete",
+    "raw_factors",
+]
 
 Discrete: TypeAlias = Literal["auto"] | Sequence[bool | int] | bool
 """Which columns are classes: "auto", one answer for all, or one a column, where a
 number says how many classes there are (0, 1, ... below it)."""
 
+EXACT = 2.0**53  # whole numbers that float64 tells apart
 FEW = 50  # distinct values of a column that is taken for classes
+
+
+class RawFactors(NamedTuple):
+    """`Factors` on the host, with the numbers as they came.
+
+    Attributes:
+      values: all columns in float64, those that are not known filled from other rows.
+      classes: those that are classes, as numbers from 0; others are 0.
+      sizes: how many classes each column has; 0 for a column of numbers.
+      mask: where the label is known; None if all are.
+    """
+
+    values: Float[np.ndarray, "n d"]
+    classes: Int[np.ndarray, "n d"]
+    sizes: tuple[int, ...]
+    mask: Bool[np.ndarray, "n d"] | None
 
 
 class Factors(NamedTuple):
@@ -36,26 +61,60 @@ class Factors(NamedTuple):
     mask: Bool[Array, "n d"] | None
 
 
-def _is_discrete(column: np.ndarray) -> bool:
-    """Whole numbers that repeat, or few distinct values that repeat often."""
-    distinct, n = len(np.unique(column)), len(column)
-    whole = column.dtype.kind in "biu" or (column == np.round(column)).all()
-    return bool(distinct <= (n / 2 if whole else min(FEW, n / 5)))
+def distinct(
+    column: Shaped[np.ndarray, "n"],
+) -> tuple[Shaped[np.ndarray, "m"], Int[np.ndarray, "n"]]:
+    """The values of a column in order, and the place of each row's value among them.
+
+    Whole numbers that lie close together are counted, not sorted.
+
+    Args:
+      column: finite numbers.
+    """
+    least, most = float(column.min()), float(column.max())
+    if most - least <= len(column) and max(-least, most) < EXACT:
+        whole = column.astype(np.intp)
+        if (whole == column).all():
+            steps = whole - int(least)
+            there = np.bincount(steps) > 0
+            values = np.flatnonzero(there) + int(least)
+            return values.astype(column.dtype), (np.cumsum(there) - 1)[steps]
+    values, places = np.unique(column, return_inverse=True)
+    return values, places
 
 
-def _guessed(z: np.ndarray, known: np.ndarray) -> list[bool]:
-    columns = [z[known[:, j], j] for j in range(z.shape[1])]
-    found = [_is_discrete(c) for c in columns]
+def _most_classes(column: np.ndarray) -> float:
+    """How many distinct values a column of classes has at most."""
+    n = len(column)
+    if column.dtype.kind in "biu" or (column == np.round(column)).all():
+        return n / 2
+    return min(FEW, n / 5)
+
+
+def is_discrete(column: Shaped[np.ndarray, "n"]) -> bool:
+    """Whether whole numbers repeat, or few distinct values repeat often.
+
+    Args:
+      column: finite numbers.
+    """
+    most = _most_classes(column)
+    # First without a sort of all rows.
+    few = most > FEW or len(np.unique(column[: 4 * FEW])) <= most
+    return bool(few and len(distinct(column)[0]) <= most)
+
+
+def _guessed(columns: list[np.ndarray]) -> list[bool]:
+    found = [is_discrete(c) for c in columns]
     few = [
         j
         for j, (c, yes) in enumerate(zip(columns, found, strict=True))
-        if yes and not (c == np.round(c)).all()
+        if yes and _most_classes(c) <= FEW and not (c == np.round(c)).all()
     ]
     if few:
         warnings.warn(
             f"z has few distinct values in columns {few}, which are taken for classes; "
             "say discrete= to decide otherwise",
-            stacklevel=4,
+            stacklevel=5,
         )
     return found
 
@@ -94,24 +153,67 @@ def _as_mask(mask: Table, z: Array | np.ndarray) -> Array | np.ndarray | None:
     return full
 
 
-def _coded(
-    column: np.ndarray, known: np.ndarray, asked: bool | int, j: int
-) -> tuple[np.ndarray, int]:
-    """Classes from 0 and their number; what is not known is class 0."""
+def _coded(known: np.ndarray, asked: bool | int, j: int) -> tuple[np.ndarray, int]:
+    """Classes from 0 of the values that are known, and their number."""
     if isinstance(asked, bool | np.bool_):
-        distinct, classes = np.unique(column[known], return_inverse=True)
-        size = len(distinct)
-    else:
-        classes, size = column[known], int(asked)
-        whole = (classes == np.round(classes)).all()
-        if not (whole and classes.min() >= 0 and classes.max() < size):
-            raise ValueError(
-                f"discrete says that column {j} of z has {size} classes; its values "
-                f"must be whole numbers in 0..{size - 1}"
-            )
-    full = np.zeros(len(column), np.int32)
-    full[known] = classes
-    return full, size
+        values, classes = distinct(known)
+        return classes, len(values)
+    whole = (known == np.round(known)).all()
+    if not (whole and known.min() >= 0 and known.max() < asked):
+        raise ValueError(
+            f"discrete says that column {j} of z has {asked} classes; its values "
+            f"must be whole numbers in 0..{asked - 1}"
+        )
+    return known, int(asked)
+
+
+def _check_finite(z: np.ndarray, known: np.ndarray | None) -> None:
+    broken = ~np.isfinite(z.astype(np.float64, copy=False))
+    if known is not None:
+        broken &= known
+    if broken.any():
+        row, column = np.argwhere(broken)[0].tolist()
+        raise ValueError(
+            f"z is NaN or infinite at row {row}, column {column}; pass mask= for "
+            "labels that are missing"
+        )
+
+
+def raw_factors(
+    z: Table, discrete: Discrete = "auto", mask: Table = None
+) -> RawFactors:
+    """`as_factors` on the host, with the numbers as they came.
+
+    Args:
+      z: factors [n, d].
+      discrete: which columns are classes; see `as_factors`.
+      mask: where labels are known, [n, d] or [n].
+
+    Raises:
+      ValueError: as `as_factors`, and within jit or vmap.
+    """
+    if not is_known(z, mask):
+        raise ValueError("these factors are looked at; call it outside of jit")
+    z = np.asarray(as_numbers("z", z))
+    if z.ndim != 2:
+        raise ValueError(f"z has shape {z.shape}; it must be [n, d]")
+    full = _as_mask(mask, z)
+    known = None if full is None else np.asarray(full)
+    _check_finite(z, known)
+    d = z.shape[1]
+    rows = [slice(None) if known is None else known[:, j] for j in range(d)]
+    columns = [z[at, j] for j, at in enumerate(rows)]
+    guess = isinstance(discrete, str) and discrete == "auto"
+    asked = _guessed(columns) if guess else _asked(discrete, d)
+    classes, sizes = np.zeros(z.shape, np.int32), [0] * d
+    for j in range(d):
+        if asked[j]:
+            classes[rows[j], j], sizes[j] = _coded(columns[j], asked[j], j)
+    values = z.astype(np.float64)
+    if known is not None:  # the value of a row that is known
+        first = np.take_along_axis(values, known.argmax(0)[None], 0)
+        values = np.where(known, values, first)
+    return RawFactors(values, classes, tuple(sizes), known)
 
 
 def as_factors(z: Table, discrete: Discrete = "auto", mask: Table = None) -> Factors:
@@ -129,36 +231,19 @@ def as_factors(z: Table, discrete: Discrete = "auto", mask: Table = None) -> Fac
       ValueError: for what is no table of numbers, another rank, a discrete or mask that
         does not fit, values that are no classes, or a known value that is not finite.
     """
+    if is_known(z, mask):
+        raw = raw_factors(z, discrete, mask)
+        return Factors(
+            as_float(standardised(raw.values)),
+            jnp.asarray(raw.classes),
+            raw.sizes,
+            None if raw.mask is None else jnp.asarray(raw.mask),
+        )
     z = as_numbers("z", z)
     if z.ndim != 2:
         raise ValueError(f"z has shape {z.shape}; it must be [n, d]")
-    known = _as_mask(mask, z)
-    d = z.shape[1]
-    if isinstance(z, jax.core.Tracer) or isinstance(known, jax.core.Tracer):
-        return _traced(z, _asked(discrete, d) if discrete != "auto" else [], known)
-    full = np.ones(z.shape, bool) if known is None else np.asarray(known)
-    broken = ~np.isfinite(z.astype(np.float64, copy=False)) & full
-    if broken.any():
-        row, column = np.argwhere(broken)[0].tolist()
-        raise ValueError(
-            f"z is NaN or infinite at row {row}, column {column}; pass mask= for "
-            "labels that are missing"
-        )
     guess = isinstance(discrete, str) and discrete == "auto"
-    asked = _guessed(z, full) if guess else _asked(discrete, d)
-    classes, sizes = np.zeros(z.shape, np.int32), [0] * d
-    for j in range(d):
-        if asked[j]:
-            classes[:, j], sizes[j] = _coded(z[:, j], full[:, j], asked[j], j)
-    # A value that is not known is that of a row where it is.
-    first = np.take_along_axis(z, full.argmax(0)[None], 0)
-    values = as_float(standardised(np.where(full, z, first)))
-    return Factors(
-        values,
-        jnp.asarray(classes),
-        tuple(sizes),
-        None if known is None else jnp.asarray(full),
-    )
+    return _traced(z, [] if guess else _asked(discrete, z.shape[1]), _as_mask(mask, z))
 
 
 def _traced(
