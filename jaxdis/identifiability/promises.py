@@ -22,6 +22,7 @@ from jaxdis.identifiability.tasks import support_variability
 
 __all__ = [
     "Promise",
+    "block_sizes",
     "finest_blocks",
     "in_words",
     "named",
@@ -102,23 +103,26 @@ def finest_blocks(pattern: Bool[np.ndarray, "z z"]) -> tuple[tuple[int, ...], ..
     return tuple(sorted(blocks))
 
 
-def in_words(promise: Promise) -> str:
-    """What is promised, as "10 blocks of 1" or "1 block of 4 and 3 blocks of 2"."""
-    if promise.pattern.all() and len(promise.pattern) > 1:
-        return f"nothing: each of the {len(promise.pattern)} may be mixed with all"
+def block_sizes(promise: Promise) -> str:
+    """Its blocks in words, as "10 blocks of 1", or "1 block of 4 and 3 blocks of 2"."""
     free = unpromised(promise.pattern)
-    blocks = [b for b in promise.partition if not free[b[0]]]
-    sizes = Counter(map(len, blocks))
-    parts = [
+    sizes = Counter(len(b) for b in promise.partition if not free[b[0]])
+    *rest, last = [
         f"{sizes[size]} block{'s' * (sizes[size] > 1)} of {size}"
         for size in sorted(sizes, reverse=True)
     ]
-    said = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
-    alone = [i for b in blocks if len(b) > 1 for i in b if promise.identified[i]]
-    if alone:
-        own = "codes of their own" if len(alone) > 1 else "a code of its own"
-        verb = "have" if len(alone) > 1 else "has"
-        said += f", in which {named(alone)} {verb} {own}"
+    return f"{', '.join(rest)} and {last}" if rest else last
+
+
+def in_words(promise: Promise) -> str:
+    """What is promised, in the middle of a sentence."""
+    if promise.pattern.all() and len(promise.pattern) > 1:
+        return f"nothing: each of the {len(promise.pattern)} may be mixed with all"
+    free, said = unpromised(promise.pattern), block_sizes(promise)
+    shared = [i for b in promise.partition if len(b) > 1 for i in b]
+    if alone := [i for i in shared if promise.identified[i]]:
+        own = "have codes of their own" if len(alone) > 1 else "has a code of its own"
+        said += f", in which {named(alone)} {own}"
     return said + (f", and nothing of {named(free)}" if free.any() else "")
 
 
@@ -135,7 +139,7 @@ def _promise(
 def promise_of_graphs(gz: Graph | None, ga: Graph | None) -> Promise:
     """What graphs of latents promise to a model that learns no more edges than theirs.
 
-        pattern = C of `consistency_pattern`,   identified_i  iff  C[i, j] only for j = i
+        pattern = C of `consistency_pattern`,   identified_i  iff  row i of C is {i}
 
     An action that moves z_i alone identifies z_i, whatever else is known.
 
@@ -155,7 +159,7 @@ def promise_of_graphs(gz: Graph | None, ga: Graph | None) -> Promise:
     pattern = np.asarray(consistency_pattern(gz, ga))
     eye = np.eye(len(pattern), dtype=bool)
     edges = [np.asarray(g) for g in (known_z, known_a) if g is not None]
-    moved = np.concatenate(edges, 1).any(1)
+    moved = np.asarray(np.concatenate(edges, 1).any(1))
     if known_z is not None:
         moved |= np.asarray(known_z).any(0)
     movers = _movers(gz is not None, ga is not None)

@@ -104,7 +104,8 @@ def test_promised_maps_form_a_group():
 def test_permuting_latents_permutes_the_promise(seed):
     rng = np.random.default_rng(seed)
     (gz, ga), order = list(graphs(3, 6, seed))[2], rng.permutation(6)
-    assert gz is not None and ga is not None
+    assert gz is not None
+    assert ga is not None
     before = promise_of_graphs(gz, ga)
     after = promise_of_graphs(gz[order][:, order], ga[order][:, ::-1])
     np.testing.assert_array_equal(after.pattern, before.pattern[order][:, order])
@@ -242,7 +243,8 @@ class TestPapers:
             "z_0 is not told apart: it takes 5 domains instead of 3, or observed "
             "variables that use it and not z_1"
         )
-        assert enough.identified.all() and any_number.identified.all()
+        assert enough.identified.all()
+        assert any_number.identified.all()
         assert any_number.assumes.endswith(
             "5 domains in which the latents change sufficiently"
         )
