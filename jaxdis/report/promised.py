@@ -25,6 +25,7 @@ __all__ = [
     "AXES",
     "Given",
     "given",
+    "in_short",
     "known",
     "lacking",
     "promised",
@@ -184,6 +185,18 @@ def promised_in_run(directory: Path) -> list[str]:
       ValueError: it is no run, or a file of it is damaged.
     """
     return promised(unfinished.load(directory))
+
+
+def in_short(record: Record) -> str:
+    """The blocks that theory promises; "" where nothing is known of the data.
+
+    Args:
+      record: a run, finished or not.
+    """
+    try:
+        return "; ".join(in_words(one.promise) for one in known(record))
+    except (AttributeError, TypeError, ValueError):
+        return ""
 
 
 def _sentences(record: Record) -> Iterator[str]:
