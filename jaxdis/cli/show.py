@@ -48,7 +48,12 @@ def report_command(args: Sequence[str]) -> int:
     for run in options.runs:
         if experiment.shards_there(run) and not experiment.is_measured(run):
             experiment.gather([run], None)
-    paths = [report.build(run) for run in options.runs]
+    paths = []
+    for run in options.runs:
+        paths.append(report.build(run))
+        name = f"{run}: " if len(options.runs) > 1 else ""
+        for sentence in report.promised_in_run(run):
+            log.say(name + sentence)
     if len(paths) > 1:
         paths = [report.compare(options.runs, options.out)]
     log.say(f"report: {paths[-1]}")

@@ -28,7 +28,8 @@ from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.experiment.directory import check_path
 from jaxdis.experiment.shards import part
 from jaxdis.experiment.stopping import leave_at_once, stop_signals
-from jaxdis.report import findings
+from jaxdis.report import findings, promised
+from jaxdis.report.promised import in_short
 from jaxdis.report.read import failed_seeds
 from jaxdis.types import Method, Preset
 
@@ -232,6 +233,8 @@ def _print_results(run: Run, preset: Preset) -> None:
             log.say(f"{of}diverged: {len(lost)} of {len(group.seeds)} seeds: {lost}")
     for sentence in findings(run.record):
         log.say(sentence)
+    if in_short(run.record):
+        log.say(promised(run.record)[0])
 
 
 def carried_out(work: Callable[[], Run]) -> int:

@@ -19,6 +19,14 @@ from jaxdis.identifiability.mixing import (
     structural_sparsity,
     support_errors,
 )
+from jaxdis.identifiability.promises import (
+    Promise,
+    finest_blocks,
+    promise_of_graphs,
+    promise_of_mixing,
+    promise_of_tasks,
+    unpromised,
+)
 from jaxdis.identifiability.tasks import (
     TaskCriterion,
     containment,
@@ -32,6 +40,7 @@ __all__ = [
     "Graph",
     "Matrix",
     "MixingReport",
+    "Promise",
     "TaskCriterion",
     "as_graph",
     "as_graphs",
@@ -40,13 +49,18 @@ __all__ = [
     "containment",
     "domains_needed",
     "enough_tasks",
+    "finest_blocks",
     "gaussian_changes_ok",
     "graph_criterion",
     "learned_support",
     "mixing_pattern",
     "mixing_report",
+    "promise_of_graphs",
+    "promise_of_mixing",
+    "promise_of_tasks",
     "structural_sparsity",
     "support_errors",
     "support_variability",
+    "unpromised",
     "weights_span",
 ]

@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxdis.report import text
 from jaxdis.report.choice import choose, judged_by
+from jaxdis.report.promised import in_short
 from jaxdis.report.read import (
     Group,
     Record,
@@ -128,6 +129,8 @@ def run_facts(run: Record) -> dict[str, str]:
         "compilation": text.duration(r.get("compile_s")),
         "a step of all rows": text.duration(r.get("step_s")),
     }
+    if promised := in_short(run):
+        facts["promised by theory"] = promised
     if (known := finite([udr(run)])).size:
         facts["agreement of seeds (UDR)"] = ", ".join(map(text.number, known))
     if skipped := np.sum(r.get("skipped_updates", 0)):

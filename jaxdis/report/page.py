@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from jaxdis import log, systems
 from jaxdis.report import kit, markup, tables, unfinished
-from jaxdis.report.curves import CURVES
 from jaxdis.report.headline import headline, run_facts, so_far, taken
 from jaxdis.report.markup import Drawn
-from jaxdis.report.pictures import AFTER, BEFORE
+from jaxdis.report.pictures import AFTER, BEFORE, SO_FAR
+from jaxdis.report.promised import promised
 from jaxdis.report.read import Record
 from jaxdis.report.sentences import findings
 from jaxdis.types import Comparison, Figure, Method
@@ -94,13 +94,14 @@ def build(directory: Path, method: Method | None = None) -> Path:
         pictures, line = _all(record, method), _headline(record)
         after = [markup.section("Results", tables.results(record))]
     else:
-        pictures, line = draw(CURVES, record), so_far(record, standing)
+        pictures, line = draw(SO_FAR, record), so_far(record, standing)
         where = markup.bullets(unfinished.said(standing))
         before = [markup.section("Where it stands", where)]
     sections = [
         markup.facts(run_facts(record)),
         *before,
         *([markup.section("What to know", markup.bullets(said))] if said else []),
+        markup.section("What theory promises", markup.bullets(promised(record))),
         *markup.pictures(pictures.drawn),
         *(f'<p class="failed">{html.escape(s)}</p>' for s in pictures.failed),
         *after,

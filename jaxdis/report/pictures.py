@@ -1,13 +1,24 @@
 """The pictures of what every run has, whatever its method."""
 
 from jaxdis.report.agreement import draw_agreement
+from jaxdis.report.blocks import draw_promised
 from jaxdis.report.curves import CURVES
 from jaxdis.report.effects import draw_traversals
 from jaxdis.report.points import draw_choice
 from jaxdis.report.structure import draw_structure
 from jaxdis.types import Figure
 
-__all__ = ["AFTER", "BEFORE"]
+__all__ = ["AFTER", "BEFORE", "SO_FAR"]
+
+PROMISED = Figure(
+    "promised_and_reached",
+    "Left: which latents a code may depend on, by theory and what is known of these "
+    "data; dark its own, light those that may be mixed in. Frames are the blocks that "
+    "are told apart, and order the latents. Right: true latents against the codes "
+    "matched to them on test rows, mean over seeds; outside the pattern nothing is "
+    "left but what the latents themselves have in common.",
+    draw_promised,
+)
 
 BEFORE = (
     *CURVES,
@@ -21,8 +32,12 @@ BEFORE = (
         "Dashed: of these the one to take.",
         draw_choice,
     ),
+    PROMISED,
 )
 """Pictures in front of those of the method."""
+
+SO_FAR = (*CURVES, PROMISED)
+"""Pictures of a run that has not finished."""
 
 AFTER = (
     Figure(

@@ -52,12 +52,11 @@ def _lost(logged: Logged, shape: tuple[int, int]) -> Bool[np.ndarray, "p s"]:
     return np.all([np.isnan(mean[..., logged.whole - 1]) for mean in means], axis=0)
 
 
-def _scores(directory: Path, names: Sequence[str]) -> dict[str, Score]:
-    """The scores that were logged, as they are declared; else by their names alone."""
-    path, declared = directory / "data.json", {}
-    if path.exists():
-        declared = dict(read_object(path, []).get("scores") or {})
-    known = read_scores(path, declared)
+def _scores(
+    path: Path, found: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, Score]:
+    """The scores that were logged, as a file declares them; else by names alone."""
+    known = read_scores(path, dict(found.get("scores") or {}))
     plain = [n for n in names if n != "loss" and not n.startswith("train_")]
     return {n: s for n, s in known.items() if n in names} | {
         n: Score(n, n.replace("_", " ")) for n in plain if n not in known
@@ -86,13 +85,15 @@ def _so_far(directory: Path) -> Record:
     step = max([0, *saved, *logged.steps.tolist()])
     again = f"jaxdis resume {shlex.quote(str(directory))}"
     parts = saved[last].record.get("parts", []) if last is not None else []
+    data = directory / "data.json"
+    known = read_object(data, []) if data.exists() else {}
     return Record(
         name=f"{method}/{settings['preset']}",
         settings=settings,
         results=_measured(step, parts),
         groups=groups,
-        spec={},
-        scores=_scores(directory, list(logged.curves)),
+        spec=dict(known.get("spec") or {}),
+        scores=_scores(data, known, list(logged.curves)),
         arrays={},
         notes=logged.notes,
         standing=Standing(step, steps, last, _holder(directory), again),
