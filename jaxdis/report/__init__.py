@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxdis.report.choice import recommendation
+from jaxdis.report.selection import Selection, select
 from jaxdis.report.sentences import findings
 
 if TYPE_CHECKING:
@@ -19,7 +20,15 @@ if TYPE_CHECKING:
     from jaxdis.report.read import Record
     from jaxdis.types import Method
 
-__all__ = ["build", "compare", "findings", "later", "recommendation"]
+__all__ = [
+    "Selection",
+    "build",
+    "compare",
+    "findings",
+    "later",
+    "recommendation",
+    "select",
+]
 
 
 def build(directory: Path, method: "Method | None" = None) -> Path:

@@ -20,13 +20,16 @@ __all__ = [
     "Judged",
     "Ranking",
     "Selection",
+    "alike",
     "correlate",
+    "in_turn",
     "places",
+    "recommended",
     "select",
     "with_agreement",
 ]
 
-TIE = 6  # decimals beyond which two agreements are alike
+TIE = 6  # decimals of an agreement that count
 
 
 class Judged(NamedTuple):
@@ -97,6 +100,11 @@ def places(worth: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
     return np.where(known, 1 + better.sum(1), 0)
 
 
+def alike(agreement: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """Agreement without its last digits: of two seeds each agrees alike."""
+    return np.round(agreement, TIE)
+
+
 def correlate(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> float:
     """Spearman's rank correlation where both are known; average ranks of equal ones.
 
@@ -119,12 +127,15 @@ def correlate(a: Float[np.ndarray, "n"], b: Float[np.ndarray, "n"]) -> float:
     return float(np.corrcoef(ranks)[0, 1])
 
 
-def with_agreement(record: Record, pairs: Float[np.ndarray, "p s s"]) -> Record:
+def with_agreement(
+    record: Record, pairs: Float[np.ndarray, "p s s"], kind: str
+) -> Record:
     """The run with another measure of the agreement of its seeds.
 
     Args:
       record: the run.
       pairs: how well each seed of each point agrees with each.
+      kind: what the measure is called.
     """
     found = [
         consensus(own, group.failed)
@@ -134,7 +145,8 @@ def with_agreement(record: Record, pairs: Float[np.ndarray, "p s s"]) -> Record:
         group._replace(final=group.final | {metrics.AGREEMENT.name: seeds})
         for (_, seeds), group in zip(found, record.groups, strict=True)
     ]
-    results = record.results | {"udr": [value for value, _ in found]}
+    udrs = [value for value, _ in found]
+    results = record.results | {"udr": udrs, "udr_kind": kind}
     arrays = record.arrays | {"agreement": pairs}
     return record._replace(groups=groups, results=results, arrays=arrays)
 
@@ -154,11 +166,18 @@ def _signed(record: Record, score: Score) -> _Worth:
 
 def _agreement(record: Record) -> _Worth:
     seeds = np.stack([lived(g, metrics.AGREEMENT.name) for g in record.groups])
-    return _Worth(udr(record), np.round(seeds, TIE))
+    return _Worth(udr(record), alike(seeds))
 
 
-def _lexical(*keys: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """Worth by the first key, of equal ones by the next; NaN where none is known."""
+def in_turn(*keys: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    """Worth by the first key, of equal ones by the next.
+
+    Args:
+      keys: what counts, more is better; NaN counts least.
+
+    Returns:
+      0, 1, ... of the worst and those above it; NaN where no key is known.
+    """
     there = np.any([np.isfinite(key) for key in keys], axis=0)
     filled = [np.where(np.isfinite(key), key, -np.inf) for key in keys]
     rows = np.stack(filled, 1)
@@ -173,7 +192,7 @@ def _by_both(agreement: _Worth, held_out: _Worth, choice: Choice | None) -> _Wor
     take, then those whose seeds agree most; the others by the objective. Of the seeds
     of a point those that agree most come first, of equal ones by the objective.
     """
-    points = _lexical(agreement.points, held_out.points)
+    points = in_turn(agreement.points, held_out.points)
     if choice is not None:
         count = len(points)
         near = np.isin(np.arange(count), choice.near).astype(float)
@@ -181,10 +200,8 @@ def _by_both(agreement: _Worth, held_out: _Worth, choice: Choice | None) -> _Wor
         within = np.where(near > 0, agreement.points, held_out.points)
         known = np.isfinite(held_out.points)
         keys = (taken, near, within, held_out.points)
-        points = np.where(known, _lexical(*keys), np.nan)
-    own = [
-        _lexical(a, h) for a, h in zip(agreement.seeds, held_out.seeds, strict=True)
-    ]
+        points = np.where(known, in_turn(*keys), np.nan)
+    own = [in_turn(a, h) for a, h in zip(agreement.seeds, held_out.seeds, strict=True)]
     size = own[0].size + 1  # seeds never outweigh the order of the points
     return _Worth(points, points[:, None] * size + np.stack(own))
 
@@ -253,6 +270,14 @@ def _ties(rankings: dict[str, Ranking]) -> list[str]:
     return said
 
 
+def recommended(record: Record) -> int | None:
+    """The grid point to take; None where there is nothing to choose by."""
+    try:
+        return select(record).point
+    except ValueError:
+        return None
+
+
 def select(record: Record) -> Selection:
     """Ranks the points of a run, and the seeds of each, without truth.
 
@@ -285,7 +310,9 @@ def select(record: Record) -> Selection:
     held = none if held_out is None else _signed(record, held_out)
     both = _by_both(agreement, held, choose(record))
     name = "" if held_out is None else f"held-out {phrase(held_out)}"
-    titled = {"udr": ("UDR", agreement), "objective": (name, held)}
+    kind = record.results.get("udr_kind")
+    udr_name = f"UDR ({kind})" if kind else "UDR"
+    titled = {"udr": (udr_name, agreement), "objective": (name, held)}
     known = {n: pair for n, pair in titled.items() if _first(pair[1]) is not None}
     if not known:
         raise ValueError(
