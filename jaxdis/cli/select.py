@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,18 +46,12 @@ class SelectOptions:
     out: Path | None = None
 
 
-def _place(worth: np.ndarray, i: int) -> str:
-    place = int(places(worth)[i])
-    return str(place) if place else "–"
-
-
-def _ranks(selection: Selection, of: str, rows: np.ndarray) -> list[list[str]]:
+def _ranks(worths: Mapping[str, np.ndarray]) -> list[list[str]]:
     """A column of places by every criterion: its name, then the cells."""
-    columns = []
-    for ranking in selection.rankings.values():
-        worth = getattr(ranking, of).ravel()
-        columns.append([f"by {ranking.title}", *(_place(worth, i) for i in rows)])
-    return columns
+    return [
+        [f"by {name}", *(str(place) if place else "–" for place in places(worth))]
+        for name, worth in worths.items()
+    ]
 
 
 def _printed(name: str, columns: list[list[str]], taken: Sequence[bool]) -> Group:
@@ -115,12 +109,12 @@ def _point_table(record: Record, selection: Selection) -> Group:
         columns.append([f"{udr.title} ↑", *cells])
     for name, score in _truths(selection):
         columns.append([name, *(plus_minus(moments(g, score.name)) for g in groups)])
-    columns += _ranks(selection, "points", np.arange(len(groups)))
+    columns += _ranks({r.title: r.points for r in selection.rankings.values()})
     return _printed("Grid points", columns, taken)
 
 
 def _seed_table(record: Record, selection: Selection, point: int) -> Group:
-    group, count = record.groups[point], len(record.groups[point].seeds)
+    group = record.groups[point]
     mine = point == selection.point
     taken = [mine and seed == selection.seed for seed in group.seeds]
     names = [
@@ -132,9 +126,8 @@ def _seed_table(record: Record, selection: Selection, point: int) -> Group:
         columns.append(["agreement ↑", *map(fixed, udr.seeds[point])])
     for name, score in _truths(selection):
         columns.append([name, *map(fixed, lived(group, score.name))])
-    rows = {n: r._replace(seeds=r.seeds[point]) for n, r in selection.rankings.items()}
-    own = selection._replace(rankings=rows)
-    columns += _ranks(own, "seeds", np.arange(count))
+    worths = {r.title: r.seeds[point] for r in selection.rankings.values()}
+    columns += _ranks(worths)
     label = f"Seeds of {group.label}" if group.label else "Seeds"
     return _printed(label, columns, taken)
 
