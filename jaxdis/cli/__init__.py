@@ -9,6 +9,7 @@ import jaxdis
 from jaxdis import check
 from jaxdis.cli.merge import merge_command
 from jaxdis.cli.resume import resume_command
+from jaxdis.cli.select import select_command
 from jaxdis.cli.show import list_command, report_command
 from jaxdis.cli.train import parse_train, train_command
 from jaxdis.cli.use import encode_command, evaluate_command, export_command
@@ -21,6 +22,7 @@ COMMANDS = {
     "resume": resume_command,
     "merge": merge_command,
     "report": report_command,
+    "select": select_command,
     "encode": encode_command,
     "evaluate": evaluate_command,
     "export": export_command,
@@ -32,6 +34,7 @@ USAGE = """usage: jaxdis list [METHOD]
        jaxdis resume RUN [--steps N] [--seeds N]
        jaxdis merge RUN [RUN ...] [--out DIR] [--partial]
        jaxdis report RUN [RUN ...]
+       jaxdis select RUN [--kind mcc|lasso|spearman]
        jaxdis encode RUN FILE --out codes.npz|.csv|.parquet [--seed N|best]
        jaxdis evaluate RUN FILE [--out scores.json]
        jaxdis export RUN [RUN ...] --out long.csv|.parquet

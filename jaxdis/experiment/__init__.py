@@ -2,6 +2,7 @@
 
 from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.carrying import carry_out, go_on
+from jaxdis.experiment.choosing import finished
 from jaxdis.experiment.execution import Execution, Part, Timing
 from jaxdis.experiment.going_on import Wishes
 from jaxdis.experiment.machines.gathering import gather
@@ -29,6 +30,7 @@ __all__ = [
     "default_steps",
     "exit_code",
     "find_preset",
+    "finished",
     "gather",
     "go_on",
     "is_measured",

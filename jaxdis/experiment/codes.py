@@ -6,7 +6,7 @@ other, and a code by what the decoder makes of it.
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,20 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from jaxdis import metrics
 from jaxdis.experiment.prepared import Experiment, where_rows_are
 from jaxdis.metrics.correlation import correlations
-from jaxdis.report.read import most_agreed
+from jaxdis.report.read import consensus, most_agreed
 from jaxdis.types import Params
 
-__all__ = ["ARRAYS", "Related", "draw_effects", "encode_rows", "relate"]
+__all__ = [
+    "ARRAYS",
+    "Kind",
+    "Related",
+    "draw_effects",
+    "encode_rows",
+    "pairs_of_seeds",
+    "relate",
+]
+
+Kind: TypeAlias = Literal["mcc", "lasso", "spearman"]
 
 ROWS = 2_000  # that are encoded
 BLOCK = 500  # of them at a time
@@ -104,32 +114,29 @@ def encode_rows(
     return codes.reshape(points, len(codes) // points, -1, codes.shape[-1])
 
 
-def _off_diagonal(pairs: Float[np.ndarray, "s s"]) -> Float[np.ndarray, "s t"]:
-    """Rows without their own entry."""
-    seeds = len(pairs)
-    return pairs[~np.eye(seeds, dtype=bool)].reshape(seeds, seeds - 1)
-
-
-def _median(values: np.ndarray) -> float:
-    """Of those that are numbers; NaN where there is none."""
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if values.size else np.nan
-
-
-def _pairs(
-    codes: Float[np.ndarray, "s n k"], failed: Bool[np.ndarray, "s"]
+def pairs_of_seeds(
+    codes: Float[np.ndarray, "s n k"],
+    failed: Bool[np.ndarray, "s"],
+    kind: Kind = "mcc",
 ) -> Float[np.ndarray, "s s"]:
-    """The agreement of pairs of seeds: of each with a bounded number of others."""
+    """The agreement of pairs of seeds: of each with a bounded number of others.
+
+    Args:
+      codes: the codes of the same rows.
+      failed: which seeds are left out: their pairs are NaN.
+      kind: how two seeds are compared; see `metrics.agreement`.
+    """
     seeds = len(codes)
     if seeds <= COMPARED:
-        pairs = np.array(metrics.agreement(codes))
+        pairs = np.array(metrics.agreement(codes, kind=kind))
     else:
         some = np.flatnonzero(~failed) if not failed.all() else np.arange(seeds)
         some = some[np.linspace(0, len(some) - 1, COMPARED).astype(int)]
         pairs = np.full((seeds, seeds), np.nan, np.float32)
         for start in range(0, seeds, COMPARED):
             at = slice(start, start + COMPARED)
-            pairs[at, some] = np.asarray(metrics.agreement(codes[at], to=codes[some]))
+            found = metrics.agreement(codes[at], kind=kind, to=codes[some])
+            pairs[at, some] = np.asarray(found)
     pairs[failed], pairs[:, failed] = np.nan, np.nan
     return pairs
 
@@ -151,10 +158,10 @@ def relate(
       codes: the codes of the same rows.
       failed: which seeds are left out.
     """
-    pairs = np.stack([_pairs(z, f) for z, f in zip(codes, failed, strict=True)])
-    apart = [_off_diagonal(p) for p in pairs]
-    seeds = np.array([[_median(row) for row in rows] for rows in apart])
-    seeds = seeds.reshape(failed.shape)
+    own = list(zip(codes, failed, strict=True))
+    pairs = np.stack([pairs_of_seeds(z, f) for z, f in own])
+    agreed = [consensus(p, f) for p, f in zip(pairs, failed, strict=True)]
+    seeds = np.stack([of_seeds for _, of_seeds in agreed])
     order = np.full((*codes.shape[:2], codes.shape[-1]), -1)
     for point, z in enumerate(codes):
         best = most_agreed(seeds[point], failed[point])
@@ -162,7 +169,7 @@ def relate(
             order[point] = np.asarray(_matched(z, z[best]))
     order[failed] = -1
     dead = np.stack([np.asarray(metrics.dead(z), float) for z in codes])
-    return Related(pairs, seeds, np.array([_median(a) for a in apart]), dead, order)
+    return Related(pairs, seeds, np.array([value for value, _ in agreed]), dead, order)
 
 
 def _changed(

@@ -11,14 +11,24 @@ import numpy as np
 from jaxtyping import Float, PyTree
 
 from jaxdis import check, report, systems
-from jaxdis.experiment import using
+from jaxdis.data.own import Own
+from jaxdis.experiment import choosing, using
 from jaxdis.experiment.again import method_of
+from jaxdis.experiment.codes import Kind
 from jaxdis.experiment.identity import read_settings
 from jaxdis.experiment.model import Model, restore
 from jaxdis.metrics import AGREEMENT
 from jaxdis.report import read, unfinished
-from jaxdis.report.choice import choose, objective, side
-from jaxdis.types import Method, Rows
+from jaxdis.report.choice import objective, side
+from jaxdis.report.selection import (
+    Selection,
+    alike,
+    in_turn,
+    recommended,
+    select,
+    with_agreement,
+)
+from jaxdis.types import DataSet, Method, Rows
 
 __all__ = ["Chosen", "Run", "load"]
 
@@ -129,8 +139,8 @@ class Run:
         no true latents; where there is none, with the least loss.
 
         Args:
-          point: the grid point; by default the one that the report recommends, or else
-            that of the best seed of all.
+          point: the grid point; by default the one that the report recommends, the
+            one of `select`; or else that of the best seed of all.
 
         Raises:
           ValueError: all seeds have failed.
@@ -138,8 +148,8 @@ class Run:
         record = self.record
         if point is not None:
             check.one_of("point", point, range(len(record.groups)))
-        if point is None and (found := choose(record)) is not None:
-            point = found.point
+        if point is None:
+            point = recommended(record)
         alive = ~np.stack([group.failed for group in record.groups])
         if point is not None:
             alive &= np.arange(len(alive))[:, None] == point
@@ -153,12 +163,47 @@ class Run:
     def _worth(self) -> Iterator[tuple[str, Float[np.ndarray, "point seed"]]]:
         """What seeds may be chosen by, in words and more is better."""
         scores, history = self.scores, self.history
+        score = objective(self.record)
+        held_out = None if score is None else side(score) * scores[score.name]
         if AGREEMENT.name in scores:
-            yield "agreement with the other seeds", scores[AGREEMENT.name]
-        if (score := objective(self.record)) is not None:
-            yield f"held-out {score.title}", side(score) * scores[score.name]
+            agreed = scores[AGREEMENT.name]
+            worth = alike(agreed)
+            if held_out is not None:  # two seeds agree equally with each other
+                worth = in_turn(worth.ravel(), held_out.ravel()).reshape(agreed.shape)
+            known = np.isfinite(agreed)
+            yield "agreement with the other seeds", np.where(known, worth, np.nan)
+        if score is not None and held_out is not None:
+            yield f"held-out {score.title}", held_out
         if "loss" in history:
             yield "training loss", -history["loss"][..., -1]
+
+    def select(
+        self, kind: Kind = "mcc", *, data: DataSet | Own | None = None
+    ) -> Selection:
+        """Ranks the grid points and their seeds without truth; see `report.select`.
+
+        Args:
+          kind: how two seeds are compared for UDR: "mcc", which the run has kept; or
+            "lasso" or "spearman", for which its test rows are drawn and encoded again.
+          data: the data of the run, where these were given as arrays and are needed.
+
+        Raises:
+          ValueError: it has not finished, all seeds failed, there is nothing to choose
+            by, or its codes cannot be had again.
+        """
+        record = choosing.finished(self.directory)
+        if kind != "mcc":
+            pairs = choosing.agreement_again(
+                self.directory,
+                record,
+                kind,
+                self.model.state.params,
+                method=self.method,
+                data=data,
+                parts=self.parts,
+            )
+            record = with_agreement(record, pairs, kind)
+        return select(record)
 
     def encode(
         self, x: Any, *, seed: Seed = None, point: int | None = None

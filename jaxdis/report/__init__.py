@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from jaxdis.report.choice import recommendation
 from jaxdis.report.promised import promised, promised_in_run
+from jaxdis.report.selection import Selection, select
 from jaxdis.report.sentences import findings
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from jaxdis.types import Method
 
 __all__ = [
+    "Selection",
     "build",
     "compare",
     "findings",
@@ -28,6 +30,7 @@ __all__ = [
     "promised",
     "promised_in_run",
     "recommendation",
+    "select",
 ]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxdis import statistics
+from jaxdis.metrics import AGREEMENT
 from jaxdis.report.files import (
     Logged,
     read_curves,
@@ -24,6 +25,8 @@ __all__ = [
     "Record",
     "Standing",
     "alive",
+    "compared",
+    "consensus",
     "failed_seeds",
     "finite",
     "hypers_of",
@@ -147,12 +150,45 @@ def lived(group: Group, score: str) -> Float[np.ndarray, "s"]:
     return np.where(group.failed, np.nan, values)
 
 
+def consensus(
+    pairs: Float[np.ndarray, "s s"], failed: Bool[np.ndarray, "s"]
+) -> tuple[float, Float[np.ndarray, "s"]]:
+    """The median agreement of pairs of seeds that did not fail, and that of each seed.
+
+    Args:
+      pairs: the agreement of each seed with each; NaN where it is not known.
+      failed: which seeds are left out.
+
+    Returns:
+      The UDR; and of each seed the median of its pairs. NaN where there is no pair.
+    """
+    out = failed[:, None] | failed[None] | np.eye(len(failed), dtype=bool)
+    known = np.where(out, np.nan, pairs)
+    rows = [finite([row]) for row in known]
+    middle = [float(np.median(row)) if row.size else np.nan for row in rows]
+    every = finite([known])
+    return float(np.median(every)) if every.size else np.nan, np.array(middle)
+
+
 def udr(record: Record) -> Float[np.ndarray, "p"]:
-    """How well the seeds of each point agree; NaN where that is not known."""
+    """How well the seeds of each point agree; NaN where that is not known.
+
+    Seeds that failed are left out, also where the results of an earlier version have
+    them in.
+    """
     values = np.full(len(record.groups), np.nan)
     found = np.array(record.results.get("udr") or [], float).ravel()
     values[: len(found)] = found
+    pairs = record.arrays.get("agreement")
+    for i, group in enumerate(record.groups if pairs is not None else ()):
+        if group.failed.any() and pairs is not None:
+            values[i] = consensus(pairs[i], group.failed)[0]
     return values
+
+
+def compared(group: Group) -> int:
+    """The number of seeds that a UDR is over: they did not fail, and have codes."""
+    return len(alive(group, AGREEMENT.name))
 
 
 def most_agreed(

@@ -1,11 +1,16 @@
 """What is measured on held-out sequences.
 
+All scores are means over the same rows: those of classes that training saw. Rows of
+classes that were left out of it count in the scores of new classes alone, whose names
+end in `_new_class`, and `new_class_rows` is their number.
+
 Latents start at one posterior sample of frame 0; an inferred transformation is a draw
 from q(k | sequence), and is compared with the truth up to the permutation of indices
 that agrees most. Errors are L1 distances between frames, summed over frames 1 .. T and
-averaged over rows; of classes that training saw, if not said otherwise. Of a plain VAE
-there are these errors alone, from posterior means, with its best linear steps as the
-model's; and the ELBO, whose posterior sees the frame itself.
+averaged over the rows of each transformation, then over those transformations that
+there are rows of. Of a plain VAE there are these errors alone, from posterior means,
+with its best linear steps as the model's; and the ELBO, whose posterior sees the frame
+itself.
 """
 
 from collections.abc import Callable, Iterator
@@ -71,6 +76,13 @@ INDEX_ACCURACY = Score(
 STATIC_ERROR = metrics.EQUIVARIANCE_ERROR._replace(
     name="static_error", title="Static error", better=None
 )
+NEW_CLASS_ROWS = Score(
+    "new_class_rows",
+    "Rows of new classes",
+    None,
+    (0, float("inf")),
+    "held-out rows of classes that training never saw; no other mean has them in",
+)
 
 
 def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
@@ -89,6 +101,10 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
         likelihood += _of_flows(model)
         rest += _of_pairs(model)
         rest.append(Score("invertible", "Invertible steps", range=(0.0, 1.0)))
+    if _has_new_classes(spec):
+        rest += [_of_new_classes(metrics.ELBO), NEW_CLASS_ROWS]
+        if model.index_encoder is not None and model.names:
+            rest.append(_of_new_classes(INDEX_ACCURACY))
     if model.flows and model.divergence.densities is None:
         rest += [
             Score(f"diffusion_{name}", f"Diffusion of the prior, {_words(name)}")
@@ -116,8 +132,20 @@ def _errors(model: Model, spec: Spec, whole: Score) -> Iterator[Score]:
         words = f", {_words(transformation)}, without the last frame"
         yield score(f"_but_last_{transformation}", words)
     yield score("_longer", " of a frame after T")
-    if "new_class" in (label.name for label in spec.labels):
-        yield score("_new_class", ", new classes")
+    if _has_new_classes(spec):
+        yield _of_new_classes(whole)
+
+
+def _has_new_classes(spec: Spec) -> bool:
+    """Whether some held-out rows are of classes that training never saw."""
+    return "new_class" in (label.name for label in spec.labels)
+
+
+def _of_new_classes(score: Score) -> Score:
+    """The same score, of rows of these classes alone."""
+    return score._replace(
+        name=f"{score.name}_new_class", title=f"{score.title}, new classes"
+    )
 
 
 def _of_flows(model: Model) -> Iterator[Score]:
