@@ -296,14 +296,17 @@ def _judges(group: Group, by: Sequence[Score]) -> list[Score]:
 
 
 def first_word(group: Group, by: Sequence[Score]) -> str:
-    """What the first seed of `ranked` is: "best", "agrees most", or "" for neither.
+    """What the first seed of `ranked` is, in words: "" where nothing ranks them.
+
+    "best by truth" where the first score that decides needs the truth, else "best";
+    "agrees most" where none decides.
 
     Args:
       group: the grid point.
       by: the scores that decide.
     """
-    if _judges(group, by):
-        return "best"
+    if judges := _judges(group, by):
+        return "best by truth" if judges[0].truth else "best"
     return "agrees most" if _judges(group, [metrics.AGREEMENT]) else ""
 
 

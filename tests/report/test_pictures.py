@@ -204,7 +204,7 @@ def seeds_in_order(by, **final):
 
 def test_seeds_are_ranked_by_what_there_is():
     three = {"mcc": [0.1, 0.3, 0.2], "agreement": [0.9, 0.7, 0.8]}
-    assert seeds_in_order([MCC], **three) == ([1, 2, 0], "best")
+    assert seeds_in_order([MCC], **three) == ([1, 2, 0], "best by truth")
     assert seeds_in_order([NLL], **three) == ([0, 2, 1], "agrees most")
     missing = three | {"mcc": [np.nan] * 3}
     assert seeds_in_order([MCC], **missing) == ([0, 2, 1], "agrees most")

@@ -55,7 +55,7 @@ METHOD = Method(
             "steps",
             "L1 distance between decoded and true frames, by step. Thin: seeds, band: "
             "one standard deviation. Dashed: the latent stays where it was, mean over "
-            "seeds. Shaded: longer than trained.",
+            "seeds. Shaded: longer than trained. Of classes that training saw.",
             later("jaxdis.systems.flow_factorized.figures", "draw_steps"),
         ),
         Figure(
@@ -82,7 +82,8 @@ METHOD = Method(
         Figure(
             "confusion",
             "Fractions of the sequences under a true transformation (row) by the "
-            "inferred one (column, matched); mean over seeds.",
+            "inferred one (column, matched); mean over seeds. Of classes that training "
+            "saw.",
             later("jaxdis.systems.flow_factorized.figures", "draw_confusion"),
         ),
     ),

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Num
+from jaxtyping import Array, Bool, Float, Int, Num, Shaped
 
 from jaxdis import check
 from jaxdis.data import rows
@@ -13,7 +13,7 @@ from jaxdis.systems.flow_factorized.config import Config
 from jaxdis.systems.flow_factorized.networks import pixels
 from jaxdis.types import Batches, Rows, Spec, Splits
 
-__all__ = ["HeldOut", "batches"]
+__all__ = ["HeldOut", "batches", "first_of_each", "mean_of", "of_seen_classes"]
 
 VALID_ROWS = 2_000  # that are scored between chunks, at most
 FIT_ROWS = 960  # training sequences that linear steps are fitted to
@@ -43,6 +43,25 @@ class HeldOut(NamedTuple):
     superposed: Float[Array, "r t h w c"] | None = None
     switched: Float[Array, "r t h w c"] | None = None
     fitting: Rows | None = None
+
+
+def of_seen_classes(data: HeldOut) -> Bool[Array, "r"]:
+    """Which rows the scores are means over: those of classes that training saw."""
+    if data.new_class is None:
+        return jnp.ones(len(data.k), bool)
+    return ~data.new_class
+
+
+def mean_of(values: Shaped[Array, "r *t"], rows: Bool[Array, "r"]) -> Float[Array, ""]:
+    """The mean of the values of some rows; NaN of none.
+
+    Args:
+      values: of every row.
+      rows: which of them count.
+    """
+    each = jnp.mean(values.reshape(len(rows), -1).astype(float), 1)
+    # A row that is left out may hold anything.
+    return jnp.sum(jnp.where(rows, each, 0.0)) / jnp.sum(rows)
 
 
 def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
@@ -121,3 +140,17 @@ def _index(part: Rows) -> Int[Array, "r"]:
 
 def _fitting(part: Rows) -> Rows:
     return Rows(pixels(part.x), k=_index(part))
+
+
+def first_of_each(k: Int[Array, "n"], kinds: int, count: int) -> Int[Array, "m k"]:
+    """The first rows of every transformation; those of a file come in any order.
+
+    Args:
+      k: the transformation of every row.
+      kinds: the number of transformations.
+      count: the number of rows of each; where there are fewer, they come over again.
+    """
+    there = k[None] == jnp.arange(kinds)[:, None]
+    rows = jnp.argsort(~there, axis=1, stable=True)
+    again = jnp.arange(count)[None] % jnp.maximum(there.sum(1), 1)[:, None]
+    return jnp.take_along_axis(rows, again, 1).T

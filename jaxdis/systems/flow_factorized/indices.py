@@ -5,11 +5,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxdis import metrics
 from jaxdis.systems.flow_factorized import networks
-from jaxdis.systems.flow_factorized.heldout import HeldOut
+from jaxdis.systems.flow_factorized.heldout import (
+    HeldOut,
+    mean_of,
+    of_seen_classes,
+)
 from jaxdis.systems.flow_factorized.measures import in_blocks
 from jaxdis.systems.flow_factorized.networks import Model, ModelParams
 from jaxdis.types import Metrics, PRNGKey
@@ -56,11 +60,19 @@ def inferred(model: Model, params: ModelParams, data: HeldOut, key: PRNGKey) -> 
     if not model.names:
         drawn = jax.random.categorical(key, logits)
         return Indices(jax.nn.one_hot(drawn, model.k), jnp.arange(model.k), {})
-    return matched(logits, data.k, key)
+    found = matched(logits, data.k, key, of_seen_classes(data))
+    if data.new_class is None:
+        return found
+    right = found.match[data.k] == jnp.argmax(logits, -1)
+    new = {"index_accuracy_new_class": mean_of(right, data.new_class)}
+    return found._replace(figures=found.figures | new)
 
 
 def matched(
-    logits: Float[Array, "r k"], truth: Int[Array, "r"], key: PRNGKey
+    logits: Float[Array, "r k"],
+    truth: Int[Array, "r"],
+    key: PRNGKey,
+    rows: Bool[Array, "r"],
 ) -> Indices:
     """Transformations drawn from logits; the learned index of each true one, by the
     assignment that agrees most; and how often it agrees.
@@ -69,15 +81,17 @@ def matched(
       logits: the logits of the indices.
       truth: the true transformations.
       key: a random key.
+      rows: which rows the match and the figures are of.
     """
     k = logits.shape[-1]
     found, drawn = jnp.argmax(logits, -1), jax.random.categorical(key, logits)
-    true = jax.nn.one_hot(truth, k)
+    true = jax.nn.one_hot(truth, k) * rows[:, None]
     confusion = jnp.einsum("rk,rl->kl", true, jax.nn.one_hot(found, k))
     match = metrics.assign(confusion)
+    count = jnp.maximum(confusion.sum(1, keepdims=True), 1)
     figures = {
-        "index_accuracy": jnp.mean(match[truth] == found),
-        "index_accuracy_drawn": jnp.mean(match[truth] == drawn),
-        "confusion": (confusion / confusion.sum(1, keepdims=True))[:, match],
+        "index_accuracy": mean_of(match[truth] == found, rows),
+        "index_accuracy_drawn": mean_of(match[truth] == drawn, rows),
+        "confusion": (confusion / count)[:, match],
     }
     return Indices(jax.nn.one_hot(drawn, k), match, figures)

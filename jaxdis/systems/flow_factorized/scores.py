@@ -19,13 +19,18 @@ from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 from jaxdis import metrics
 from jaxdis.systems.flow_factorized import networks
 from jaxdis.systems.flow_factorized.build import build
 from jaxdis.systems.flow_factorized.config import Config
-from jaxdis.systems.flow_factorized.heldout import HeldOut
+from jaxdis.systems.flow_factorized.heldout import (
+    HeldOut,
+    first_of_each,
+    mean_of,
+    of_seen_classes,
+)
 from jaxdis.systems.flow_factorized.indices import Indices, given, inferred
 from jaxdis.systems.flow_factorized.measures import (
     MovedRows,
@@ -41,7 +46,6 @@ __all__ = [
     "ARRAYS",
     "IWAE_SAMPLES",
     "REPORTS",
-    "first_of_each",
     "report_flow",
     "report_plain",
     "scores",
@@ -78,10 +82,10 @@ STATIC_ERROR = metrics.EQUIVARIANCE_ERROR._replace(
 )
 NEW_CLASS_ROWS = Score(
     "new_class_rows",
-    "Rows of new classes",
+    "Rows of new classes, in no other mean",
     None,
     (0, float("inf")),
-    "held-out rows of classes that training never saw; no other mean has them in",
+    "held-out rows of classes that training never saw",
 )
 
 
@@ -192,9 +196,10 @@ def report_flow(
       key: a random key.
 
     Returns:
-      The scores that `scores` declares and the arrays of `ARRAYS`. ELBO, IWAE (10
-      samples) and `compat_loglik` are of a frame, averaged over t = 1 .. T, with the
-      exact log-determinant; `released_loglik` is the last of the three from the
+      The scores that `scores` declares and the arrays of `ARRAYS`, over the rows of
+      classes that training saw; of the others there are `_new_class` scores. ELBO, IWAE
+      (10 samples) and `compat_loglik` are of a frame, averaged over t = 1 .. T, with
+      the exact log-determinant; `released_loglik` is the last of the three from the
       released densities over t = 1 .. T - 1, as it was published.
     """
     params = state.params
@@ -213,16 +218,15 @@ def report_flow(
     figures |= _error_figures(model, data, found.static, "static_error")
     if found.pairs is not None:
         figures |= _pair_figures(model, data, found.pairs)
-    figures |= {
-        "elbo": found.elbo[:, 1:].mean(),
-        "elbo_start": found.elbo[:, 0].mean(),
-        "iwae": found.iwae[:, 1:].mean(),
-        "compat_loglik": found.compat[:, 1:].mean(),
-        "hj_residual": jnp.sqrt(found.residual.mean()),
-        "invertible": found.invertible.mean(),
+    seen = of_seen_classes(data)
+    figures |= _elbo_figures(data, found.elbo) | {
+        "iwae": mean_of(found.iwae[:, 1:], seen),
+        "compat_loglik": mean_of(found.compat[:, 1:], seen),
+        "hj_residual": jnp.sqrt(mean_of(found.residual, seen)),
+        "invertible": mean_of(found.invertible, seen),
     }
     if found.released is not None:
-        figures["released_loglik"] = found.released[:, :-1].mean()
+        figures["released_loglik"] = mean_of(found.released[:, :-1], seen)
     else:
         diffusion = jax.nn.softplus(params.prior)[match]
         for i, name in enumerate(model.names):
@@ -258,10 +262,7 @@ def report_plain(
     found = in_blocks(partial(score_plain, model, params, steps), rows)
     figures = _error_figures(model, data, found.error, "equivariance_error")
     figures |= _error_figures(model, data, found.static, "static_error")
-    figures |= {
-        "elbo": found.elbo[:, 1:].mean(),
-        "elbo_start": found.elbo[:, 0].mean(),
-    }
+    figures |= _elbo_figures(data, found.elbo)
     return figures | _pictures(model, data, found.error, found.static, found.frames)
 
 
@@ -282,10 +283,21 @@ def _by_name(
     model: Model, data: HeldOut, values: Float[Array, "r *t"]
 ) -> Float[Array, "g *t"]:
     """Means over the rows of each transformation whose class training saw."""
-    weights = jax.nn.one_hot(data.k, _groups(model))
-    if data.new_class is not None:
-        weights *= ~data.new_class[:, None]
+    weights = jax.nn.one_hot(data.k, _groups(model)) * of_seen_classes(data)[:, None]
     return jnp.einsum("rk,r...->k...", weights / weights.sum(0)[None], values)
+
+
+def _elbo_figures(data: HeldOut, elbo: Float[Array, "r t"]) -> Metrics:
+    """Bounds of a frame, of seen and of new classes."""
+    seen = of_seen_classes(data)
+    figures: Metrics = {
+        "elbo": mean_of(elbo[:, 1:], seen),
+        "elbo_start": mean_of(elbo[:, 0], seen),
+    }
+    if data.new_class is not None:
+        figures["elbo_new_class"] = mean_of(elbo[:, 1:], data.new_class)
+        figures[NEW_CLASS_ROWS.name] = data.new_class.sum()
+    return figures
 
 
 def _error_figures(
@@ -293,35 +305,39 @@ def _error_figures(
 ) -> Metrics:
     """Errors summed over frames, for each transformation and on average.
 
+    The average is over transformations that there are rows of, NaN of the others.
     Published errors, `_but_last`, leave out the last frame.
     """
     steps = model.steps
     whole = _by_name(model, data, error[:, 1 : steps + 1].sum(1))
     but_last = _by_name(model, data, error[:, 1:steps].sum(1))
-    figures = {name: whole.mean(), f"{name}_but_last": but_last.mean()}
+    figures = {
+        name: jnp.nanmean(whole),
+        f"{name}_but_last": jnp.nanmean(but_last),
+    }
     for i, transformation in enumerate(model.names):
         figures[f"{name}_{transformation}"] = whole[i]
         figures[f"{name}_but_last_{transformation}"] = but_last[i]
     if error.shape[1] > steps + 1:
-        figures[f"{name}_longer"] = error[:, steps + 1 :].mean()
+        seen = of_seen_classes(data)
+        figures[f"{name}_longer"] = mean_of(error[:, steps + 1 :], seen)
     if data.new_class is not None:
         new = data.new_class
-        figures[f"{name}_new_class"] = _mean(error[:, 1 : steps + 1].sum(1), new)
+        figures[f"{name}_new_class"] = mean_of(error[:, 1 : steps + 1].sum(1), new)
     return figures
-
-
-def _mean(values: Float[Array, "r"], where: Bool[Array, "r"]) -> Float[Array, ""]:
-    """Mean over some rows, NaN over none."""
-    return jnp.sum(values * where) / jnp.sum(where)
 
 
 def _by_pair(
     model: Model, data: HeldOut, values: list[Float[Array, "r"]]
 ) -> Float[Array, "v k k"]:
-    """Means over the rows of every ordered pair of transformations, NaN over none."""
+    """Means over the rows of every ordered pair of transformations, NaN over none.
+
+    Of classes that training saw.
+    """
     assert data.other is not None
     k = len(model.names)
     first, second = jax.nn.one_hot(data.k, k), jax.nn.one_hot(data.other, k)
+    first *= of_seen_classes(data)[:, None]
     sums = jnp.einsum("rk,rl,vr->vkl", first, second, jnp.stack(values))
     return sums / jnp.einsum("rk,rl->kl", first, second)[None]
 
@@ -331,7 +347,7 @@ def _pair_figures(model: Model, data: HeldOut, pairs: PairScores) -> Metrics:
     assert data.other is not None
     assert data.superposed is not None
     assert data.switched is not None
-    k = len(model.names)
+    k, seen = len(model.names), of_seen_classes(data)
     by_pair = _by_pair(model, data, [pairs.superposed, pairs.first, pairs.second])
     both, alone = by_pair[0], by_pair[1:].min(0)
     shown = min(SHOWN_PAIRS, k * (k - 1), len(data.k))
@@ -340,30 +356,16 @@ def _pair_figures(model: Model, data: HeldOut, pairs: PairScores) -> Metrics:
         "superposed_alone": jnp.nanmean(alone),
         "superposed_worst": jnp.nanmax(both / alone),
         "superposed_by_pair": by_pair,
-        "superposed_static": pairs.still.mean(),
-        "switched_error": pairs.switched.mean(),
-        "switched_restarted": pairs.restarted.mean(),
-        "switched_static": pairs.switched_still.mean(),
+        "superposed_static": mean_of(pairs.still, seen),
+        "switched_error": mean_of(pairs.switched, seen),
+        "switched_restarted": mean_of(pairs.restarted, seen),
+        "switched_static": mean_of(pairs.switched_still, seen),
         "shown_pairs": jnp.stack([data.k, data.other], 1)[:shown],
         "true_superposed": data.superposed[:shown],
         "flow_superposed": pairs.superposed_frames[:shown],
         "true_switched": data.switched[:shown],
         "flow_switched": pairs.switched_frames[:shown],
     }
-
-
-def first_of_each(k: Int[Array, "n"], kinds: int, count: int) -> Int[Array, "m k"]:
-    """The first rows of every transformation; those of a file come in any order.
-
-    Args:
-      k: the transformation of every row.
-      kinds: the number of transformations.
-      count: the number of rows of each; where there are fewer, they come over again.
-    """
-    there = k[None] == jnp.arange(kinds)[:, None]
-    rows = jnp.argsort(~there, axis=1, stable=True)
-    again = jnp.arange(count)[None] % jnp.maximum(there.sum(1), 1)[:, None]
-    return jnp.take_along_axis(rows, again, 1).T
 
 
 def _pictures(

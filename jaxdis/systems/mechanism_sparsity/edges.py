@@ -24,6 +24,7 @@ __all__ = [
     "MaskDraws",
     "edge_pressure",
     "effective_logits",
+    "is_pressed",
 ]
 
 
@@ -127,6 +128,16 @@ class Limits(NamedTuple):
     bound: Scalar
 
 
+def is_pressed(limits: Limits, cells: int) -> Bool[Array, ""]:
+    """Whether a penalty or a bound keeps a graph sparse; else it is not learned.
+
+    Args:
+      limits: what keeps the graph sparse.
+      cells: the size of the graph; as high a bound is none.
+    """
+    return jnp.asarray((limits.coeff != 0) | (limits.bound < cells))
+
+
 def effective_logits(
     log_alpha: Float[Array, "z p"], limits: Limits, frozen: Bool[Array, ""]
 ) -> Float[Array, "z p"]:
@@ -140,7 +151,7 @@ def effective_logits(
       limits: what keeps the graph sparse.
       frozen: whether the masks are 1 in any case.
     """
-    dense = ((limits.coeff == 0) & (limits.bound >= log_alpha.size)) | frozen
+    dense = ~is_pressed(limits, log_alpha.size) | frozen
     learned = jnp.abs(log_alpha) < masks.FROZEN
     return jnp.where(dense & learned, masks.FROZEN, log_alpha)
 

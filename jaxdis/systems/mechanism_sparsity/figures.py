@@ -59,6 +59,8 @@ def _draw_edges(
 ) -> None:
     """Edge probabilities; cells on the wrong side of the threshold outlined."""
     heat(ax, matrix, highest=0.9)
+    if not np.ptp(matrix):  # nothing pressed on it: its masks stayed where they were
+        return name_panel(ax, name, "not learned")
     if true is None:
         return name_panel(ax, name, f"{int((matrix > EDGE).sum())} edges")
     missing, extra = (matrix <= EDGE) & (true > 0.5), (matrix > EDGE) & (true <= 0.5)
@@ -73,7 +75,7 @@ def _draw_edges(
 def _matrices(
     group: Group, learned: Seeds, rows: list[int], known: bool, panels: int
 ) -> dict[str, Float[np.ndarray, "m n"]]:
-    """What is drawn of a group: mean, best and worst seed, or the only one.
+    """What is drawn of a group: mean, best and worst seed by truth, or the only one.
 
     Where no truth orders the latents, which differ from seed to seed, there is no mean:
     it is the best seeds.
@@ -83,7 +85,10 @@ def _matrices(
     if len(rows) < 2:
         return {f"seed {group.seeds[i]}": learned[i] for i in rows}
     first = first_word(group, BEST_FIRST)
-    last = {"best": "worst", "agrees most": "agrees least"}.get(first, "")
+    last = {
+        "best by truth": "worst by truth",
+        "agrees most": "agrees least",
+    }.get(first, "")
     named = {f"{first}: seed": rows[0], f"{last}: seed": rows[-1]}
     return {f"mean of {len(rows)} seeds": learned[rows].mean(0)} | {
         f"{name.removeprefix(': ')} {group.seeds[i]}": learned[i]

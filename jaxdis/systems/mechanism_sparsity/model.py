@@ -32,6 +32,7 @@ from jaxdis.systems.mechanism_sparsity.edges import (
     Limits,
     edge_pressure,
     effective_logits,
+    is_pressed,
 )
 from jaxdis.systems.mechanism_sparsity.elbo import (
     Noise,
@@ -65,11 +66,14 @@ class Extra(NamedTuple):
       shift: what centres the "dependent" raw variance on its initial value; measured on
         the first batch.
       temperature: the hyper-parameter, for the edge probabilities of the report.
+      pressed: whether a penalty or a bound makes each graph sparse, for the report:
+        without it the graph is not learned.
     """
 
     multipliers: Graphs
     shift: Array
     temperature: Array
+    pressed: Graphs
 
 
 def limits(model: Model, hyper: Hyper) -> Graphs:
@@ -239,6 +243,12 @@ def make(
             multipliers=jax.tree.map(lambda _: jnp.zeros(()), params.masks),
             shift=jnp.zeros(()),
             temperature=jnp.asarray(hyper.temperature, float),
+            pressed=Graphs(
+                *(
+                    None if m is None else is_pressed(limit, m.size)
+                    for m, limit in zip(params.masks, limits(model, hyper), strict=True)
+                )
+            ),
         )
         opt_state = tx(hyper).init(params)
         return TrainState(params, opt_state, extra, jnp.zeros((), int))

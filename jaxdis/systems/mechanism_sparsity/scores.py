@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxdis import identifiability, masks, metrics
@@ -48,11 +49,45 @@ def _patterned(model: Model) -> bool:
     return model.truth.z is not None or model.truth.a is not None
 
 
+def _learned(model: Model) -> Graphs:
+    """Which graphs the config lets training learn."""
+    return Graphs(
+        z=model.past and model.config.time_graph == "learned",
+        a=model.a_dim > 0 and model.config.action_graph == "learned",
+    )
+
+
 def _compared(model: Model) -> bool:
-    """Whether the graphs of the model can be compared with true ones."""
-    known = model.truth
-    complete = (known.z is not None) == model.past
-    return complete and (known.a is not None) == (model.a_dim > 0) and _matched(model)
+    """Whether there are learned graphs, all of which can be compared with true ones."""
+    pairs = list(zip(_learned(model), model.truth, strict=True))
+    known = all(true is not None for learned, true in pairs if learned)
+    return known and any(learned for learned, _ in pairs) and _matched(model)
+
+
+def _errors(
+    model: Model, graphs: Graphs, pressed: Graphs, order: Int[Array, "z"]
+) -> Metrics:
+    """Wrong edges of the learned graphs; NaN where nothing has pressed on one of them.
+
+    Such a graph has all edges: its distance from a sparse truth says how many edges
+    that has, and nothing of what was learned.
+    """
+    learned = _learned(model)
+    true, found = (
+        Graphs(*(g if own else None for own, g in zip(learned, some, strict=True)))
+        for some in (model.truth, graphs)
+    )
+    missing, extra = metrics.edge_errors(true.z, true.a, found.z, found.a, order)
+    ways = [
+        (own, bool(np.all(graph)))
+        for own, graph in zip(pressed, true, strict=True)
+        if graph is not None
+    ]
+    # Of a true graph with all edges nothing is lost where nothing presses.
+    whole = jnp.stack([own | dense for own, dense in ways]).all()
+    whole &= jnp.stack([own for own, _ in ways]).any()
+    errors = {"shd": missing + extra, "missing": missing, "extra": extra}
+    return {name: jnp.where(whole, n, jnp.nan) for name, n in errors.items()}
 
 
 def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
@@ -94,12 +129,14 @@ def report(model: Model, state: TrainState, batch: Rows, key: PRNGKey) -> Metric
     Returns:
       The scalars `nll` and `dead` codes. Where the true latents are known `mcc`, `r`
       and the matrix `correlation`; with a true graph also `r_con` (and with the
-      transposed pattern, `r_con_t`); where all graphs are known and the sizes agree
-      `shd`, `missing` and `extra` edges. Edge probabilities `graph_z` and `graph_a`:
-      rows (and columns, where they are latents) are in the order of the true latents
-      that the codes are matched to, with `true_graph_z` and `true_graph_a` where known
-      and `order`, the code of each row: `codes[..., order]` has their order. Where
-      latents and codes do not pair up they are in the order of the codes, without it.
+      transposed pattern, `r_con_t`); where all graphs that are learned are known and
+      the sizes agree `shd`, `missing` and `extra` edges of these, NaN where neither a
+      penalty nor a bound has made training learn one of them. Edge probabilities
+      `graph_z` and `graph_a`: rows (and columns, where they are latents) are in the
+      order of the true latents that the codes are matched to, with `true_graph_z` and
+      `true_graph_a` where known and `order`, the code of each row: `codes[..., order]`
+      has their order. Where latents and codes do not pair up they are in the order of
+      the codes, without it.
     """
     params, rows = state.params, with_time(batch, len(model.shape))
     probability = model.relaxation.probability
@@ -127,10 +164,7 @@ def report(model: Model, state: TrainState, batch: Rows, key: PRNGKey) -> Metric
         if truth is not None:
             found[f"true_graph_{name}"] = jnp.asarray(truth)
     if _compared(model):
-        missing, extra = metrics.edge_errors(
-            model.truth.z, model.truth.a, graphs.z, graphs.a, order
-        )
-        found |= {"shd": missing + extra, "missing": missing, "extra": extra}
+        found |= _errors(model, graphs, state.extra.pressed, order)
     return found
 
 

@@ -45,13 +45,13 @@ class Seed(NamedTuple):
 
 
 def _chosen(group: Group, values: np.ndarray) -> list[Seed]:
-    """The best seed and the one in the middle; of two both.
+    """The best seed by the truth and the one in the middle; of two both.
 
-    Without a truth that could tell good from bad, by the error of held-out rows.
+    Where it is not known, by the error of held-out rows.
     """
     known = [score for score in (WRONG_ENTRIES, MCC) if score.name in group.final]
     rows = ranked(group, values, known or (RECONSTRUCTION,))
-    first = "best" if known else "least error"
+    first = "best by truth" if known else "least error"
     if len(rows) < 2:
         return [Seed(i, f"seed {group.seeds[i]}") for i in rows]
     middle, word = (

@@ -8,9 +8,10 @@ import pytest
 from jaxdis import flows
 from jaxdis.systems.flow_factorized import METHOD
 from jaxdis.systems.flow_factorized.build import build
+from jaxdis.systems.flow_factorized.heldout import first_of_each
 from jaxdis.systems.flow_factorized.indices import matched
 from jaxdis.systems.flow_factorized.networks import flow_of, images, mean_and_log_var
-from jaxdis.systems.flow_factorized.scores import IWAE_SAMPLES, first_of_each
+from jaxdis.systems.flow_factorized.scores import IWAE_SAMPLES
 from jaxdis.types import Label, Spec
 from tests.systems.flow_factorized.common import (
     NAMES,
@@ -110,7 +111,7 @@ def test_indices_are_matched_up_to_a_permutation():
     def found(names):
         """Of a network that knows: its logits are 50 at names[k]."""
         logits = 50.0 * jax.nn.one_hot(jnp.asarray(names)[truth], 2)
-        return matched(logits, truth, jax.random.key(2))
+        return matched(logits, truth, jax.random.key(2), jnp.ones(5, bool))
 
     for names in ([0, 1], [1, 0]):
         y, match, figures = found(names)
@@ -202,7 +203,11 @@ def test_declared_scores():
     assert new - names(TINY) == {
         "equivariance_error_new_class",
         "static_error_new_class",
+        "elbo_new_class",
+        "new_class_rows",
     }
+    labelled = names(INFERRED, SPEC._replace(labels=(Label("new_class", 2),)))
+    assert "index_accuracy_new_class" in labelled
     assert "iwae" not in names(PLAIN)
 
 
@@ -212,3 +217,52 @@ def test_rows_of_a_transformation_are_shown_under_its_name():
     np.testing.assert_array_equal(first_of_each(k, 3, 2), [[2, 0, 3], [5, 1, 3]])
     cycle = jnp.tile(jnp.arange(3), 2)
     np.testing.assert_array_equal(first_of_each(cycle, 3, 2), [[0, 1, 2], [3, 4, 5]])
+
+
+NEW_SPEC = SPEC._replace(labels=(Label("new_class", 2),))
+
+
+@pytest.mark.parametrize("config", [TINY, INFERRED, RELEASED, PLAIN],
+                         ids=["", "inferred", "released", "vae"])  # fmt: skip
+def test_no_mean_has_rows_of_new_classes_in(config):
+    """Rows of new classes are turned into noise, and no score but theirs moves."""
+    data, state = batches(config).test, initial(config)
+    # One row of each transformation is of a class that training never saw.
+    new = jnp.zeros(len(data.k), bool)
+    for k in range(2):
+        new = new.at[jnp.flatnonzero(data.k == k)[0]].set(True)
+    noise = jax.random.uniform(jax.random.key(3), data.x.shape)
+    at = new[:, None, None, None, None]
+    before = data._replace(new_class=new)
+    changed = {"x": jnp.where(at, noise, data.x)}
+    if data.other is not None:
+        changed["superposed"] = jnp.where(at, noise, data.superposed)
+        changed["switched"] = jnp.where(at, 1 - noise, data.switched)
+    one = reported(config, state, before, NEW_SPEC)
+    two = reported(config, state, before._replace(**changed), NEW_SPEC)
+    declared = {score.name for score in METHOD.scores(config, NEW_SPEC)}
+    # Which images are shown is no score.
+    for name in declared & set(one):
+        if name.endswith("_new_class"):
+            assert np.isfinite(one[name])
+            assert np.isfinite(two[name])
+        else:
+            np.testing.assert_allclose(one[name], two[name], rtol=1e-5, err_msg=name)
+    assert one["elbo_new_class"] != two["elbo_new_class"]
+    assert int(one["new_class_rows"]) == 2
+    assert set(one) <= declared | set(METHOD.arrays)
+
+
+def test_transformations_without_rows_leave_the_mean_to_the_others():
+    data, state = batches(TINY).test, initial(TINY)
+    new = data.k == 1
+    found = reported(TINY, state, data._replace(new_class=new), NEW_SPEC)
+    assert np.isnan(found[f"equivariance_error_{NAMES[1]}"])
+    np.testing.assert_allclose(
+        found["equivariance_error"], found[f"equivariance_error_{NAMES[0]}"], rtol=1e-6
+    )
+    confused = matched(
+        jnp.eye(3)[jnp.array([0, 1])], jnp.array([0, 1]), jax.random.key(0),
+        jnp.ones(2, bool),
+    ).figures["confusion"]  # fmt: skip
+    assert np.isfinite(confused).all()

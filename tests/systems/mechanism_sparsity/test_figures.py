@@ -68,10 +68,15 @@ def house_style():
 def test_truth_mean_best_and_worst_seed_are_drawn():
     figure = draw(record(graph_z=learned(), true_graph_z=TRUE))
     drawn = panels(figure)
-    assert list(drawn) == ["true", "mean of 3 seeds", "best: seed 11", "worst: seed 10"]
-    assert outlined(drawn["best: seed 11"]) == set()
-    assert outlined(drawn["worst: seed 10"]) == {(0, 0), (0, 2)}
-    notes = [t.get_text() for t in drawn["worst: seed 10"].texts]
+    assert list(drawn) == [
+        "true",
+        "mean of 3 seeds",
+        "best by truth: seed 11",
+        "worst by truth: seed 10",
+    ]
+    assert outlined(drawn["best by truth: seed 11"]) == set()
+    assert outlined(drawn["worst by truth: seed 10"]) == {(0, 0), (0, 2)}
+    notes = [t.get_text() for t in drawn["worst by truth: seed 10"].texts]
     assert "1 missing, 1 extra" in notes
     assert "6 edges" in [t.get_text() for t in drawn["true"].texts]
 
@@ -79,9 +84,9 @@ def test_truth_mean_best_and_worst_seed_are_drawn():
 def test_a_failed_seed_is_not_drawn():
     drawn = panels(draw(record(failed=(0,), graph_a=learned(), true_graph_a=TRUE)))
     assert "mean of 2 seeds" in drawn
-    assert "worst: seed 12" in drawn
+    assert "worst by truth: seed 12" in drawn
     # Of 12 a cell is at .5, which is no edge.
-    assert outlined(drawn["worst: seed 12"]) == {(1, 0)}
+    assert outlined(drawn["worst by truth: seed 12"]) == {(1, 0)}
     everyone = panels(
         draw(record(failed=(0, 1, 2), graph_a=learned(), true_graph_a=TRUE))
     )
@@ -112,3 +117,13 @@ def test_without_a_truth_the_best_seeds_are_drawn_and_nothing_is_wrong():
 
 def test_a_run_without_graphs_has_no_picture():
     assert draw(record()) is None
+
+
+def test_a_graph_that_was_not_learned_has_no_errors():
+    """Without a penalty or a bound all edges stay: that is no finding."""
+    still = np.full((1, 3, 3, 3), 0.99)
+    drawn = panels(draw(record(graph_a=still, true_graph_a=TRUE)))
+    for name, ax in drawn.items():
+        if name != "true":
+            assert outlined(ax) == set()
+            assert "not learned" in [t.get_text() for t in ax.texts]

@@ -113,3 +113,62 @@ def test_scores_are_those_that_the_truth_allows(spec, z_dim, scores, arrays):
     for name in arrays:  # axes but that of seeds, which the runner adds
         axes = METHOD.arrays[name].removeprefix("seed ").split()
         assert found[name].ndim == len(axes)
+
+
+def hyper_of(config, spec, **changes):
+    return default_hyper(config, spec, 10)._replace(**changes)
+
+
+def errors_of(config, spec, **changes):
+    """Declared scores of a fresh seed, and the errors of its graphs."""
+    system, hyper = make(config, spec), hyper_of(config, spec, **changes)
+    rng = np.random.default_rng(0)
+    rows = Rows(
+        x=jnp.asarray(rng.normal(size=(30, 2, 6))),
+        a=jnp.asarray(rng.normal(size=(30, spec.a_dim))),
+        z=jnp.asarray(rng.normal(size=(30, 2, 4))),
+    )
+
+    @jax.jit
+    def report(key, hyper):
+        return system.report(system.init(key, hyper), rows, key)
+
+    found = report(jax.random.key(0), jax.tree.map(jnp.float32, hyper))
+    declared = {score.name for score in METHOD.scores(config, spec)}
+    return declared, {name: float(found[name]) for name in ERRORS & set(found)}
+
+
+def test_graphs_that_the_config_freezes_have_no_errors():
+    for start in ("dense", "true"):
+        config = replace(SMALL, time_graph=start, action_graph=start)
+        declared, errors = errors_of(config, BOTH)
+        assert not ERRORS & declared
+        assert errors == {}
+
+
+def test_errors_are_those_of_the_graphs_that_are_learned():
+    """All edges are there at the start: those that are not true are extra."""
+    config = replace(SMALL, time_graph="dense")
+    declared, errors = errors_of(config, BOTH, bound_a=1.0)
+    extra = float((np.asarray(BOTH.truth.ga) == 0).sum())
+    assert declared >= ERRORS
+    assert errors == {"shd": extra, "missing": 0.0, "extra": extra}
+    # A frozen graph needs no truth.
+    known = BOTH._replace(truth=Truth(ga=BOTH.truth.ga))
+    assert errors_of(config, known, bound_a=1.0)[1] == errors
+
+
+@pytest.mark.parametrize(
+    ("changes", "known"),
+    [
+        ({}, True),  # the true numbers of edges are bounds
+        ({"bound_a": 1e3, "bound_z": 1e3}, False),
+        ({"bound_a": 1e3}, False),  # one of the two is not learned
+        ({"bound_a": 1e3, "coeff_a": 0.1}, True),
+    ],
+)
+def test_a_graph_that_nothing_presses_on_has_no_errors(changes, known):
+    declared, errors = errors_of(SMALL, BOTH, **changes)
+    assert declared >= ERRORS
+    assert np.isfinite(list(errors.values())).all() == known
+    assert np.isnan(list(errors.values())).all() == (not known)

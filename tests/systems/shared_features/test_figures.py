@@ -143,7 +143,7 @@ def test_heads_of_the_best_seed_beside_the_true_supports():
         largest = wanted.max(1, keepdims=True)
         wanted = np.divide(wanted, largest, np.zeros_like(wanted), where=largest > 0)
         np.testing.assert_allclose(heat_map(right), wanted)
-        assert right.get_title("left") == f"best: seed {best}"
+        assert right.get_title("left") == f"best by truth: seed {best}"
         assert left.get_ylabel() == "40 of 50 tasks"
         (line,) = right.lines
         np.testing.assert_array_equal(line.get_xdata(), FACTORS)

@@ -104,7 +104,7 @@ def test_jacobian_of_the_best_seed_and_the_median():
             said = [t.get_text() for t in ax.texts]
             assert f"MCC {mcc[point][seed]:.3f}, 2 wrong" in said
     assert [ax.get_title("left") for ax in axes[:3]] == [
-        "true mask", "best: seed 3", "median: seed 2",
+        "true mask", "best by truth: seed 3", "median: seed 2",
     ]  # fmt: skip
     assert "12 entries" in [t.get_text() for t in axes[0].texts]
 
@@ -120,7 +120,10 @@ def test_unmatched_latents_are_not_compared_with_the_mask():
 
 def test_without_a_mask_there_is_none_to_draw():
     axes = every_axes(draw_jacobians(make_record(points=1, mask=None)))
-    assert [ax.get_title("left").split(":")[0] for ax in axes] == ["best", "median"]
+    assert [ax.get_title("left").split(":")[0] for ax in axes] == [
+        "best by truth",
+        "median",
+    ]
 
 
 def without_truth(record, **final):
