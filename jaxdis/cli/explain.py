@@ -2,26 +2,27 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import tyro
 
-from jaxdis import check, log
+from jaxdis import check, log, metrics
 from jaxdis.cli import tables
 from jaxdis.cli.matrices import as_edges, read_matrices
+from jaxdis.identifiability import SUPPORT_THRESHOLD, learned_support
 from jaxdis.identifiability.promises import in_words
 from jaxdis.report import unfinished
+from jaxdis.report.choice import choose
 from jaxdis.report.promised import Given, given, known
-from jaxdis.report.read import Record, most_agreed
+from jaxdis.report.read import Record, lived, most_agreed
 
 __all__ = ["explain_command"]
 
 LARGEST = 200  # rows or columns of what is drawn
 SENTENCES = 20  # of latents that are not told apart
-LEARNED = 0.5  # the probability above which a learned edge counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,21 +71,47 @@ def _of_file(options: ExplainOptions) -> _Question:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _learned(record: Record, threshold: float) -> tuple[dict[str, np.ndarray], str]:
-    """The learned graphs of the seed that agrees most with the others."""
-    results, group = record.results, record.groups[0]
-    codes, found = set(results.get("codes") or ()), {}
-    agreement = group.final.get("agreement", np.full(len(group.seeds), np.nan))
-    row = most_agreed(agreement, group.failed)
+def _learned(
+    record: Record, threshold: float | None
+) -> tuple[dict[str, np.ndarray], str]:
+    """What the seed that agrees most with the others learned, at the point to take.
+
+    Where both axes of a graph are codes, it is one of time; where only rows are, their
+    parents are actions; where only columns are, rows are observed variables.
+    """
+    results, choice = record.results, choose(record)
+    point = 0 if choice is None else choice.point
+    group, codes = record.groups[point], set(results.get("codes") or ())
+    row, found = most_agreed(lived(group, metrics.AGREEMENT.name), group.failed), {}
     for name in results.get("graphs") or () if row is not None else ():
         if name in record.arrays:
-            axes = dict(results["arrays"])[name].split()[1:]
-            matrix = record.arrays[name][0, row]
-            found["gz" if set(axes) <= codes else "ga"] = matrix > threshold
+            axes = tuple(a in codes for a in dict(results["arrays"])[name].split()[1:])
+            matrix = record.arrays[name][point, row]
+            kind, cut = LEARNED[axes]
+            found[kind] = cut(matrix, threshold)
     if row is None or not found:
         return {}, ""
     at = f" at {group.label}" if group.label else ""
-    return found, f"If the graphs that seed {group.seeds[row]} learned{at} are true:"
+    return found, f"If what seed {group.seeds[row]} learned{at} is true:"
+
+
+def _edges(matrix: np.ndarray, threshold: float | None) -> np.ndarray:
+    return np.asarray(matrix > (0.5 if threshold is None else threshold))
+
+
+def _strong(matrix: np.ndarray, threshold: float | None) -> np.ndarray:
+    cut = SUPPORT_THRESHOLD if threshold is None else threshold
+    return np.asarray(learned_support(matrix, cut))
+
+
+LEARNED: dict[tuple[bool, ...], tuple[str, Callable[..., np.ndarray]]] = {
+    (True, True): ("gz", _edges),
+    (True, False): ("ga", _edges),
+    (False, True): ("mask", _strong),
+}
+"""What a learned graph is, by whether its rows and columns are codes, and how edges are
+told from its numbers: of probabilities those above a half, of strengths of dependence
+those above a share of the strongest of their row."""
 
 
 def _of_run(options: ExplainOptions) -> _Question:
@@ -96,14 +123,14 @@ def _of_run(options: ExplainOptions) -> _Question:
     names = dict(record.results.get("named_axes") or {})
     if every := known(record):
         return _Question(every, names, "What is known of the data:")
-    chosen = LEARNED if options.threshold is None else options.threshold
-    found, said = _learned(record, chosen)
+    found, said = _learned(record, options.threshold)
     if not found:
         raise ValueError(
             f"{options.file}: no graph, supports or mask of its data are known, and "
             "no graph was learned; give a file with one"
         )
-    return _Question(given(found), names, said)
+    domains = max(1, len(record.spec.get("domains") or ()))
+    return _Question(given(found, domains), names, said)
 
 
 def _lines(one: Given) -> Iterator[str]:
@@ -113,11 +140,10 @@ def _lines(one: Given) -> Iterator[str]:
     if not promise.identified.all():
         blocks = (", ".join(f"z_{i}" for i in block) for block in promise.partition)
         yield "Blocks: " + "; ".join(blocks) + "."
-        words = [word for word in promise.missing if word]
-        for word in words[:SENTENCES]:
-            yield f"- {word}"
+        words = list(dict.fromkeys(word for word in promise.missing if word))
+        yield from (f"- {word}" for word in words[:SENTENCES])
         if len(words) > SENTENCES:
-            yield f"- and {len(words) - SENTENCES} more latents are not told apart"
+            yield f"- and {len(words) - SENTENCES} more sentences of the kind"
     yield f"It assumes: {promise.assumes}."
 
 
