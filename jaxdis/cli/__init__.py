@@ -7,6 +7,7 @@ from typing import TextIO
 
 import jaxdis
 from jaxdis import check
+from jaxdis.cli.explain import explain_command
 from jaxdis.cli.merge import merge_command
 from jaxdis.cli.resume import resume_command
 from jaxdis.cli.select import select_command
@@ -23,6 +24,7 @@ COMMANDS = {
     "merge": merge_command,
     "report": report_command,
     "select": select_command,
+    "explain": explain_command,
     "encode": encode_command,
     "evaluate": evaluate_command,
     "export": export_command,
@@ -35,6 +37,7 @@ USAGE = """usage: jaxdis list [METHOD]
        jaxdis merge RUN [RUN ...] [--out DIR] [--partial]
        jaxdis report RUN [RUN ...]
        jaxdis select RUN [--kind mcc|lasso|spearman]
+       jaxdis explain FILE|RUN [--kind K] [--threshold T] [--domains N] [--out PNG]
        jaxdis encode RUN FILE --out codes.npz|.csv|.parquet [--seed N|best]
        jaxdis evaluate RUN FILE [--out scores.json]
        jaxdis export RUN [RUN ...] --out long.csv|.parquet

@@ -157,7 +157,6 @@ def promise_of_graphs(gz: Graph | None, ga: Graph | None) -> Promise:
     """
     known_z, known_a = as_graphs(gz, ga)
     pattern = np.asarray(consistency_pattern(gz, ga))
-    eye = np.eye(len(pattern), dtype=bool)
     edges = [np.asarray(g) for g in (known_z, known_a) if g is not None]
     moved = np.asarray(np.concatenate(edges, 1).any(1))
     if known_z is not None:
@@ -171,19 +170,18 @@ def promise_of_graphs(gz: Graph | None, ga: Graph | None) -> Promise:
                 f"{_nothing(gz is not None, ga is not None)} moves z_{i}{acts}: "
                 f"{movers} that moves z_{i} alone would tell it apart"
             )
-        together = pattern[i] & pattern[:, i] & ~eye[i]
-        above = pattern[i] & ~pattern[:, i]
+        those = _together(pattern, i)
         parts = []
-        if together.any():
-            acts = "" if gz is None else ", and act on the same latents"
-            parts.append(f"{named(together | eye[i])} always change together{acts}")
-        if above.any():
-            acts = "" if gz is None else f", and what z_{i} acts on they act on"
-            acts = acts.replace("they act", "it acts") if above.sum() == 1 else acts
-            parts.append(f"whatever moves z_{i} moves {named(above)}, too{acts}")
+        if those.same.sum() > 1:
+            acts = "" if gz is None else " and act on the same latents"
+            parts.append(f"{named(those.same)} always change together{acts}")
+        if those.above.any():
+            above = named(those.above)
+            verb = "acts" if those.above.sum() == 1 else "act"
+            acts = "" if gz is None else f", and {above} {verb} on all that it acts on"
+            parts.append(f"whatever moves {those.those} moves {above}, too{acts}")
         return (
-            f"{'; '.join(parts)}: {movers} that moves z_{i} and not "
-            f"{_none_of(together | above)} would tell z_{i} apart"
+            f"{'; '.join(parts)}: {movers} that moves {those.alone} would tell it apart"
         )
 
     return _promise(pattern, pattern.sum(1) == 1, lacks, _GRAPHS_ASSUME)
@@ -199,8 +197,31 @@ def _nothing(time: bool, actions: bool) -> str:
     return f"no {' and no '.join(words)}"
 
 
-def _none_of(latents: Bool[np.ndarray, "z"]) -> str:
-    return named(latents).replace(" and ", " or ")
+class _Together(NamedTuple):
+    """Latents that come with z_i: in words, what would part them.
+
+    Attributes:
+      same: z_i and those that it comes with, and they with it.
+      above: the others that it comes with.
+      those: z_i, or "one of them".
+      alone: "z_i and not z_j", or "one and not the other".
+    """
+
+    same: Bool[np.ndarray, "z"]
+    above: Bool[np.ndarray, "z"]
+    those: str
+    alone: str
+
+
+def _together(pattern: Bool[np.ndarray, "z z"], i: int) -> _Together:
+    same = np.asarray(pattern[i] & pattern[:, i])
+    above = np.asarray(pattern[i] & ~same)
+    others = named(above).replace(" and ", " or ") if above.any() else ""
+    if same.sum() == 1:
+        return _Together(same, above, f"z_{i}", f"z_{i} and not {others}")
+    alone = "one and not the other" + "s" * int(same.sum() > 2)
+    alone += f", nor {others}," if others else ""
+    return _Together(same, above, "one of them", alone)
 
 
 def promise_of_tasks(supports: Graph) -> Promise:
@@ -222,17 +243,19 @@ def promise_of_tasks(supports: Graph) -> Promise:
     used = np.asarray(as_graph(supports, "supports", _TASK_AXES)).astype(bool)
     found = support_variability(supports)
     pattern, covered = np.asarray(found.block), np.asarray(found.covered)
-    eye = np.eye(len(pattern), dtype=bool)
 
     def lacks(i: int) -> str:
         if not covered[i]:
             return f"no task uses z_{i}: a task that uses it alone would tell it apart"
-        others = pattern[i] & ~eye[i]
-        which = "the only task" if used[:, i].sum() == 1 else "every task"
-        return (
-            f"{which} that uses z_{i} uses {named(others)}, too: a task that uses "
-            f"z_{i} and not {_none_of(others)} would tell it apart"
-        )
+        those = _together(pattern, i)
+        parts = []
+        if those.same.sum() > 1:
+            parts.append(f"tasks use {named(those.same)} only together")
+        if those.above.any():
+            which = "the only task" if used[:, i].sum() == 1 else "every task"
+            above = named(those.above)
+            parts.append(f"{which} that uses {those.those} uses {above}, too")
+        return f"{'; '.join(parts)}: a task that uses {those.alone} would tell it apart"
 
     return _promise(pattern, np.asarray(found.identified), lacks, _TASKS_ASSUME)
 

@@ -183,12 +183,13 @@ class TestPapers:
         assert hard.partition == ((0, 1, 8, 9), (2, 3), (4, 5), (6, 7))
         assert in_words(hard) == "1 block of 4 and 3 blocks of 2"
         assert hard.missing[0] == (
-            "z_0 and z_1 always change together; whatever moves z_0 moves z_8 and z_9, "
-            "too: an action that moves z_0 and not z_1, z_8 or z_9 would tell z_0 apart"
+            "z_0 and z_1 always change together; whatever moves one of them moves z_8 "
+            "and z_9, too: an action that moves one and not the other, nor z_8 or z_9, "
+            "would tell it apart"
         )
         assert hard.missing[3] == (
-            "z_2 and z_3 always change together: an action that moves z_3 and not z_2 "
-            "would tell z_3 apart"
+            "z_2 and z_3 always change together: an action that moves one and not the "
+            "other would tell it apart"
         )
 
     def test_a_latent_without_parents(self):
@@ -207,7 +208,7 @@ class TestPapers:
         )
         assert promise.partition == ((0, 1), (2, 3))
         assert promise.missing[2].startswith(
-            "z_2 and z_3 always change together, and act on the same latents: a past "
+            "z_2 and z_3 always change together and act on the same latents: a past "
         )
         free = promise_of_graphs(np.diag([1, 1, 0]), np.eye(3)[:, :2])
         assert free.missing[2] == (
