@@ -45,6 +45,11 @@ from jaxdis.metrics.graph import (
     permute_graphs,
     shd,
 )
+from jaxdis.metrics.irs import (
+    IRS,
+    irs,
+    irs_matrix,
+)
 from jaxdis.metrics.latents import (
     R_CON_T,
     latent_scores,
@@ -95,6 +100,7 @@ __all__ = [
     "EXTRA",
     "FRECHET",
     "HEAD_DENSITY",
+    "IRS",
     "IWAE",
     "MCC",
     "MCC_SPEARMAN",
@@ -122,6 +128,8 @@ __all__ = [
     "frame_error",
     "frechet_distance",
     "head_density",
+    "irs",
+    "irs_matrix",
     "iwae",
     "latent_scores",
     "linear_steps",

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Int, Num, Shaped
 
 from jaxdis import check
 from jaxdis.types import PRNGKey
@@ -249,7 +249,7 @@ def raw_pair(
 
 def over_seeds(
     score: Callable[[Array, Array], Any],
-    z: Float[Array, "*t n d"],
+    z: Num[Array, "*t n d"],
     codes: Float[Array, "*s n k"],
 ) -> Any:
     """`score(z, codes)`, mapped over the seeds if there are some.

@@ -139,9 +139,7 @@ def standard_error(values: Values) -> Numbers:
     return deviation(values) / np.sqrt(n)
 
 
-def interval(
-    values: Values, confidence: float = CONFIDENCE
-) -> tuple[Numbers, Numbers]:
+def interval(values: Values, confidence: float = CONFIDENCE) -> tuple[Numbers, Numbers]:
     """The two-sided interval of their mean, by Student's t.
 
     `mean -+ t_(1 + confidence) / 2 (n - 1) deviation / sqrt n`; NaN for fewer than two
