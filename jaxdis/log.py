@@ -21,6 +21,7 @@ from jaxdis.types import Score
 
 __all__ = [
     "append_lines",
+    "as_json",
     "console",
     "damage",
     "fitting",
@@ -106,9 +107,14 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def as_json(value: Any) -> str:
+    """Readable, strict JSON."""
+    return json.dumps(jsonable(value), indent=2) + "\n"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes readable, strict JSON, atomically."""
-    write_atomically(path, json.dumps(jsonable(value), indent=2) + "\n")
+    write_atomically(path, as_json(value))
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

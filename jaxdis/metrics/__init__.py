@@ -32,6 +32,12 @@ from jaxdis.metrics.equivariance import (
     frame_error,
     linear_steps,
 )
+from jaxdis.metrics.evaluated import (
+    Evaluation,
+)
+from jaxdis.metrics.evaluation import (
+    evaluate,
+)
 from jaxdis.metrics.frechet import (
     FRECHET,
     feature_moments,
@@ -111,6 +117,7 @@ __all__ = [
     "SHD",
     "UDR",
     "USAGE_ENTROPY",
+    "Evaluation",
     "R",
     "agreement",
     "assign",
@@ -123,6 +130,7 @@ __all__ = [
     "dead",
     "edge_errors",
     "elbo",
+    "evaluate",
     "feature_moments",
     "fit_linear_steps",
     "frame_error",
