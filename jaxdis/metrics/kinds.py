@@ -81,27 +81,6 @@ def distinct(
             return values.astype(column.dtype), (np.cumsum(there) - 1)[steps]
     values, places = np.unique(column, return_inverse=True)
     return values, places
-def _distinct(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct values in order, and which of them each is.
-
-    Classes as they mostly come, small whole numbers, are counted instead of sorted.
-    if column.dtype.kind in "biu":
-        least, most = int(column.min()), int(column.max())
-        if most - least <= 2 * len(column):
-            wide = np.uint64 if column.dtype == np.uint64 else np.int64
-            place = (column.astype(wide) - wide(least)).astype(np.int64)
-            there = np.bincount(place) > 0
-            values = np.flatnonzero(there).astype(wide) + wide(least)
-            return values, (np.cumsum(there) - 1)[place]
-    values, classes = np.unique(column, return_inverse=True)
-    return values, classes
-
-
-def _is_discrete(column: np.ndarray) -> bool:
-    """Whole numbers that repeat, or few distinct values that repeat often."""
-    distinct, n = len(_distinct(column)[0]), len(column)
-    whole = column.dtype.kind in "biu" or (column == np.round(column)).all()
-    return bool(distinct <= (n / 2 if whole else min(FEW, n / 5)))
 
 
 def _most_classes(column: np.ndarray) -> float:
@@ -194,8 +173,10 @@ def _check_finite(z: np.ndarray, known: np.ndarray | None) -> None:
         broken &= known
     if broken.any():
         row, column = np.argwhere(broken)[0].tolist()
+        raise ValueError(
             f"z is NaN or infinite at row {row}, column {column}; pass mask= for "
             "labels that are missing"
+        )
 
 
 def raw_factors(
@@ -233,19 +214,6 @@ def raw_factors(
         first = np.take_along_axis(values, known.argmax(0)[None], 0)
         values = np.where(known, values, first)
     return RawFactors(values, classes, tuple(sizes), known)
-        distinct, classes = _distinct(column[known])
-        size = len(distinct)
-    else:
-        classes, size = column[known], int(asked)
-        whole = (classes == np.round(classes)).all()
-        if not (whole and classes.min() >= 0 and classes.max() < size):
-            raise ValueError(
-                f"discrete says that column {j} of z has {size} classes; its values "
-                f"must be whole numbers in 0..{size - 1}"
-            )
-    full = np.zeros(len(column), np.int32)
-    full[known] = classes
-    return full, size
 
 
 def as_factors(z: Table, discrete: Discrete = "auto", mask: Table = None) -> Factors:
