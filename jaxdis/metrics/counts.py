@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 import jax
@@ -172,8 +173,10 @@ def _packed(
     packs = []
     for factors in _packs(widths, bins):
         shape = tuple(widths[j] for j in factors)
-        cells = np.ravel_multi_index(tuple(labels[list(factors)]), shape) * bins
-        packs.append(_Pack(factors, (*shape, bins), cells))
+        cells = np.zeros(labels.shape[1], np.intp)
+        for j in factors:
+            cells = cells * widths[j] + labels[j]
+        packs.append(_Pack(factors, (*shape, bins), cells * bins))
     return packs
 
 
@@ -195,6 +198,7 @@ def _of_codes(
     return found
 
 
+@lru_cache(4)
 def xlogx(most: int) -> Float[np.ndarray, "m"]:
     """`c log c` of the counts 0 .. most, with 0 log 0 = 0.
 

@@ -178,8 +178,9 @@ def factor_entropies(
 
 @jax.jit
 def _mig(
-    information: Float[Array, "*s k d"], entropies: Float[Array, "*s d"]
+    information: Float[Array, "*s k d"], entropies: Float[Array, "*t d"]
 ) -> Float[Array, "*s"]:
+    entropies = jnp.broadcast_to(entropies, information[..., 0, :].shape)
     alone = information.shape[-2] == 1
     best = jnp.sort(information, -2)
     gap = best[..., -1, :] - (0.0 if alone else best[..., -2, :])
@@ -215,7 +216,7 @@ def mig_from_information(
             f"entropies has shape {h.shape}; it must be one for each of the "
             f"{i.shape[-1]} factors"
         )
-    return _mig(i, jnp.broadcast_to(h, i.shape[:-2] + i.shape[-1:]))
+    return _mig(i, h)
 
 
 def _matrix(information: Num[ArrayLike, "*s k d"]) -> Float[Array, "*s k d"]:

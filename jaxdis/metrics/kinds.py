@@ -17,7 +17,6 @@ __all__ = [
     "RawFactors",
     "as_factors",
     "distinct",
-    "is_discrete",
     "raw_factors",
 ]
 
@@ -91,20 +90,17 @@ def _most_classes(column: np.ndarray) -> float:
     return min(FEW, n / 5)
 
 
-def is_discrete(column: Shaped[np.ndarray, "n"]) -> bool:
-    """Whether whole numbers repeat, or few distinct values repeat often.
-
-    Args:
-      column: finite numbers.
-    """
+def _classes(column: np.ndarray) -> tuple[np.ndarray, int] | None:
+    """Classes from 0 and their number, if whole numbers repeat or few values do often."""
     most = _most_classes(column)
-    # First without a sort of all rows.
-    few = most > FEW or len(np.unique(column[: 4 * FEW])) <= most
-    return bool(few and len(distinct(column)[0]) <= most)
+    if most <= FEW and len(np.unique(column[: 4 * FEW])) > most:
+        return None  # without a sort of all rows
+    values, places = distinct(column)
+    return (places, len(values)) if len(values) <= most else None
 
 
-def _guessed(columns: list[np.ndarray]) -> list[bool]:
-    found = [is_discrete(c) for c in columns]
+def _guessed(columns: list[np.ndarray]) -> list[tuple[np.ndarray, int] | None]:
+    found = [_classes(c) for c in columns]
     few = [
         j
         for j, (c, yes) in enumerate(zip(columns, found, strict=True))
@@ -167,6 +163,13 @@ def _coded(known: np.ndarray, asked: bool | int, j: int) -> tuple[np.ndarray, in
     return known, int(asked)
 
 
+def _told(
+    columns: list[np.ndarray], asked: list[bool | int]
+) -> list[tuple[np.ndarray, int] | None]:
+    told = enumerate(zip(columns, asked, strict=True))
+    return [_coded(c, a, j) if a else None for j, (c, a) in told]
+
+
 def _check_finite(z: np.ndarray, known: np.ndarray | None) -> None:
     broken = ~np.isfinite(z.astype(np.float64, copy=False))
     if known is not None:
@@ -202,18 +205,19 @@ def raw_factors(
     _check_finite(z, known)
     d = z.shape[1]
     rows = [slice(None) if known is None else known[:, j] for j in range(d)]
-    columns = [z[at, j] for j, at in enumerate(rows)]
+    together = np.ascontiguousarray(z.T)  # strides are slow
+    columns = [together[j, at] for j, at in enumerate(rows)]
     guess = isinstance(discrete, str) and discrete == "auto"
-    asked = _guessed(columns) if guess else _asked(discrete, d)
-    classes, sizes = np.zeros(z.shape, np.int32), [0] * d
-    for j in range(d):
-        if asked[j]:
-            classes[rows[j], j], sizes[j] = _coded(columns[j], asked[j], j)
+    found = _guessed(columns) if guess else _told(columns, _asked(discrete, d))
+    classes, sizes = np.zeros((d, len(z)), np.int32), [0] * d
+    for j, coded in enumerate(found):
+        if coded is not None:
+            classes[j, rows[j]], sizes[j] = coded
     values = z.astype(np.float64)
     if known is not None:  # the value of a row that is known
         first = np.take_along_axis(values, known.argmax(0)[None], 0)
         values = np.where(known, values, first)
-    return RawFactors(values, classes, tuple(sizes), known)
+    return RawFactors(values, classes.T, tuple(sizes), known)
 
 
 def as_factors(z: Table, discrete: Discrete = "auto", mask: Table = None) -> Factors:

@@ -199,13 +199,17 @@ def _drawn(z: Any, codes: Any, mask: Table, asked: Asked) -> tuple[Any, Any, Tab
     return z[..., rows, :], codes[..., rows, :], mask
 
 
-def _runs_on_host(z: Any, mask: Table, asked: Asked) -> list[RawFactors]:
+def _runs_on_host(
+    z: Any, mask: Table, asked: Asked
+) -> tuple[list[RawFactors], Float[np.ndarray, "*t n d"]]:
+    """Factors of each run, and the values of all, which are finite."""
     flat, mask = _flat(z, mask)
     raw = raw_factors(flat, asked.discrete, mask)
     if ESTIMATES[asked.kind].bins:
         _warn_of_numbers(raw.sizes, asked)
     n = z.shape[-2]
-    return [_of_run(raw, i, n) for i in range(len(flat) // n)]
+    runs = [_of_run(raw, i, n) for i in range(len(flat) // n)]
+    return runs, raw.values.reshape(z.shape)
 
 
 def _runs(z: Any, mask: Table, asked: Asked) -> Factors:
@@ -246,6 +250,10 @@ def _measured_in_jax(z: Any, codes: Any, mask: Table, asked: Asked) -> Measured:
     return Measured(found, _over_runs(partial(entropies, asked=asked), factors))
 
 
+def _as_jax(x: Float[np.ndarray, "..."]) -> Float[Array, "..."]:
+    return jnp.asarray(x.astype(jnp.result_type(float)))
+
+
 def measured(z: Table, codes: Table, asked: Asked) -> Measured:
     """Information of codes and factors, and entropies of the factors.
 
@@ -259,16 +267,13 @@ def measured(z: Table, codes: Table, asked: Asked) -> Measured:
     z, codes, mask = _drawn(z, codes, asked.mask, asked)
     if not is_known(z, codes, mask):
         return _measured_in_jax(z, codes, mask, asked)
-    runs = _runs_on_host(z, mask, asked)
-    values = np.stack([run.values for run in runs]).reshape(z.shape)
+    runs, values = _runs_on_host(z, mask, asked)
     wide = raw_pair(values, codes, asked.failed)[1]
     numbers = np.asarray(codes if codes.dtype == np.float32 else wide)
     found = _on_host(runs, numbers.reshape(-1, *numbers.shape[-2:]), asked)
     h = np.stack([entropies_on_host(run, asked) for run in runs])
-    return Measured(
-        jnp.asarray(found.reshape(*codes.shape[:-2], *found.shape[1:]), float),
-        jnp.asarray(h.reshape(*z.shape[:-2], -1), float),
-    )
+    found = found.reshape(*codes.shape[:-2], *found.shape[1:])
+    return Measured(_as_jax(found), _as_jax(h.reshape(*z.shape[:-2], -1)))
 
 
 def entropies_of(z: Table, asked: Asked) -> Float[Array, "*t d"]:
@@ -282,5 +287,6 @@ def entropies_of(z: Table, asked: Asked) -> Float[Array, "*t d"]:
     z = as_numbers("z", z)
     if not is_known(z, asked.mask):
         return _over_runs(partial(entropies, asked=asked), _runs(z, asked.mask, asked))
-    h = [entropies_on_host(run, asked) for run in _runs_on_host(z, asked.mask, asked)]
-    return jnp.asarray(np.stack(h).reshape(*z.shape[:-2], -1), float)
+    runs, _ = _runs_on_host(z, asked.mask, asked)
+    h = np.stack([entropies_on_host(run, asked) for run in runs])
+    return _as_jax(h.reshape(*z.shape[:-2], -1))
