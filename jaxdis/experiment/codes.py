@@ -122,14 +122,15 @@ def _pairs(
     """The agreement of pairs of seeds: of each with a bounded number of others."""
     seeds = len(codes)
     if seeds <= COMPARED:
-        pairs = np.array(metrics.agreement(codes))
+        pairs = np.array(metrics.agreement(codes, failed="nan"))
     else:
         some = np.flatnonzero(~failed) if not failed.all() else np.arange(seeds)
         some = some[np.linspace(0, len(some) - 1, COMPARED).astype(int)]
         pairs = np.full((seeds, seeds), np.nan, np.float32)
         for start in range(0, seeds, COMPARED):
             at = slice(start, start + COMPARED)
-            pairs[at, some] = np.asarray(metrics.agreement(codes[at], to=codes[some]))
+            found = metrics.agreement(codes[at], to=codes[some], failed="nan")
+            pairs[at, some] = np.asarray(found)
     pairs[failed], pairs[:, failed] = np.nan, np.nan
     return pairs
 

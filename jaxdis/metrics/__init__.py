@@ -22,6 +22,7 @@ from jaxdis.metrics.dci import (
     DCI_C,
     DCI_D,
     DCI_I,
+    dci,
     dci_from_importance,
     dci_linear,
     dci_trees,
@@ -31,6 +32,10 @@ from jaxdis.metrics.equivariance import (
     fit_linear_steps,
     frame_error,
     linear_steps,
+)
+from jaxdis.metrics.explicitness import (
+    EXPLICITNESS,
+    explicitness,
 )
 from jaxdis.metrics.frechet import (
     FRECHET,
@@ -74,6 +79,11 @@ from jaxdis.metrics.regression import (
     r2,
     r_con,
 )
+from jaxdis.metrics.separability import (
+    SAP,
+    sap,
+    sap_matrix,
+)
 from jaxdis.metrics.usage import (
     HEAD_DENSITY,
     USAGE_ENTROPY,
@@ -92,6 +102,7 @@ __all__ = [
     "DEAD",
     "ELBO",
     "EQUIVARIANCE_ERROR",
+    "EXPLICITNESS",
     "EXTRA",
     "FRECHET",
     "HEAD_DENSITY",
@@ -102,6 +113,7 @@ __all__ = [
     "R2",
     "R_CON",
     "R_CON_T",
+    "SAP",
     "SHD",
     "UDR",
     "USAGE_ENTROPY",
@@ -111,12 +123,14 @@ __all__ = [
     "block_r2",
     "compat_loglik",
     "correlation_matrix",
+    "dci",
     "dci_from_importance",
     "dci_linear",
     "dci_trees",
     "dead",
     "edge_errors",
     "elbo",
+    "explicitness",
     "feature_moments",
     "fit_linear_steps",
     "frame_error",
@@ -130,6 +144,8 @@ __all__ = [
     "r",
     "r2",
     "r_con",
+    "sap",
+    "sap_matrix",
     "shd",
     "standardise",
     "udr",

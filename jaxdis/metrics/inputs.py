@@ -22,6 +22,7 @@ from jaxdis.types import PRNGKey
 
 __all__ = [
     "Failed",
+    "Key",
     "Table",
     "as_float",
     "as_key",
