@@ -152,7 +152,7 @@ def _without_fit(task: Task) -> float | None:
     return float(hits) if task.is_classes and hits < 1 else 0.0
 
 
-def tree_probe(task: Task) -> Float[np.ndarray, "k+1"]:
+def tree_probe(task: Task) -> Float[np.ndarray, "m"]:
     """Importances of the codes for one factor, then the score on the rows that judge.
 
     A factor that does not vary scores 0; where it varies among the rows that judge

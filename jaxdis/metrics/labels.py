@@ -90,6 +90,9 @@ def filled(z: Table, mask: Table) -> tuple[Table, Bool[np.ndarray, "n d"] | None
             f"rows, {z.shape[:1]}"
         )
     known = np.broadcast_to(known.reshape(len(z), -1), z.shape).astype(bool)
+    if not known.any(0).all():
+        empty = np.flatnonzero(~known.any(0)).tolist()
+        raise ValueError(f"mask leaves no label of z in columns {empty}")
     if not isinstance(z, np.ndarray):
         return z, known
     first = np.take_along_axis(z, known.argmax(0)[None], 0)

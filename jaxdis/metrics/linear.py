@@ -207,7 +207,7 @@ def _scores(
     part: Part,
     truth: Float[Numbers, "j c"],
     fits: tuple[Float[Numbers, "f c"], Float[Numbers, "j c"]],
-) -> list[Float[Numbers, ""]]:
+) -> Float[Numbers, "c"]:
     """Of each column of a part, R2 or accuracy."""
     found = list(determination(form, truth, fits[1]))
     for i, j in enumerate(part.columns.tolist()):
@@ -215,7 +215,7 @@ def _scores(
             classes = labels.classes[part.fit, j], labels.classes[part.judge, j]
             own = fits[0][:, i : i + 1], fits[1][:, i : i + 1]
             found[i] = accuracy(form, classes, size, own)
-    return found
+    return form.xp.stack(found)
 
 
 def linear_probe(
@@ -248,8 +248,8 @@ def linear_probe(
             own = solve(seen, fitted)
             fits = form.matmul(seen, own), form.matmul(unseen, own)
             weights.append(own)
-            scores += _scores(form, labels, part, judged, fits)
+            scores.append(_scores(form, labels, part, judged, fits))
         importance = form.xp.abs(form.xp.concatenate(weights, 1))[:, order]
-        return importance, form.xp.stack(scores)[order]
+        return importance, form.xp.concatenate(scores)[order]
 
     return form.over_seeds(one, codes)
