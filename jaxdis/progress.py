@@ -1,7 +1,7 @@
 """How far a training is: a bar in a terminal, elsewhere a line a minute."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ from rich.text import Text
 from jaxdis import log
 from jaxdis.report.text import duration
 
-__all__ = ["Advance", "progress"]
+__all__ = ["Advance", "counting", "progress"]
 
 EVERY = 60.0  # seconds between two lines
 REMEMBERED = 600.0  # seconds that the speed of the bar is a mean of
@@ -158,3 +158,28 @@ def progress(steps: int, first: int = 0) -> AbstractContextManager[Advance]:
       A context, in which one function is told of every step that is come to.
     """
     return (_bar if _is_animated() else _lines)(steps, first)
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar of things that are done one by one, in a terminal only, until all are.
+
+    Args:
+      what: what is done, in words.
+      total: how many there are.
+
+    Returns:
+      A context with a function that says that one more is done.
+    """
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(
+        *columns, console=log.console, transient=True, disable=not _is_animated()
+    )
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)

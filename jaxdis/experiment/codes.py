@@ -128,14 +128,16 @@ def pairs_of_seeds(
     """
     seeds = len(codes)
     if seeds <= COMPARED:
-        pairs = np.array(metrics.agreement(codes, kind=kind))
+        pairs = np.array(metrics.agreement(codes, kind=kind, failed="nan"))
     else:
         some = np.flatnonzero(~failed) if not failed.all() else np.arange(seeds)
         some = some[np.linspace(0, len(some) - 1, COMPARED).astype(int)]
         pairs = np.full((seeds, seeds), np.nan, np.float32)
         for start in range(0, seeds, COMPARED):
             at = slice(start, start + COMPARED)
-            found = metrics.agreement(codes[at], kind=kind, to=codes[some])
+            found = metrics.agreement(
+                codes[at], kind=kind, to=codes[some], failed="nan"
+            )
             pairs[at, some] = np.asarray(found)
     pairs[failed], pairs[:, failed] = np.nan, np.nan
     return pairs

@@ -22,6 +22,7 @@ from jaxdis.metrics.dci import (
     DCI_C,
     DCI_D,
     DCI_I,
+    dci,
     dci_from_importance,
     dci_linear,
     dci_trees,
@@ -37,6 +38,10 @@ from jaxdis.metrics.evaluated import (
 )
 from jaxdis.metrics.evaluation import (
     evaluate,
+)
+from jaxdis.metrics.explicitness import (
+    EXPLICITNESS,
+    explicitness,
 )
 from jaxdis.metrics.frechet import (
     FRECHET,
@@ -85,6 +90,11 @@ from jaxdis.metrics.regression import (
     r2,
     r_con,
 )
+from jaxdis.metrics.separability import (
+    SAP,
+    sap,
+    sap_matrix,
+)
 from jaxdis.metrics.usage import (
     HEAD_DENSITY,
     USAGE_ENTROPY,
@@ -103,6 +113,7 @@ __all__ = [
     "DEAD",
     "ELBO",
     "EQUIVARIANCE_ERROR",
+    "EXPLICITNESS",
     "EXTRA",
     "FRECHET",
     "HEAD_DENSITY",
@@ -114,6 +125,7 @@ __all__ = [
     "R2",
     "R_CON",
     "R_CON_T",
+    "SAP",
     "SHD",
     "UDR",
     "USAGE_ENTROPY",
@@ -124,6 +136,7 @@ __all__ = [
     "block_r2",
     "compat_loglik",
     "correlation_matrix",
+    "dci",
     "dci_from_importance",
     "dci_linear",
     "dci_trees",
@@ -131,6 +144,7 @@ __all__ = [
     "edge_errors",
     "elbo",
     "evaluate",
+    "explicitness",
     "feature_moments",
     "fit_linear_steps",
     "frame_error",
@@ -146,6 +160,8 @@ __all__ = [
     "r",
     "r2",
     "r_con",
+    "sap",
+    "sap_matrix",
     "shd",
     "standardise",
     "udr",

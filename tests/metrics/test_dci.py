@@ -3,9 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import entropy
-from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
+from sklearn.linear_model import Lasso, LinearRegression
 
-from jaxdis.metrics import dci_from_importance, dci_linear, dci_trees
+from jaxdis.metrics import dci, dci_from_importance, dci_linear
+from jaxdis.metrics.inputs import halves
 
 HADAMARD = np.kron([[1, 1], [1, -1]], [[1, 1], [1, -1]]) / 2
 
@@ -22,9 +23,14 @@ def dci_oracle(m):
     return (d * m.sum(1)).sum() / m.sum(), (c * m.sum(0)).sum() / m.sum()
 
 
+def in_order(x):
+    """Rows as they are split: those to fit on in front."""
+    return x[np.concatenate(halves(None, len(x)))]
+
+
 def linear_oracle(z, z_hat):
     """Importances and held-out R2 by lstsq in float64, with an intercept."""
-    z, codes = ((x - x.mean(0)) / x.std(0) for x in (z, z_hat))
+    z, codes = ((in_order(x) - x.mean(0)) / x.std(0) for x in (z, z_hat))
     half = len(z) // 2
     z, codes = z - z[:half].mean(0), codes - codes[:half].mean(0)
     weights = np.linalg.lstsq(codes[:half], z[:half], rcond=1e-6)[0]
@@ -116,7 +122,7 @@ class TestLinear:
             z_hat = z_hat.astype(np.float32)
             importance, r2 = linear_oracle(z, z_hat.astype(float))
             result = dci_linear(z, z_hat)
-            close(result, *dci_oracle(importance), r2, importance, atol=2e-3)
+            close(result, *dci_oracle(importance), r2, importance, atol=1e-5)
 
     def test_nearly_collinear_codes_do_not_share(self, rng):
         z = rng.normal(size=(N, D))
@@ -140,14 +146,14 @@ class TestLinear:
         hand = 0.284 / np.log(20), 0.284 / np.log(10)
         np.testing.assert_allclose(found, hand, atol=0.03)
         # The k coefficients err by 1 / sqrt(n / 2) each, on rows they did not see.
-        assert float(result.informativeness) == pytest.approx(-2 * k / n, rel=0.4)
+        assert float(result.informativeness) == pytest.approx(-2 * k / n, rel=0.6)
 
     def test_duplicated(self, rng):
         # Each factor needs its two codes alike: C = 1 - log_8 2 = 2/3 of 8 codes.
         z = rng.normal(size=(N, D))
         result = dci_linear(z, np.hstack([z, z]))
         importance = np.vstack([np.eye(D), np.eye(D)]) / 2
-        close(result, 1, 2 / 3, 1, importance, atol=5e-4)
+        close(result, 1, 2 / 3, 1, importance, atol=1e-6)
 
     def test_rotated(self, rng):
         # Every code serves all factors alike, every factor needs all codes alike: C is
@@ -155,7 +161,9 @@ class TestLinear:
         white = np.linalg.qr(rng.normal(size=(N // 2, D + 1)))[0]
         white -= white.mean(0)
         white = np.linalg.qr(white)[0][:, :D]
-        z = np.vstack([white, white])
+        z = np.empty((N, D))
+        for rows in halves(None, N):
+            z[rows] = white
         importance = np.vstack([np.full((D, D), 0.5), np.zeros((K - D, D))])
         result = dci_linear(z, padded(z @ HADAMARD))
         close(result, 0, 1 / 3, 1, importance, atol=1e-4)
@@ -170,7 +178,7 @@ class TestLinearEdges:
     def test_one_factor_and_one_code(self, rng):
         z = rng.normal(size=(1000, 1))
         close(dci_linear(z, -z), 1, 1, 1, [[1]], atol=1e-4)
-        first, second = z[:500], z[500:]
+        first, second = z[halves(None, 1000)[0]], z[halves(None, 1000)[1]]
         r2_of_the_mean = -((second.mean() - first.mean()) ** 2) / second.var()
         assert r2_of_the_mean < -1e-3
         nothing = dci_linear(z, np.ones((1000, 1)))
@@ -192,13 +200,14 @@ class TestLinearEdges:
 
     def test_a_code_that_moves_in_the_second_half_alone(self, rng):
         z = rng.normal(size=(N, D))
-        late = np.where(np.arange(N) < N // 2, 0.3, rng.normal(size=N))
+        late = rng.normal(size=N)
+        late[halves(None, N)[0]] = 0.3
         result = dci_linear(z, padded(np.column_stack([z, late])))
         close(result, 1, 1, 1, np.eye(K, D), atol=1e-4)
 
     def test_a_factor_that_moves_in_the_first_half_alone(self, rng):
         z = rng.normal(size=(N, D))
-        z[N // 2 :, 1] = 0.0
+        z[halves(None, N)[1], 1] = 0.0
         result = dci_linear(z, padded(z))
         assert float(result.informativeness) == pytest.approx(0.75, abs=1e-4)
 
@@ -247,84 +256,11 @@ def dci_oracle_one_code(m):
     return 1 - entropy(m[0] + 1e-11, base=m.shape[1]), 1
 
 
-class TestTrees:
-    @pytest.mark.parametrize("kind", ["integers", "floats"])
-    def test_matches_sklearn_and_the_formulas(self, rng, kind):
-        z = rng.integers(0, 2, (120, 2)) + (0 if kind == "integers" else 0.0)
-        z_hat = z @ rng.normal(size=(2, 3)) + 0.3 * rng.normal(size=(120, 3))
-        model = {
-            "integers": GradientBoostingClassifier,
-            "floats": GradientBoostingRegressor,
-        }[kind]
-        fits = [model(random_state=0).fit(z_hat[:80], f[:80]) for f in z.T]
-        importance = np.stack([f.feature_importances_ for f in fits], 1)
-        score = np.mean(
-            [m.score(z_hat[80:], f[80:]) for m, f in zip(fits, z.T, strict=True)]
-        )
-        assert 0.3 < score < 0.99
-        result = dci_trees(z, z_hat)
-        close(result, *dci_oracle(importance), score, importance, atol=1e-6)
-        np.testing.assert_allclose(result.importance.sum(0), 1, atol=1e-6)
-
-    def test_perfect_and_useless(self, rng):
-        z = rng.integers(0, 2, (150, 2))
-        close(dci_trees(z, -z[:, ::-1]), 1, 1, 1, np.eye(2)[::-1], atol=1e-6)
-        useless = dci_trees(z, rng.normal(size=(150, 2)))
-        assert float(useless.disentanglement) < 0.1
-        assert float(useless.completeness) < 0.1
-        assert float(useless.informativeness) == pytest.approx(1 / 2, abs=0.12)
-
-    def test_sees_even_functions(self, rng):
-        z = rng.normal(size=(200, 2))
-        z_hat = np.abs(z) + 0.01 * rng.normal(size=z.shape)
-        even = np.abs(z) > 0.7
-        assert float(dci_trees(even, z_hat).informativeness) > 0.9
-        assert float(dci_trees(z_hat, z).informativeness) > 0.9
-
-    def test_classes_that_the_training_rows_lack(self, rng):
-        z = rng.integers(0, 2, (90, 2))
-        z[:, 1] = np.arange(90) >= 80  # all 0 in training, 20 of 30 in test
-        result = dci_trees(z, z)
-        np.testing.assert_array_equal(result.importance, [[1, 0], [0, 0]])
-        assert float(result.informativeness) == pytest.approx((1 + 2 / 3) / 2)
-
-    def test_a_constant_factor_is_named_in_a_warning(self, rng):
-        z = rng.integers(0, 2, (90, 2))
-        z_hat = z + rng.normal(size=z.shape)
-        expected = dci_trees(z[:, :1], z_hat).informativeness
-        assert float(expected) < 1
-        z[:, 1] = 3
-        with pytest.warns(UserWarning, match=r"z is constant in columns \[1\]"):
-            found = dci_trees(z, z_hat)
-        assert float(found.informativeness) == pytest.approx((float(expected) + 1) / 2)
-        np.testing.assert_array_equal(found.importance[:, 1], 0)
-
-    def test_seed_axis_and_failed_runs(self, rng):
-        z = rng.integers(0, 2, (90, 2))
-        z_hat = z[None] + rng.normal(size=(3, 90, 2))
-        z_hat[1, 4, 0] = np.nan
-        found = dci_trees(z, z_hat, failed="nan")
-        assert found.importance.shape == (3, 2, 2)
-        for leaf in found:
-            assert np.isnan(leaf[1]).all()
-        for s in (0, 2):
-            for new, old in zip(found, dci_trees(z, z_hat[s]), strict=True):
-                assert np.isfinite(old).all()
-                np.testing.assert_array_equal(new[s], old)
-
-    def test_ties_are_settled_by_the_seed(self, rng):
-        z = rng.normal(size=(90, 1))
-        z_hat = np.hstack([z, z])
-        first = dci_trees(z, z_hat, seed=1).importance
-        np.testing.assert_array_equal(dci_trees(z, z_hat, seed=1).importance, first)
-        assert np.abs(dci_trees(z, z_hat, seed=2).importance - first).max() > 1e-3
-
-
 GOOD = np.arange(20.0).reshape(10, 2)
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("score", [dci_linear, dci_trees])
+@pytest.mark.parametrize("score", [dci, dci_linear])
 @pytest.mark.parametrize(
     ("z", "z_hat", "message"),
     [
@@ -343,3 +279,175 @@ GOOD = np.arange(20.0).reshape(10, 2)
 def test_wrong_arguments_are_refused(score, z, z_hat, message):
     with pytest.raises(ValueError, match=message):
         score(z, z_hat)
+
+
+def classes(rng, n=1200, sizes=(10, 8, 4, 2)):
+    z = np.stack([rng.integers(0, k, n) for k in sizes], 1)
+    return z, (z - z.mean(0)) / z.std(0)
+
+
+def numbers_of(result):
+    return [float(x) for x in result[:3]]
+
+
+class TestLasso:
+    @pytest.mark.parametrize("alpha", [0.02, 0.2])
+    def test_matches_sklearn(self, rng, alpha):
+        z = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 3)) + 2
+        codes = z @ rng.normal(size=(3, 6)) + rng.normal(size=(400, 6))
+        result = dci(z, codes, "lasso", alpha=alpha, discrete=False)
+        z, codes = ((in_order(x) - x.mean(0)) / x.std(0) for x in (z, codes))
+        fit = Lasso(alpha=alpha, tol=1e-12, max_iter=10**6).fit(codes[:200], z[:200])
+        importance, r2 = np.abs(fit.coef_.T), fit.score(codes[200:], z[200:])
+        assert (importance == 0).any()
+        close(result, *dci_oracle(importance), r2, importance, 1e-6)
+
+    def test_equal_codes_share(self, rng):
+        z, u = classes(rng)
+        result = dci(z, np.hstack([u, -u]), "lasso")
+        expected = 1 - np.log(2) / np.log(8)
+        assert numbers_of(result) == pytest.approx([1, expected, 1], abs=0.01)
+
+
+@pytest.mark.parametrize("probe", ["linear", "lasso"])
+class TestBothLinearProbes:
+    def test_the_trio(self, rng, probe):
+        z, u = classes(rng, 5000)
+        result = dci(z, -3 * u[:, ::-1] + 1, probe)
+        assert numbers_of(result) == pytest.approx([1, 1, 1], abs=1e-3)
+        useless = dci(z, rng.normal(size=u.shape), probe, null="permute")
+        d, c, i = numbers_of(useless)
+        assert d == c == 0
+        chance = np.mean([1 / 10, 1 / 8, 1 / 4, 1 / 2])
+        assert i == pytest.approx(chance, abs=0.03)
+        same = dci(z, u, probe, null="permute")
+        assert numbers_of(same) == pytest.approx([1, 1, 1], abs=1e-6)
+
+    def test_hadamard_rotation(self, rng, probe):
+        z, u = classes(rng, 5000, (10,) * 4)
+        d, c, i = numbers_of(dci(z, u @ HADAMARD, probe))
+        assert d <= 0.01
+        assert c <= 0.01
+        assert i == pytest.approx(1, abs=0.01)
+
+    def test_each_column_by_its_kind(self, rng, probe):
+        classes_of = rng.integers(0, 5, 600)
+        z = np.column_stack([classes_of, rng.normal(size=600)])  # one float array
+        codes = z + 0.5 * rng.normal(size=z.shape)
+        both = dci(z, codes, probe, discrete=[True, False])
+        number = dci(z, codes, probe, discrete=False)
+        assert float(both.informativeness) != float(number.informativeness)
+        np.testing.assert_array_equal(both.importance, number.importance)
+        # By hand: the fits of one factor are in order, and so are its classes.
+        fit, judge = halves(None, 600)
+        z, codes = ((x - x.mean(0)) / x.std(0) for x in (z, codes))
+        z, codes = z - z[fit].mean(0), codes - codes[fit].mean(0)
+        models = {"lasso": Lasso(alpha=0.02, tol=1e-12), "linear": LinearRegression()}
+        fits = models[probe].fit(codes[fit], z[fit]).predict(codes)
+        means = [fits[fit][classes_of[fit] == v, 0].mean() for v in range(5)]
+        nearest = np.abs(fits[judge, :1] - means).argmin(1)
+        accuracy = (nearest == classes_of[judge]).mean()
+        r2 = 1 - ((z - fits)[judge, 1] ** 2).mean() / z[judge, 1].var()
+        expected = (accuracy + r2) / 2
+        assert float(both.informativeness) == pytest.approx(expected, abs=1e-6)
+
+    def test_order_of_a_grid_changes_nothing(self, rng, probe):
+        grid = np.stack(np.meshgrid(*[np.arange(6)] * 3, indexing="ij"), -1)
+        z = np.repeat(grid.reshape(-1, 3), 3, 0)
+        codes = z + 0.3 * rng.normal(size=z.shape)
+        order = rng.permutation(len(z))
+        sorted_rows, mixed = dci(z, codes, probe), dci(z[order], codes[order], probe)
+        close(sorted_rows, *numbers_of(mixed), mixed.importance, atol=0.03)
+        other = dci(z, codes, probe, key=1)
+        assert numbers_of(other) != numbers_of(sorted_rows)
+
+    def test_labels_that_are_missing(self, rng, probe):
+        z, u = classes(rng)
+        codes = u + 0.3 * rng.normal(size=u.shape)
+        known = rng.random(z.shape) < 0.8
+        some = np.where(known, z, np.nan)
+        result = dci(some, codes, probe, mask=known)
+        assert np.isfinite(numbers_of(result)).all()
+        # A column alone is that of the rows that it has.
+        for j in range(2):
+            rows = known[:, j]
+            alone = dci(z[rows, j : j + 1], codes[rows], probe)
+            np.testing.assert_allclose(
+                result.importance[:, j], alone.importance[:, 0], atol=0.06
+            )
+        everything = dci(z, codes, probe, mask=np.ones(len(z), bool))
+        for new, old in zip(everything, dci(z, codes, probe), strict=True):
+            np.testing.assert_array_equal(new, old)
+
+    def test_within_jit(self, rng, probe):
+        z, u = classes(rng, 400)
+        codes = (u[None] + 0.5 * rng.normal(size=(2, 400, 4))).astype(np.float32)
+        sizes = [10, 8, False, 2]
+
+        def score(codes):
+            return dci(z, codes, probe, discrete=sizes, null="permute")
+
+        expected = score(codes)
+        for new, old in zip(jax.jit(score)(codes), expected, strict=True):
+            np.testing.assert_allclose(new, old, atol=1e-4)
+
+    def test_factors_of_each_seed(self, rng, probe):
+        z = rng.normal(size=(2, 300, 2))
+        codes = z + rng.normal(size=z.shape)
+        found = dci(z, codes, probe)
+        for s in range(2):
+            for new, old in zip(found, dci(z[s], codes[s], probe), strict=True):
+                np.testing.assert_array_equal(new[s], old)
+
+
+class TestNumbersAsTheyAre:
+    def test_shift_scale_and_width(self, rng):
+        z = rng.normal(size=(400, 3))
+        codes = z + 0.1 * rng.normal(size=z.shape)
+        expected = dci_linear(z, codes)
+        for other in (codes * 1e-9, codes + 1e7, (codes * 3e9).astype(np.int64)):
+            close(dci_linear(z, other), *numbers_of(expected), expected.importance)
+
+    def test_exactly_dependent_codes_in_many_dimensions(self, rng):
+        z = rng.normal(size=(500, 5))
+        codes = np.hstack([z, z @ rng.normal(size=(5, 20))])
+        importance, r2 = linear_oracle(z, codes)
+        result = dci_linear(z, codes)
+        close(result, *dci_oracle(importance), r2, importance, atol=1e-6)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: dci(GOOD, GOOD, "forest"), "probe must be one of 'gbt', .* 'forest'"),
+        (lambda: dci(GOOD, GOOD, "lasso", alpha=0), "alpha must be positive, got 0"),
+        (
+            lambda: dci(GOOD, GOOD, null="shuffle"),
+            "null must be one of None,",
+        ),
+        (
+            lambda: dci(GOOD, GOOD, "linear", mask=np.arange(10) < 3),
+            r"mask leaves 3 labels of z in columns \[0, 1\]; at least 4",
+        ),
+        (
+            lambda: dci(GOOD, GOOD, "linear", mask=np.ones((9, 2), bool)),
+            r"mask has shape \(9, 2\)",
+        ),
+        (
+            lambda: dci(np.stack([GOOD] * 2), GOOD, "linear"),
+            r"z has shape \(2, 10, 2\) and codes \(10, 2\)",
+        ),
+        (
+            lambda: jax.jit(lambda c: dci(GOOD, c, discrete=False))(GOOD),
+            "dci with probe='gbt' is computed on the host",
+        ),
+        (
+            lambda: jax.jit(lambda z: dci(z, GOOD, "linear"))(GOOD),
+            "within jit the values of z are not known",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_said(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
