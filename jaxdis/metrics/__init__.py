@@ -51,6 +51,15 @@ from jaxdis.metrics.graph import (
     permute_graphs,
     shd,
 )
+from jaxdis.metrics.inputs import (
+    generator,
+)
+from jaxdis.metrics.interventions import (
+    BETA_VAE_SCORE,
+    FACTOR_VAE_SCORE,
+    beta_vae_score,
+    factor_vae_score,
+)
 from jaxdis.metrics.irs import (
     IRS,
     irs,
@@ -85,6 +94,10 @@ from jaxdis.metrics.regression import (
     r2,
     r_con,
 )
+from jaxdis.metrics.sampled import (
+    sampled_beta_vae_score,
+    sampled_factor_vae_score,
+)
 from jaxdis.metrics.usage import (
     HEAD_DENSITY,
     USAGE_ENTROPY,
@@ -94,6 +107,7 @@ from jaxdis.metrics.usage import (
 
 __all__ = [
     "AGREEMENT",
+    "BETA_VAE_SCORE",
     "BLOCK_R2",
     "COMPAT_LOGLIK",
     "DCI",
@@ -104,6 +118,7 @@ __all__ = [
     "ELBO",
     "EQUIVARIANCE_ERROR",
     "EXTRA",
+    "FACTOR_VAE_SCORE",
     "FRECHET",
     "HEAD_DENSITY",
     "IRS",
@@ -121,6 +136,7 @@ __all__ = [
     "R",
     "agreement",
     "assign",
+    "beta_vae_score",
     "block_r2",
     "compat_loglik",
     "correlation_matrix",
@@ -131,10 +147,12 @@ __all__ = [
     "edge_errors",
     "elbo",
     "evaluate",
+    "factor_vae_score",
     "feature_moments",
     "fit_linear_steps",
     "frame_error",
     "frechet_distance",
+    "generator",
     "head_density",
     "irs",
     "irs_matrix",
@@ -146,6 +164,8 @@ __all__ = [
     "r",
     "r2",
     "r_con",
+    "sampled_beta_vae_score",
+    "sampled_factor_vae_score",
     "shd",
     "standardise",
     "udr",
