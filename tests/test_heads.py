@@ -604,6 +604,22 @@ BAD = {
         {"classes": 3, "class_mask": np.ones((3, 2), bool)},
         r"class_mask must be \[tasks, classes\] = \(3, 3\)",
     ),
+    "huge features": ((F * 1e30, Y), {}, r"features of tasks \[0, 1, 2\] reach"),
+    "wide features": ((np.float64(F) * 1e300, Y), {}, "at most 1e\\+15: standardise"),
+    "huge targets": (
+        (F, np.where(Y[1, 2] == Y, 1e30, Y)),
+        {},
+        r"\[1\] reach 1e\+30",
+    ),
+    "no features": (
+        (F[..., :0], Y),
+        {},
+        r"\(3, 10, 0\); at least one task",
+    ),
+    "no samples": ((F[:, :0], Y[:, :0]), {}, "at least one task, one sample and one"),
+    "no tasks": ((F[:0], Y[:0]), {}, "at least one task, one sample and one feature"),
+    "strings": ((F.astype(str), Y), {}, "features holds values of type <U"),
+    "complex targets": ((F, 1j * Y), {}, "targets holds values of type complex"),
     "no rounds": ((F, Y), {"rounds": 0}, "at least 1"),
     "no steps": ((F, Y), {"iters": 0}, "at least 1"),
 }
@@ -622,6 +638,24 @@ def test_bad_input_of_ridge_is_named():
         heads.ridge_heads(F, NAN, 0.1)
     with pytest.raises(ValueError, match="penalty must be finite and not negative"):
         heads.ridge_heads(F, Y, -0.1)
+    with pytest.raises(ValueError, match="reach"):
+        heads.ridge_heads(F * np.float32(1e30), Y, 0.1)
+    with pytest.raises(ValueError, match="at least one task"):
+        heads.ridge_heads(F[..., :0], Y, 0.1)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_whole_numbers_as_features():
+    whole = np.int64(10 * F)
+    expected = heads.fit_heads(np.float32(whole), Y, alpha=0.1)
+    np.testing.assert_array_equal(heads.fit_heads(whole, Y, alpha=0.1).w, expected.w)
+
+
+def test_what_cannot_be_standardised_is_named():
+    with pytest.raises(ValueError, match=r"features \[1\] are too large"):
+        heads.standardise(jnp.asarray(F * np.float32([1, 1e30])))
+    with pytest.raises(ValueError, match="at least one task"):
+        heads.standardise(jnp.asarray(F[:, :0]))
 
 
 def draw_efficiency(seeds=4, m=100, active=5):

@@ -9,13 +9,46 @@ from jaxtyping import Array
 
 from jaxdis.types import Scalar
 
-__all__ = ["check_tasks"]
+__all__ = ["as_float", "as_tasks", "check_tasks"]
+
+LARGEST = 1e15  # squares are summed in float32
 
 _Known: TypeAlias = Array | np.ndarray
 
 
 def _is_known(*arrays: object) -> bool:
     return not any(isinstance(a, jax.core.Tracer) for a in arrays)
+
+
+def as_tasks(name: str, value: _Known) -> _Known:
+    """The numbers of tasks, as wide as they came.
+
+    Args:
+      name: the argument, as messages call it.
+      value: an array of any library.
+
+    Raises:
+      ValueError: for what holds no real numbers, and for no tasks, samples or features.
+    """
+    kept = value if isinstance(value, jax.Array) else np.asarray(value)
+    real = jnp.issubdtype(kept.dtype, jnp.floating) or kept.dtype.kind in "biu"
+    if not real:
+        raise ValueError(
+            f"{name} holds values of type {kept.dtype}; it must hold integers or real "
+            "numbers"
+        )
+    if 0 in kept.shape:
+        raise ValueError(
+            f"{name} has shape {kept.shape}; at least one task, one sample and one "
+            "feature are needed"
+        )
+    return kept
+
+
+def as_float(x: _Known) -> Array:
+    """The array in float32, or as wide as it came to JAX."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _check_shapes(
@@ -67,11 +100,20 @@ def _check_values(
 ) -> None:
     """What can only be seen of values that are known."""
     for name, value in (("features", features), ("targets", targets)):
-        bad = ~np.isfinite(np.asarray(value, float)).reshape(len(value), -1).all(1)
+        size = np.abs(np.asarray(value, float)).reshape(len(value), -1)
+        bad = ~np.isfinite(size).all(1)
         if bad.any():
             raise ValueError(
                 f"{name} of tasks {np.flatnonzero(bad).tolist()} hold NaN or infinite "
                 "values; remove those samples first"
+            )
+        largest = size.max(1)
+        huge = largest > LARGEST
+        if huge.any():
+            raise ValueError(
+                f"{name} of tasks {np.flatnonzero(huge).tolist()} reach "
+                f"{largest.max():.2g}, of which float32 cannot hold sums of squares; "
+                f"they must be at most {LARGEST:g}: standardise them"
             )
     if classes is None:
         return

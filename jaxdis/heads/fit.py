@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdis import prox
-from jaxdis.heads.checks import check_tasks
+from jaxdis.heads.checks import as_float, as_tasks, check_tasks
 from jaxdis.heads.gradients import STOP_GRADIENT, Gradient
 from jaxdis.heads.problem import Problem, Targets, make_problem, penalty_bound, slope
 from jaxdis.heads.solvers import Penalty, Solver, measure_usage, reweighted_fista
@@ -103,15 +103,17 @@ def fit_heads(
       decay: usage is `decay * past + (1 - decay) * now`, if there is a past.
 
     Raises:
-      ValueError: shapes or types that do not fit, `adam` without key; and as far as
-        values are known, that is, outside of jit: NaN, a task with one class only,
-        labels out of range, negative penalties.
+      ValueError: shapes or types that do not fit, no tasks, samples or features, `adam`
+        without key; and as far as values are known, that is, outside of jit: NaN, what
+        is too large to square, a task with one class only, labels out of range,
+        negative penalties.
 
     Source: Fumero et al. 2023 (arXiv 2304.07939) for the principles; see `heads`.
     """
-    features, targets = jnp.asarray(features), jnp.asarray(targets)
+    features, targets = as_tasks("features", features), as_tasks("targets", targets)
     penalties = {"alpha": alpha, "beta": beta, "ridge": ridge}
     check_tasks(features, targets, classes, class_mask, penalties, numbers)
+    features, targets = as_float(features), jnp.asarray(targets)
     if rounds < 1 or iters < 1:
         raise ValueError(f"rounds and iters must be at least 1, got {rounds}, {iters}")
     if ridge is None:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxdis import linalg
-from jaxdis.heads.checks import check_tasks
+from jaxdis.heads.checks import as_float, as_tasks, check_tasks
 from jaxdis.heads.problem import MASKED, Targets, as_outputs, matmul, outputs_of
 from jaxdis.types import Scalar
 
@@ -40,8 +40,9 @@ def ridge_heads(
     Raises:
       ValueError: as `fit_heads`.
     """
-    features, targets = jnp.asarray(features), jnp.asarray(targets)
+    features, targets = as_tasks("features", features), as_tasks("targets", targets)
     check_tasks(features, targets, classes, class_mask, {"penalty": penalty}, numbers)
+    features, targets = as_float(features), jnp.asarray(targets)
     y = targets[:, :, None]
     if classes is not None:
         y = as_outputs(targets, classes, numbers, features.dtype)

@@ -34,10 +34,19 @@ def standardise(
     Returns:
       F, and the mean and standard deviation.
 
+    Raises:
+      ValueError: for no features, and outside of jit for features of which float32
+        cannot hold the squares.
+
     Warns:
       UserWarning: if a feature is constant; it becomes 0, which drops it. Values are
         seen only outside of jit.
     """
+    if 0 in features.shape:
+        raise ValueError(
+            f"features has shape {features.shape}; at least one task, one sample and "
+            "one feature are needed"
+        )
     # Relative to one row, the mean of equal numbers is exact and F exactly 0.
     row = jax.lax.stop_gradient(features[:1, :1])
     mean = row[0, 0] + (features - row).mean((0, 1))
@@ -46,12 +55,20 @@ def standardise(
     varies = square > 0
     std = jnp.where(varies, jnp.sqrt(jnp.where(varies, square, 1.0)), 0.0)
     if not isinstance(std, jax.core.Tracer):
-        _warn_constant(np.asarray(mean), np.asarray(std))
+        _check_moments(np.asarray(mean), np.asarray(std), features)
     moments = Standard(mean, std)
     return apply_standard(moments, features), moments
 
 
-def _warn_constant(mean: np.ndarray, std: np.ndarray) -> None:
+def _check_moments(
+    mean: np.ndarray, std: np.ndarray, features: Float[Array, "t n m"]
+) -> None:
+    overflows = np.isinf(std) & np.isfinite(np.asarray(features)).all((0, 1))
+    if overflows.any():
+        raise ValueError(
+            f"features {np.flatnonzero(overflows).tolist()} are too large: float32 "
+            "cannot hold their squares; divide them by a constant first"
+        )
     constant = np.flatnonzero(std <= 1e-7 * (1 + np.abs(mean))).tolist()
     if constant:
         warnings.warn(

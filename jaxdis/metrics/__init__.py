@@ -56,6 +56,15 @@ from jaxdis.metrics.graph import (
     permute_graphs,
     shd,
 )
+from jaxdis.metrics.inputs import (
+    generator,
+)
+from jaxdis.metrics.interventions import (
+    BETA_VAE_SCORE,
+    FACTOR_VAE_SCORE,
+    beta_vae_score,
+    factor_vae_score,
+)
 from jaxdis.metrics.irs import (
     IRS,
     irs,
@@ -95,6 +104,10 @@ from jaxdis.metrics.separability import (
     sap,
     sap_matrix,
 )
+from jaxdis.metrics.sampled import (
+    sampled_beta_vae_score,
+    sampled_factor_vae_score,
+)
 from jaxdis.metrics.usage import (
     HEAD_DENSITY,
     USAGE_ENTROPY,
@@ -104,6 +117,7 @@ from jaxdis.metrics.usage import (
 
 __all__ = [
     "AGREEMENT",
+    "BETA_VAE_SCORE",
     "BLOCK_R2",
     "COMPAT_LOGLIK",
     "DCI",
@@ -115,6 +129,7 @@ __all__ = [
     "EQUIVARIANCE_ERROR",
     "EXPLICITNESS",
     "EXTRA",
+    "FACTOR_VAE_SCORE",
     "FRECHET",
     "HEAD_DENSITY",
     "IRS",
@@ -133,6 +148,7 @@ __all__ = [
     "R",
     "agreement",
     "assign",
+    "beta_vae_score",
     "block_r2",
     "compat_loglik",
     "correlation_matrix",
@@ -145,10 +161,12 @@ __all__ = [
     "elbo",
     "evaluate",
     "explicitness",
+    "factor_vae_score",
     "feature_moments",
     "fit_linear_steps",
     "frame_error",
     "frechet_distance",
+    "generator",
     "head_density",
     "irs",
     "irs_matrix",
@@ -162,6 +180,8 @@ __all__ = [
     "r_con",
     "sap",
     "sap_matrix",
+    "sampled_beta_vae_score",
+    "sampled_factor_vae_score",
     "shd",
     "standardise",
     "udr",

@@ -4,9 +4,11 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdis import linalg
+from jaxdis.metrics.inputs import Table, as_float, as_numbers, is_known
 from jaxdis.types import Scalar, Score
 
 __all__ = ["EQUIVARIANCE_ERROR", "fit_linear_steps", "frame_error", "linear_steps"]
@@ -20,19 +22,41 @@ EQUIVARIANCE_ERROR = Score(
 )
 
 
-def frame_error(
-    predicted: Float[Array, "*b h w c"], x: Float[Array, "*b h w c"]
-) -> Float[Array, "*b"]:
+def frame_error(predicted: Table, x: Table) -> Float[Array, "*b"]:
     """`sum |x_hat - x|` over the pixels and channels of a frame.
 
     The equivariance error of a sequence is its sum over the frames 1 .. T, where frame
     t is decoded from the latent of frame 0 after t steps; the released figure stops at
     T - 1. It is unbounded: read it beside that of a latent that does not move.
 
+    Args:
+      predicted: x_hat, [*b, h, w, c], of any numbers; bytes are not wrapped.
+      x: the frames that were seen, of the same shape.
+
+    Returns:
+      An error >= 0 for each frame, lower is better; NaN where a frame is not finite.
+
+    Raises:
+      ValueError: for what are no frames, or of unequal shapes.
+
     Source: Song et al. 2023 (arXiv 2309.13167), section 4, after Keller and Welling
     2021.
     """
-    return jnp.sum(jnp.abs(predicted - x), axis=(-3, -2, -1))
+    predicted, x = as_numbers("predicted", predicted), as_numbers("x", x)
+    if x.ndim < 3 or predicted.shape != x.shape:
+        raise ValueError(
+            f"predicted has shape {predicted.shape} and x {x.shape}; both must be the "
+            "same frames [..., h, w, c]"
+        )
+    if is_known(predicted, x) and not (_is_float32(predicted) and _is_float32(x)):
+        # Wide enough for all integers, whose differences float32 might lose.
+        off = np.abs(np.float64(predicted) - np.float64(x))
+        return jnp.asarray(off.sum((-3, -2, -1)), jnp.float32)
+    return jnp.sum(jnp.abs(as_float(predicted) - as_float(x)), axis=(-3, -2, -1))
+
+
+def _is_float32(x: Array | np.ndarray) -> bool:
+    return x.dtype == np.float32
 
 
 def fit_linear_steps(

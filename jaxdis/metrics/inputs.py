@@ -27,6 +27,7 @@ __all__ = [
     "as_float",
     "as_key",
     "as_numbers",
+    "generator",
     "halves",
     "is_known",
     "narrowed",
@@ -282,6 +283,18 @@ def as_key(key: Key) -> PRNGKey:
     return jax.random.key(0 if key is None else key)
 
 
+def generator(key: Key) -> np.random.Generator:
+    """A generator of numpy's that is seeded by a key of JAX's.
+
+    Args:
+      key: a key that is known; see `as_key`.
+    """
+    # Known within the jit of a caller too, where a sort of rows would be traced.
+    with jax.ensure_compile_time_eval():
+        seed = np.asarray(jax.random.key_data(as_key(key)))
+    return np.random.default_rng(seed.ravel().tolist())
+
+
 def shuffled(key: Key, n: int) -> Int[np.ndarray, "n"]:
     """The numbers of n rows in random order, the same for the same key.
 
@@ -289,10 +302,7 @@ def shuffled(key: Key, n: int) -> Int[np.ndarray, "n"]:
       key: what the order is drawn with; see `as_key`. It must be known.
       n: the number of rows.
     """
-    # On the host: a sort of a known key within the jit of a caller would be traced.
-    with jax.ensure_compile_time_eval():
-        seed = np.asarray(jax.random.key_data(as_key(key)))
-    return np.random.default_rng(seed.ravel().tolist()).permutation(n)
+    return generator(key).permutation(n)
 
 
 def halves(

@@ -181,7 +181,10 @@ def _on_host(
     matrix = np.where(peaks[..., None] > 0, 1.0 - moved, 0.0)
     matrix[broken], peaks[broken] = np.nan, np.nan
     shape = (*seeds, k)
-    return np.float32(matrix.reshape(*shape, -1)), np.float32(peaks.reshape(shape))
+    narrow = np.float32
+    return matrix.astype(narrow).reshape(*shape, -1), peaks.astype(narrow).reshape(
+        shape
+    )
 
 
 def _moved(

@@ -9,6 +9,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
 from jaxdis import gaussian
+from jaxdis.metrics.inputs import Table, as_float, as_numbers
 from jaxdis.types import Score
 
 __all__ = [
@@ -30,33 +31,56 @@ IWAE = Score(
 COMPAT_LOGLIK = Score("compat_loglik", "ELBO with the released sign")
 
 
-def unit_gaussian(
-    x: Float[Array, "*b h w c"], mean: Float[Array, "*b h w c"]
-) -> Float[Array, "*b"]:
-    """log N(x; mean, I) of a frame; at most `-(D / 2) log(2 pi)`, D its pixels."""
+def unit_gaussian(x: Table, mean: Table) -> Float[Array, "*b"]:
+    """log N(x; mean, I) of a frame; at most `-(D / 2) log(2 pi)`, D its pixels.
+
+    Args:
+      x: frames, [*b, h, w, c], of any numbers.
+      mean: their means, of the same shape.
+
+    Raises:
+      ValueError: for what are no frames, or of unequal shapes.
+    """
+    x, mean = as_float(as_numbers("x", x)), as_float(as_numbers("mean", mean))
+    if x.ndim < 3 or mean.shape != x.shape:
+        raise ValueError(
+            f"x has shape {x.shape} and mean {mean.shape}; both must be the same "
+            "frames [..., h, w, c]"
+        )
     return jnp.sum(gaussian.log_prob(x, mean, jnp.ones(mean.shape)), (-3, -2, -1))
 
 
-def elbo(
-    log_x: Float[Array, "s *b"],
-    log_p: Float[Array, "s *b"],
-    log_q: Float[Array, "s *b"],
-) -> Float[Array, "*b"]:
+def _of_samples(
+    log_x: Table, log_p: Table, log_q: Table
+) -> tuple[Float[Array, "s *b"], Float[Array, "s *b"], Float[Array, "s *b"]]:
+    x, p, q = (
+        as_float(as_numbers(name, value))
+        for name, value in (("log_x", log_x), ("log_p", log_p), ("log_q", log_q))
+    )
+    if x.ndim < 1 or not x.shape == p.shape == q.shape:
+        raise ValueError(
+            f"log_x, log_p and log_q have shapes {x.shape}, {p.shape} and {q.shape}; "
+            "they must be of the same samples, [samples, ...]"
+        )
+    return x, p, q
+
+
+def elbo(log_x: Table, log_p: Table, log_q: Table) -> Float[Array, "*b"]:
     """`mean_s (log_x + log_p - log_q)`, a lower bound on log p(x) in expectation.
 
     Args:
       log_x: log density of the frame given each of S samples.
       log_p: the prior's log density at these samples.
       log_q: the posterior's log density at these samples.
+
+    Raises:
+      ValueError: for unequal shapes, no samples, or what holds no numbers.
     """
+    log_x, log_p, log_q = _of_samples(log_x, log_p, log_q)
     return jnp.mean(log_x + log_p - log_q, 0)
 
 
-def iwae(
-    log_x: Float[Array, "s *b"],
-    log_p: Float[Array, "s *b"],
-    log_q: Float[Array, "s *b"],
-) -> Float[Array, "*b"]:
+def iwae(log_x: Table, log_p: Table, log_q: Table) -> Float[Array, "*b"]:
     """`log mean_s exp(log_x + log_p - log_q)`, between the ELBO and log p(x).
 
     Args:
@@ -64,16 +88,16 @@ def iwae(
       log_p: the prior's log density at these samples.
       log_q: the posterior's log density at these samples.
 
+    Raises:
+      ValueError: for unequal shapes, no samples, or what holds no numbers.
+
     Source: Burda et al. 2016, "Importance Weighted Autoencoders", equation 8.
     """
+    log_x, log_p, log_q = _of_samples(log_x, log_p, log_q)
     return logsumexp(log_x + log_p - log_q, 0) - jnp.log(len(log_x))
 
 
-def compat_loglik(
-    log_x: Float[Array, "s *b"],
-    log_p: Float[Array, "s *b"],
-    log_q: Float[Array, "s *b"],
-) -> Float[Array, "*b"]:
+def compat_loglik(log_x: Table, log_p: Table, log_q: Table) -> Float[Array, "*b"]:
     """`mean_s (log_x - log_p + log_q)`, to compare with published figures alone.
 
     It is no likelihood: the released program prints its negative as a negative log
@@ -84,5 +108,9 @@ def compat_loglik(
       log_x: log density of the frame given each of S samples.
       log_p: the prior's log density at these samples.
       log_q: the posterior's log density at these samples.
+
+    Raises:
+      ValueError: for unequal shapes, no samples, or what holds no numbers.
     """
+    log_x, log_p, log_q = _of_samples(log_x, log_p, log_q)
     return jnp.mean(log_x - log_p + log_q, 0)

@@ -58,6 +58,37 @@ def test_error_is_of_each_frame():
     np.testing.assert_allclose(error, 16 * np.abs(off), rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2"])
+def test_error_of_numbers_of_any_width(kind):
+    predicted, x = np.full((3, 2, 2), 10, kind), np.full((3, 2, 2), 20, kind)
+    assert metrics.frame_error(predicted, x) == 120.0
+    assert metrics.frame_error(x, predicted) == 120.0
+    assert frame_error(predicted, x) == 120.0
+    assert metrics.frame_error(x.tolist(), jnp.asarray(predicted)) == 120.0
+
+
+def test_error_of_the_largest_numbers():
+    x = np.array([[[2**52, 0]]])
+    assert metrics.frame_error(x, x + np.array([1, -1])) == 2.0
+    lowest = np.full((1, 1, 1), -128, np.int8)
+    assert metrics.frame_error(lowest, np.full((1, 1, 1), 127, np.int8)) == 255.0
+
+
+@pytest.mark.parametrize(
+    ("predicted", "x", "message"),
+    [
+        (np.zeros((2, 2, 1)), np.zeros((2, 2, 3)), "the same frames"),
+        (np.zeros((2, 2)), np.zeros((2, 2)), "the same frames"),
+        (np.zeros((0, 2, 2)), np.zeros((0, 2, 2)), "predicted .* must not be empty"),
+        (np.zeros((2, 2, 1)), np.full((2, 2, 1), "a"), "x holds strings"),
+        (np.zeros((2, 2, 1)) * 1j, np.zeros((2, 2, 1)), "predicted is complex"),
+    ],
+)
+def test_what_are_no_frames_is_refused(predicted, x, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.frame_error(predicted, x)
+
+
 def test_fit_finds_the_affine_map_of_each_step(rng):
     z, maps = affine_sequences(rng)
     fitted = fit_linear_steps(z, np.ones(N, np.float32), 1e-7)

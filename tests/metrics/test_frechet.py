@@ -100,5 +100,36 @@ def test_moments():
     mean, cov = feature_moments(jnp.float32(x))
     np.testing.assert_allclose(mean, x.mean(0), rtol=1e-5)
     np.testing.assert_allclose(cov, np.cov(x.T), rtol=1e-3, atol=1e-3)
-    with pytest.raises(ValueError, match="features must have at least 2 rows, got 1"):
+    with pytest.raises(ValueError, match="with at least 2 rows"):
         feature_moments(jnp.ones((1, 3)))
+
+
+def test_moments_of_whole_numbers():
+    x = np.random.default_rng(0).integers(0, 256, (50, 3)).astype(np.uint8)
+    mean, cov = metrics.feature_moments(x)
+    np.testing.assert_allclose(mean, x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(cov, np.cov(x.T), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (np.ones((4, 2)) * 1e30, "reach 1e\\+30, of which float32 cannot hold"),
+        (np.where(np.eye(4) > 0, np.nan, 1.0), "infinite at row 0, column 0"),
+        (np.ones((4, 0)), "must not be empty"),
+        (np.ones(4), r"features has shape \(4,\)"),
+        (np.full((4, 2), "a"), "features holds strings"),
+    ],
+)
+def test_what_are_no_features_is_refused(features, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.feature_moments(features)
+
+
+def test_moments_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"mean2 has shape \(3,\); with 2 features"):
+        metrics.frechet_distance(np.zeros(2), np.eye(2), np.zeros(3), np.eye(3))
+    with pytest.raises(ValueError, match="cov1 is NaN or infinite"):
+        metrics.frechet_distance(
+            np.zeros(2), np.full((2, 2), np.inf), np.zeros(2), np.eye(2)
+        )

@@ -141,3 +141,22 @@ def test_published_figure_can_exceed_every_likelihood():
     assert float(compat_loglik(log_x, log_p, log_q)) == pytest.approx(ceiling + 3.5)
     assert float(elbo(log_x, log_p, log_q)) == pytest.approx(ceiling - 3.5)
     assert float(iwae(log_x, log_p, log_q)) < ceiling
+
+
+@pytest.mark.parametrize("bound", [metrics.elbo, metrics.iwae, metrics.compat_loglik])
+def test_bounds_name_what_does_not_fit(bound):
+    x = np.zeros((3, 2))
+    with pytest.raises(ValueError, match=r"shapes \(3, 2\), \(2,\) and \(3, 2\)"):
+        bound(x, x[0], x)
+    with pytest.raises(ValueError, match=r"log_x has shape \(0, 2\); it must not"):
+        bound(x[:0], x[:0], x[:0])
+    with pytest.raises(ValueError, match="log_q holds strings"):
+        bound(x, x, x.astype(str))
+
+
+def test_unit_gaussian_of_bytes():
+    x, mean = np.full((2, 3, 1), 10, np.uint8), np.full((2, 3, 1), 20, np.uint8)
+    expected = stats.norm(20).logpdf(np.full(6, 10)).sum()
+    assert float(metrics.unit_gaussian(x, mean)) == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ValueError, match="the same frames"):
+        metrics.unit_gaussian(x, mean[:1])

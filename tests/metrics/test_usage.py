@@ -79,3 +79,16 @@ def test_a_failed_run_is_nan_and_its_neighbours_stand(rng, score, value):
 def test_wrong_shapes_are_refused(score):
     with pytest.raises(ValueError, match=r"w has shape \(3, 4\); it must be \[t, m, c"):
         score(np.ones((3, 4)))
+
+
+@pytest.mark.parametrize("score", [metrics.head_density, metrics.usage_entropy])
+def test_what_are_no_heads_is_refused(score):
+    with pytest.raises(ValueError, match="w holds strings"):
+        score(np.full((2, 2, 2), "a"))
+    with pytest.raises(ValueError, match=r"w has shape \(0, 2, 2\); it must not"):
+        score(np.zeros((0, 2, 2)))
+
+
+def test_a_floor_is_not_negative():
+    with pytest.raises(ValueError, match="floor must be at least 0"):
+        metrics.usage_entropy(np.ones((2, 2, 2)), floor=-1.0)
