@@ -43,7 +43,7 @@ def _of(statistic: Statistic, values: Float[np.ndarray, "b n"]) -> Drawn:
     if found.shape != values.shape[:1]:
         raise ValueError(
             "statistic must take values [..., n] and give one number for each row, as "
-            f"`lambda x: np.mean(x, -1)`; of the shape {values.shape} it gave the shape "
+            f"`lambda x: np.mean(x, -1)`; of the shape {values.shape} it gave "
             f"{found.shape}"
         )
     return found

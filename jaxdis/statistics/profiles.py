@@ -8,7 +8,6 @@ from jaxtyping import Float
 from jaxdis.statistics.seeds import (
     CONFIDENCE,
     Counts,
-    Numbers,
     Values,
     check_confidence,
     known,
@@ -83,8 +82,9 @@ def performance_profile(
 
 def _wilson(
     found: Float[np.ndarray, "*p t"], n: Counts, z: float
-) -> tuple[Numbers, Numbers]:
+) -> tuple[Float[np.ndarray, "*p t"], Float[np.ndarray, "*p t"]]:
     """Wilson's interval of a share of n."""
     middle = (found + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(found * (1 - found) / n + (z / (2 * n)) ** 2)
-    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+    low, high = np.clip([middle - half, middle + half], 0.0, 1.0)
+    return low, high

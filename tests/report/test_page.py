@@ -345,7 +345,7 @@ def test_compare_puts_runs_and_grid_points_side_by_side(tmp_path):
     one = make_run(tmp_path / "one", seeds=3, failed=(0,))
     two = make_run(tmp_path / "two", points=2)
     out = tmp_path / "new" / "comparison.html"
-    assert report.compare([tmp_path / "one", tmp_path / "two"], out) == out
+    assert report.side_by_side([tmp_path / "one", tmp_path / "two"], out) == out
     names = {"comparison.html", "comparison-curves.png", "comparison-seeds.png"}
     assert {p.name for p in out.parent.iterdir()} == names
     check_picture(out.with_name("comparison-curves.png"))
@@ -365,18 +365,18 @@ def test_compare_tells_runs_of_the_same_name_apart(tmp_path):
     paths = [tmp_path / "a" / "run", tmp_path / "b" / "run"]
     for path in paths:
         make_run(path, seeds=1)
-    cells, _ = table(read(report.compare(paths, tmp_path / "out.html")), "run")
+    cells, _ = table(read(report.side_by_side(paths, tmp_path / "out.html")), "run")
     assert [row[0] for row in cells[1:]] == ["a/run", "b/run"]
 
 
 def test_compare_checks_its_arguments(tmp_path):
     make_run(tmp_path / "run", seeds=1)
     with pytest.raises(ValueError, match="at least one run"):
-        report.compare([], tmp_path / "out.html")
+        report.side_by_side([], tmp_path / "out.html")
     with pytest.raises(ValueError, match="given twice"):
-        report.compare([tmp_path / "run"] * 2, tmp_path / "out.html")
+        report.side_by_side([tmp_path / "run"] * 2, tmp_path / "out.html")
     with pytest.raises(ValueError, match="out must be a file"):
-        report.compare([tmp_path / "run"], tmp_path)
+        report.side_by_side([tmp_path / "run"], tmp_path)
 
 
 def test_band_stays_in_the_range_of_the_seeds():
@@ -445,14 +445,14 @@ def test_runs_on_other_data_or_of_other_length_are_not_ranked(tmp_path):
         make_run(tmp_path / name, seeds=2)
     runs = [tmp_path / "one", tmp_path / "two"]
     change(runs[1], "config.json", seeds=2, preset="other")
-    line = headline_of(report.compare(runs, tmp_path / "out.html"))
+    line = headline_of(report.side_by_side(runs, tmp_path / "out.html"))
     assert line.startswith("Best of 2 by mean MCC")
     data = {"x_dim": 25, "graph": {"kind": "diagonal & <b>"}}
     change(runs[1], "config.json", data=data)
-    line = headline_of(report.compare(runs, tmp_path / "out.html"))
+    line = headline_of(report.side_by_side(runs, tmp_path / "out.html"))
     assert line == "2 runs that cannot be ranked: they differ in data.x_dim: 20 and 25"
     change(runs[1], "results.json", steps=100)
-    line = headline_of(report.compare(runs, tmp_path / "out.html"))
+    line = headline_of(report.side_by_side(runs, tmp_path / "out.html"))
     assert line.endswith("data.x_dim: 20 and 25; steps: 2000 and 100")
 
 
@@ -460,7 +460,7 @@ def test_parts_of_one_setting_are_called_so(tmp_path):
     make_run(tmp_path / "one", seeds=2)
     make_run(tmp_path / "two", seeds=2, first=2)
     runs = [tmp_path / "one", tmp_path / "two"]
-    line = headline_of(report.compare(runs, tmp_path / "out.html"))
+    line = headline_of(report.side_by_side(runs, tmp_path / "out.html"))
     assert line == (
         "2 parts of one setting, with the seeds 0–1, 2–3; `jaxdis merge` makes one run "
         "of them"
