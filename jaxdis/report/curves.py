@@ -19,8 +19,8 @@ from jaxdis.report.kit import (
     draw_failed,
     dress,
 )
-from jaxdis.report.read import Group, Record, alive, finite, mean_std
-from jaxdis.report.text import plus_minus, tick
+from jaxdis.report.read import Group, Record, alive, finite, in_words, mean_std
+from jaxdis.report.text import tick
 from jaxdis.types import Figure as Picture
 from jaxdis.types import Score
 
@@ -92,7 +92,7 @@ def draw_curves(record: Record) -> Figure | None:
     if any(len(g.seeds) > 1 for g in groups):
         # Where the legend is not.
         write = figure.supxlabel if groups[0].label else figure.suptitle
-        note = "thin: seeds, bold: mean, band: ± 1 std"
+        note = "thin: seeds, bold: mean, band: ± 1 sample std"
         write(note, x=0.995, ha="right", fontsize=9, color=FAINT)
     return figure
 
@@ -128,7 +128,7 @@ def _draw_column(
         if metric in group.final:
             _draw_dots(ax, group, metric, span, colour)
     if len(groups) == 1:
-        ax.set_xlabel(plus_minus(mean_std(alive(groups[0], metric))), color=COLOURS[0])
+        ax.set_xlabel(in_words(groups[0], metric), color=COLOURS[0])
     whole = bool((values == np.round(values)).all())
     ax.xaxis.set_major_locator(MaxNLocator(3, integer=whole, min_n_ticks=1))
     dress(ax, score)
@@ -171,7 +171,7 @@ CURVES = (
     ),
     Picture(
         "seeds",
-        "At the end. Line and band: mean and one standard deviation. Crosses: failed "
+        "At the end. Line and band: mean ± sample standard deviation. Crosses: failed "
         "seeds, moved to the rim where they are out of range.",
         draw_seeds,
     ),

@@ -15,6 +15,7 @@ from jaxdis.report.read import (
     alive,
     failed_seeds,
     finite,
+    in_words,
     mean_std,
     moments,
     udr,
@@ -42,8 +43,7 @@ def _score(group: Group, scores: Sequence[Score]) -> str:
     """The first scores that the group has, with their floors."""
     shown = [s for s in scores if alive(group, s.name).size][:IN_FRONT]
     return ", ".join(
-        f"{s.title} {text.plus_minus(moments(group, s.name))}{_floor(group, s)}"
-        for s in shown
+        f"{s.title} {in_words(group, s.name)}{_floor(group, s)}" for s in shown
     )
 
 

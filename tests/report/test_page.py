@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from scipy import stats
 
 from jaxdis import report
 from jaxdis.report import kit
@@ -119,7 +120,7 @@ def test_seed_table_holds_the_results_their_means_and_deviations(tmp_path):
     np.testing.assert_array_equal(exact[1:6], columns)
     np.testing.assert_allclose(exact[6], columns.mean(0), rtol=1e-12)
     np.testing.assert_allclose(exact[7], columns.std(0, ddof=1), rtol=1e-12)
-    names = [*map(str, range(10, 15)), "mean", "std"]
+    names = [*map(str, range(10, 15)), "mean", "std", "95 % interval"]
     assert [row[0] for row in cells[1:]] == names
     assert cells[6][1] == f"{columns[:, 0].mean():.3f}"
     assert cells[7][3] == f"{columns[:, 2].std(ddof=1):.3f}"
@@ -175,7 +176,9 @@ def test_grid_has_a_row_per_point_and_a_table_of_seeds_for_each(tmp_path):
     good = metrics["mcc"][:, [0, 2, 3]]
     for row, bound, mcc in zip(cells[1:], BOUNDS, good, strict=False):
         assert row[0] == f"bound_a {bound:g}"
-        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std(ddof=1):.3f}"
+        low, high = stats.t.interval(0.95, len(mcc) - 1, mcc.mean(), stats.sem(mcc))
+        ends = f"{max(low, 0.0):.3f} to {min(high, 1.0):.3f}"
+        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std(ddof=1):.3f}{ends}"
         assert row[-2:] == ["3 of 4", "1"]
     assert [t[0][0] for t in tables.tables].count("seed") == 3
     best = BOUNDS[good.mean(1).argmax()]
@@ -355,7 +358,9 @@ def test_compare_puts_runs_and_grid_points_side_by_side(tmp_path):
     labels = [row[0] for row in cells[1:]]
     assert labels == ["one", "two, bound_a 10", "two, bound_a 25"]
     for row, mcc in zip(cells[1:], [one["mcc"][0, 1:], *two["mcc"]], strict=True):
-        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std(ddof=1):.3f}"
+        low, high = stats.t.interval(0.95, len(mcc) - 1, mcc.mean(), stats.sem(mcc))
+        ends = f"{max(low, 0.0):.3f} to {min(high, 1.0):.3f}"
+        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std(ddof=1):.3f}{ends}"
     assert cells[1][-2:] == ["2 of 3", "0"]
     assert words(out).count("alert(1)") == 2
     assert "<script" not in words(out)
