@@ -7,7 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxdis import log
-from jaxdis.report.read import Record, failed_seeds, in_words, swept
+from jaxdis.report.averages import in_words
+from jaxdis.report.read import Record, failed_seeds, swept
 from jaxdis.report.text import setting
 from jaxdis.types import Score
 

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from jaxdis.report.averages import in_words
 from jaxdis.report.kit import (
     INK,
     WRONG,
@@ -15,7 +16,7 @@ from jaxdis.report.kit import (
     ranked,
     shade_bar,
 )
-from jaxdis.report.read import Group, Record, alive, in_words
+from jaxdis.report.read import Group, Record, alive
 from jaxdis.report.text import fixed
 
 __all__ = ["draw_correlation"]

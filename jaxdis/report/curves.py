@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from jaxdis.report.averages import in_words
 from jaxdis.report.kit import (
     COLOURS,
     FAINT,
@@ -19,7 +20,7 @@ from jaxdis.report.kit import (
     draw_failed,
     dress,
 )
-from jaxdis.report.read import Group, Record, alive, finite, in_words, mean_std
+from jaxdis.report.read import Group, Record, alive, finite, mean_std
 from jaxdis.report.text import tick
 from jaxdis.types import Figure as Picture
 from jaxdis.types import Score

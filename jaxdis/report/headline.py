@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxdis.report import text
+from jaxdis.report.averages import in_words
 from jaxdis.report.choice import choose, judged_by
 from jaxdis.report.promised import in_short
 from jaxdis.report.read import (
@@ -15,7 +16,6 @@ from jaxdis.report.read import (
     alive,
     failed_seeds,
     finite,
-    in_words,
     mean_std,
     moments,
     udr,

@@ -16,7 +16,7 @@ from jaxdis.report.files import (
     read_scores,
     reading,
 )
-from jaxdis.report.text import plus_minus, setting
+from jaxdis.report.text import setting
 from jaxdis.types import Score
 
 __all__ = [
@@ -30,10 +30,7 @@ __all__ = [
     "failed_seeds",
     "finite",
     "hypers_of",
-    "in_words",
-    "interval",
     "labels_of",
-    "lacking",
     "lived",
     "load",
     "mean_std",
@@ -220,35 +217,6 @@ def mean_std(values: Float[np.ndarray, "n"]) -> tuple[float, float]:
 def moments(group: Group, score: str) -> tuple[float, float]:
     """Mean and sample deviation of a score over the seeds that did not fail."""
     return mean_std(alive(group, score))
-
-
-def lacking(group: Group, score: str) -> str:
-    """How many of the seeds that did not fail have a score, as "3 of 4".
-
-    "" where all of them have it, or none.
-    """
-    have, lived_on = len(alive(group, score)), int((~group.failed).sum())
-    return f"{have} of {lived_on}" if 0 < have < lived_on else ""
-
-
-def in_words(group: Group, score: str) -> str:
-    """Mean ± sample deviation; and of how many seeds, where some lack the score."""
-    of = lacking(group, score)
-    return plus_minus(moments(group, score)) + f" ({of})" * bool(of)
-
-
-def interval(group: Group, score: Score) -> tuple[float, float]:
-    """The 95 % interval of the mean of a score, by Student's t, within its range.
-
-    NaN where fewer than two seeds have it.
-    """
-    values = alive(group, score.name)
-    low, high = statistics.interval(values)
-    # A mean within the range lies in no more and no fewer of the clipped intervals.
-    least, most = score.range
-    if values.size and not (least <= values.min() and values.max() <= most):
-        return float(low), float(high)
-    return max(float(low), least), min(float(high), most)
 
 
 def swept(hypers: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxdis.report import markup, read, text
+from jaxdis.report.averages import in_words, interval, lacking
 from jaxdis.report.read import Group, Record, failed_seeds, finite, moments
 from jaxdis.types import Score
 
@@ -42,8 +43,8 @@ def _between(ends: tuple[float, float]) -> str:
 
 def _cell(group: Group, score: Score) -> str:
     """Mean, deviation and interval of a score."""
-    mean, ends = moments(group, score.name)[0], read.interval(group, score)
-    shown = markup.cell(mean, read.in_words(group, score.name))
+    mean, ends = moments(group, score.name)[0], interval(group, score)
+    shown = markup.cell(mean, in_words(group, score.name))
     low, high = map(text.fixed, ends)
     return shown if low == high == "–" else f"{shown}<small>{low} to {high}</small>"
 
@@ -64,10 +65,10 @@ def _seed_table(group: Group, scores: Sequence[Score]) -> str:
         values = [moments(group, s.name)[i] for s in shown]
         cells = [name, *(markup.cell(v, text.fixed(v)) for v in values)]
         rows.append(markup.row(cells, "total"))
-    ends = [read.interval(group, s) for s in shown]
+    ends = [interval(group, s) for s in shown]
     if np.isfinite(ends).any():
         rows.append(markup.row(["95 % interval", *map(_between, ends)], "total"))
-    if any(short := [read.lacking(group, s.name) for s in shown]):
+    if any(short := [lacking(group, s.name) for s in shown]):
         rows.append(markup.row(["seeds", *short], "total"))
     rows += _floors(group, shown)
     return markup.table("numbers", ["seed", *map(text.title, shown)], rows)

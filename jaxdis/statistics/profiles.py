@@ -73,9 +73,12 @@ def performance_profile(
             + " with NaN" * bool(np.isnan(scores).any())
         )
     x, there, n = known(values)
-    above = ((x[..., None, :] > scores[:, None]) & there[..., None, :]).sum(-1)
+    above = ((x[..., None, :] > scores[:, None]) & there[..., None, :]).sum(-1) * 1.0
     seeds = np.asarray(n)[..., None]
-    found, z = np.asarray(share(above, seeds)), ndtri((1 + confidence) / 2)
+    found, z = (
+        np.asarray(share(above, seeds)),
+        ndtri((1 + confidence) / 2),
+    )
     low, high = _wilson(found, np.maximum(seeds, 1), float(z))
     return Profile(scores, found, low, high, n)
 

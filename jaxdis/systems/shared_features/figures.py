@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from jaxdis import metrics
+from jaxdis.report.averages import in_words
 from jaxdis.report.frames import survivors
 from jaxdis.report.kit import (
     COLOURS,
@@ -31,7 +32,7 @@ from jaxdis.report.kit import (
     ranked,
     shade_bar,
 )
-from jaxdis.report.read import Group, Record, alive, in_words, moments, swept
+from jaxdis.report.read import Group, Record, alive, moments, swept
 from jaxdis.report.text import fixed, number, setting, tick, title
 from jaxdis.systems.shared_features.scores import HEADS, few_shot_name, raw_name
 from jaxdis.types import Score
