@@ -11,7 +11,7 @@ import tyro
 from rich.table import Table
 from rich.text import Text
 
-from jaxdis import experiment, log, statistics
+from jaxdis import log, statistics
 from jaxdis.cli import tables
 from jaxdis.report.paired import Compared, Line, compare
 from jaxdis.report.text import fixed, plus_minus, title
@@ -55,12 +55,6 @@ def compare_command(args: Sequence[str]) -> int:
     options = tyro.cli(CompareOptions, prog="jaxdis compare", args=args or ["--help"])
     if options.out is not None:
         tables.check_path(options.out, tuple(tables.FORMATS))
-    for run in options.runs:
-        if experiment.shards_there(run) and not experiment.is_measured(run):
-            raise ValueError(
-                f"{run} was trained in shards and has no scores yet; make one run of "
-                f"them first: jaxdis merge {run}"
-            )
     found = compare(
         options.runs,
         options.scores,

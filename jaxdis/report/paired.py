@@ -1,5 +1,6 @@
 """Settings side by side over the same seeds: how much each gains over one of them."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -104,8 +105,8 @@ def compare(
         raise ValueError("runs must name at least one run, got none")
     names = alike.names_of(directories)
     loaded = [unfinished.load(directory) for directory in directories]
-    for name, run in zip(names, loaded, strict=True):
-        _check_finished(name, run)
+    for directory, run in zip(directories, loaded, strict=True):
+        _check_finished(directory, run)
     settings = _settings(names, loaded)
     check.whole("baseline", baseline)
     if len(settings) < 2:
@@ -141,12 +142,18 @@ def compare(
     )
 
 
-def _check_finished(name: str, run: Record) -> None:
-    if run.standing is not None:
+def _check_finished(directory: Path, run: Record) -> None:
+    if run.standing is None:
+        return
+    if run.settings.get("shards"):
         raise ValueError(
-            f"{name} has {unfinished.short(run.standing)}; there are no scores to "
-            f"compare. Go on with: {run.standing.again}"
+            f"{directory} was trained in shards and has no scores yet; make one run of "
+            f"them: jaxdis merge {shlex.quote(str(directory))}"
         )
+    raise ValueError(
+        f"{directory} has {unfinished.short(run.standing)}; there are no scores to "
+        f"compare. Go on with: {run.standing.again}"
+    )
 
 
 def _settings(names: Sequence[str], runs: Sequence[Record]) -> list[Group]:
