@@ -7,8 +7,8 @@ model is trained. A table and `benchmarks/results/synergy-DEVICE.json` say of ea
 
 - how many latents theory identifies by sparsity alone, by changes alone (as if the
   mixing were dense), and by both (`identifiability.mixing_report`);
-- the MCC (Spearman, held-out rows, mean and standard deviation over seeds) of neither,
-  changes, sparsity and both, and of the observations as they are;
+- the MCC (Spearman, held-out rows, mean and sample standard deviation over seeds) of
+  neither, changes, sparsity and both, and of the observations as they are;
 - paired over seeds, with standard errors: what changes add to sparsity, what sparsity
   adds to changes, and the interaction, `both - sparsity - changes + neither`. A synergy
   is an interaction above 0.
@@ -24,7 +24,7 @@ import numpy as np
 import tyro
 
 from benchmarks.timing import finish
-from jaxdis import devices, identifiability, runner, sweep
+from jaxdis import devices, identifiability, runner, statistics, sweep
 from jaxdis.data.domains import ToyMixing
 from jaxdis.data.domains.toy import Mask
 from jaxdis.data.rows import world_of
@@ -138,9 +138,10 @@ def theory(cell: Cell, mask: np.ndarray) -> dict[str, str]:
 
 
 def _paired(difference: np.ndarray) -> str:
-    error = difference.std(ddof=1) / len(difference) ** 0.5
-    wins = f"{(difference > 0).sum()}/{len(difference)}"
-    return f"{difference.mean():+.3f} ({error:.3f}) {wins}"
+    """Mean, standard error and sign count over the seeds that did not fail."""
+    gain = statistics.paired_gain(difference, np.zeros_like(difference))
+    wins = f"{gain.positive}/{gain.seeds}"
+    return f"{gain.mean:+.3f} ({gain.standard_error:.3f}) {wins}"
 
 
 def row(cell: Cell, options: Options) -> dict[str, Any]:
@@ -184,7 +185,7 @@ def row(cell: Cell, options: Options) -> dict[str, Any]:
         **theory(cell, spec.truth.mask),
         "observed": f"{floor.mean():.3f}",
         **{
-            way: f"{values.mean():.3f} ({values.std():.3f})"
+            way: f"{statistics.mean(values):.3f} ({statistics.deviation(values):.3f})"
             for way, values in zip(WAYS, scores, strict=True)
         },
         "changes add": _paired(both - sparsity),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jaxdis.devices import use_all_cores
     from jaxdis.experiment import Run, load, merge, resume, train
     from jaxdis.optimise import cosine, minimise, ramp
-    from jaxdis.report import compare
+    from jaxdis.report.paired import compare
     from jaxdis.runner import evaluator, run
     from jaxdis.sweep import grid, lay_out, seed_keys
     from jaxdis.types import (
@@ -50,7 +50,7 @@ _HOMES = {
     "data.reading": ("read",),
     "experiment": ("Run", "load", "merge", "resume", "train"),
     "optimise": ("cosine", "minimise", "ramp"),
-    "report": ("compare",),
+    "report.paired": ("compare",),
     "runner": ("evaluator", "run"),
     "sweep": ("grid", "lay_out", "seed_keys"),
     "devices": ("use_all_cores",),

@@ -227,16 +227,22 @@ def seed_table(
       failed: the seeds that diverged, named as such and left out of mean and deviation.
     """
     good = ~np.isin(seeds, failed)
+    counts = {s.name: int(statistics.count(values[s.name][good])) for s in scores}
+    # A mean over fewer seeds than lived says over how many.
+    told = any(0 < count < good.sum() for count in counts.values())
     rows = [
         "mean",
         "std",
+        *["seeds"] * told,
         *(f"{s} (diverged)" if s in failed else str(s) for s in seeds),
     ]
     columns = []
     for score in scores:
         own = values[score.name]
         moments = (statistics.mean(own[good]), statistics.deviation(own[good]))
-        columns.append([score.name, *(_cell(float(v)) for v in (*moments, *own))])
+        means, cells = ([_cell(float(v)) for v in some] for some in (moments, own))
+        of = [f"{counts[score.name]} of {good.sum()}"] * told
+        columns.append([score.name, *means, *of, *cells])
     found: list[Table] = []
     for part in fitting(columns, max(map(len, rows))):
         table = Table(title=None if found else Text(title))
@@ -245,7 +251,7 @@ def seed_table(
             table.add_column(name, justify="right")
         for i, row in enumerate(rows):
             cells = [column[i + 1] for column in columns[part]]
-            style = "bold" if i < 2 else None
-            table.add_row(row, *cells, style=style, end_section=i == 1)
+            style = "bold" if i < 2 + told else None
+            table.add_row(row, *cells, style=style, end_section=i == 1 + told)
         found.append(table)
     return Group(*found)

@@ -7,6 +7,7 @@ from typing import TextIO
 
 import jaxdis
 from jaxdis import check
+from jaxdis.cli.compare import compare_command
 from jaxdis.cli.explain import explain_command
 from jaxdis.cli.merge import merge_command
 from jaxdis.cli.resume import resume_command
@@ -23,6 +24,7 @@ COMMANDS = {
     "resume": resume_command,
     "merge": merge_command,
     "report": report_command,
+    "compare": compare_command,
     "select": select_command,
     "explain": explain_command,
     "encode": encode_command,
@@ -36,6 +38,7 @@ USAGE = """usage: jaxdis list [METHOD]
        jaxdis resume RUN [--steps N] [--seeds N]
        jaxdis merge RUN [RUN ...] [--out DIR] [--partial]
        jaxdis report RUN [RUN ...]
+       jaxdis compare RUN [RUN ...] [--scores NAME ...] [--baseline N] [--anyway]
        jaxdis select RUN [--kind mcc|lasso|spearman]
        jaxdis explain FILE|RUN [--kind K] [--threshold T] [--domains N] [--out PNG]
        jaxdis encode RUN FILE --out codes.npz|.csv|.parquet [--seed N|best]

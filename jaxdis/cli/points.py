@@ -7,8 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxdis import log
-from jaxdis.report.read import Record, failed_seeds, moments, swept
-from jaxdis.report.text import plus_minus, setting
+from jaxdis.report.averages import in_words
+from jaxdis.report.read import Record, failed_seeds, swept
+from jaxdis.report.text import setting
 from jaxdis.types import Score
 
 __all__ = ["point_table"]
@@ -34,7 +35,7 @@ def point_table(record: Record, scores: Sequence[Score]) -> Group:
         lost, all_ = len(failed_seeds(group)), len(group.seeds)
         columns[0].append(f"{all_ - lost} of {all_}" if lost else str(all_))
     for score in scores:
-        cells = [plus_minus(moments(group, score.name)) for group in record.groups]
+        cells = [in_words(group, score.name) for group in record.groups]
         columns.append([score.name, *cells])
     found: list[Table] = []
     for part in log.fitting(columns, max(map(len, points))):
@@ -45,4 +46,5 @@ def point_table(record: Record, scores: Sequence[Score]) -> Group:
         for i, point in enumerate(points):
             table.add_row(Text(point), *(column[i + 1] for column in columns[part]))
         found.append(table)
+    found[-1].caption = "mean ± sample standard deviation over seeds"
     return Group(*found)

@@ -14,10 +14,11 @@ from rich.text import Text
 from jaxdis import devices, experiment, log, program_cache
 from jaxdis.cli import tables
 from jaxdis.experiment.codes import Kind
+from jaxdis.report.averages import in_words
 from jaxdis.report.choice import side
-from jaxdis.report.read import Record, compared, lived, moments
+from jaxdis.report.read import Record, compared, lived
 from jaxdis.report.selection import Ranking, Selection, places, select
-from jaxdis.report.text import fixed, plus_minus, title
+from jaxdis.report.text import fixed, title
 from jaxdis.types import Score
 
 __all__ = ["select_command"]
@@ -108,7 +109,7 @@ def _point_table(record: Record, selection: Selection) -> Group:
         ]
         columns.append([f"{udr.title} ↑", *cells])
     for name, score in _truths(selection):
-        columns.append([name, *(plus_minus(moments(g, score.name)) for g in groups)])
+        columns.append([name, *(in_words(g, score.name) for g in groups)])
     columns += _ranks({r.title: r.points for r in selection.rankings.values()})
     return _printed("Grid points", columns, taken)
 

@@ -55,7 +55,7 @@ def report_command(args: Sequence[str]) -> int:
         for sentence in report.promised_in_run(run):
             log.say(name + sentence)
     if len(paths) > 1:
-        paths = [report.compare(options.runs, options.out)]
+        paths = [report.side_by_side(options.runs, options.out)]
     log.say(f"report: {paths[-1]}")
     return 0
 

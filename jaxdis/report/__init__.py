@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Selection",
     "build",
-    "compare",
     "findings",
     "later",
     "promised",
     "promised_in_run",
     "recommendation",
     "select",
+    "side_by_side",
 ]
 
 
@@ -46,7 +46,7 @@ def build(directory: Path, method: "Method | None" = None) -> Path:
     return page.build(directory, method)
 
 
-def compare(directories: Sequence[Path], out: Path) -> Path:
+def side_by_side(directories: Sequence[Path], out: Path) -> Path:
     """Draws several runs side by side; see `jaxdis.report.comparison`.
 
     Args:
@@ -55,7 +55,7 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
     """
     from jaxdis.report import comparison
 
-    return comparison.compare(directories, out)
+    return comparison.side_by_side(directories, out)
 
 
 def later(module: str, function: str) -> "Callable[[Record], Drawing | bytes | None]":

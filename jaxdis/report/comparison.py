@@ -1,79 +1,34 @@
 """The page that compares several runs."""
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from jaxdis import log, systems
-from jaxdis.report import markup, tables, text, unfinished
+from jaxdis.report import alike, markup, tables, unfinished
 from jaxdis.report.curves import CURVES
 from jaxdis.report.headline import headline, run_facts
 from jaxdis.report.page import Pictures, draw, reference
 from jaxdis.report.read import Record
 
-__all__ = ["compare"]
-
-
-def _names(directories: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell them apart."""
-    parts = [path.resolve().parts for path in directories]
-    if len(set(parts)) < len(parts):
-        given = ", ".join(map(str, directories))
-        raise ValueError(f"directories must differ, one is given twice: {given}")
-    depth = 1
-    while len({p[-depth:] for p in parts}) < len(parts):
-        depth += 1
-    return ["/".join(p[-depth:]) for p in parts]
+__all__ = ["side_by_side"]
 
 
 def _labels(directories: Sequence[Path], runs: Sequence[Record]) -> list[str]:
     """What runs are called; those that have not finished are marked."""
     return [
         name if run.standing is None else f"{name} ({unfinished.short(run.standing)})"
-        for name, run in zip(_names(directories), runs, strict=True)
+        for name, run in zip(alike.names_of(directories), runs, strict=True)
     ]
 
 
-def _differing(settings: Sequence[Any], name: str) -> Iterator[str]:
-    """What is not the same everywhere, as "data.samples: 500 and 1000"."""
-    if all(isinstance(value, dict) for value in settings):
-        for key in dict.fromkeys(k for value in settings for k in value):
-            yield from _differing([v.get(key) for v in settings], f"{name}.{key}")
-    elif len(values := dict.fromkeys(map(_word, settings))) > 1:
-        yield f"{name}: {' and '.join(values)}"
-
-
-def _word(value: Any) -> str:
-    return "none" if value is None else text.setting(value)
-
-
-def _apart(runs: Sequence[Record]) -> str:
+def _apart(directories: Sequence[Path], runs: Sequence[Record]) -> str:
     """Why runs cannot be ranked, in words; "" where they can."""
-    differ = [
-        *_differing([run.settings.get("data") for run in runs], "data"),
-        *_differing(
-            [run.results.get("steps") for run in runs if run.standing is None], "steps"
-        ),
-    ]
-    if differ:
-        return f"{len(runs)} runs that cannot be ranked: they differ in " + "; ".join(
-            differ
-        )
-    seeds = [set(run.groups[0].seeds) for run in runs]
-    same = {str(_setting(run)) for run in runs}
-    if len(runs) > 1 and len(same) == 1 and not set.intersection(*seeds):
-        every = ", ".join(f"{min(s)}–{max(s)}" for s in seeds)
-        return (
-            f"{len(runs)} parts of one setting, with the seeds {every}; `jaxdis merge` "
-            "makes one run of them"
-        )
-    return ""
-
-
-def _setting(run: Record) -> list[Any]:
-    """What makes a setting, but for its seeds."""
-    return [run.name, run.settings.get("config"), [g.hyper for g in run.groups]]
+    differ = alike.unlike(directories, runs)
+    if not differ:
+        return alike.of_one_setting(runs)
+    many = f"{len(runs)} runs that cannot be ranked: they differ in "
+    return many + "; ".join(differ)
 
 
 def _open(runs: Sequence[Record]) -> str:
@@ -83,7 +38,7 @@ def _open(runs: Sequence[Record]) -> str:
     return f"; {count} of {len(runs)} runs {verb} not finished" if count else ""
 
 
-def compare(directories: Sequence[Path], out: Path) -> Path:
+def side_by_side(directories: Sequence[Path], out: Path) -> Path:
     """Draws several runs side by side, each of their grid points as a row.
 
     Args:
@@ -133,7 +88,7 @@ def compare(directories: Sequence[Path], out: Path) -> Path:
     for picture in drawn:
         file = out.with_name(f"{out.stem}-{picture.file}")
         log.write_atomically(file, picture.content)
-    line = headline(groups, scores, _apart(loaded)) + _open(loaded)
+    line = headline(groups, scores, _apart(directories, loaded)) + _open(loaded)
     return markup.save(out, name, line, sections)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from jaxdis.report.averages import in_words
 from jaxdis.report.kit import (
     INK,
     WRONG,
@@ -15,8 +16,8 @@ from jaxdis.report.kit import (
     ranked,
     shade_bar,
 )
-from jaxdis.report.read import Group, Record, alive, moments
-from jaxdis.report.text import fixed, plus_minus
+from jaxdis.report.read import Group, Record, alive
+from jaxdis.report.text import fixed
 
 __all__ = ["draw_correlation"]
 
@@ -32,7 +33,7 @@ def _draw_mean(ax: Axes, group: Group, matrices: Seeds) -> None:
     number_axes(ax, "true latent", "matched code")
     name = f"mean of {len(rows)} seeds" if len(rows) > 1 else "correlation of latents"
     known = alive(group, "mcc").size > 0
-    name_panel(ax, name, f"MCC {plus_minus(moments(group, 'mcc'))}" if known else "")
+    name_panel(ax, name, f"MCC {in_words(group, 'mcc')}" if known else "")
 
 
 def _draw_seed(ax: Axes, group: Group, matrices: Seeds, row: int) -> None:

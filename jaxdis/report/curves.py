@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from jaxdis.report.averages import in_words
 from jaxdis.report.kit import (
     COLOURS,
     FAINT,
@@ -20,7 +21,7 @@ from jaxdis.report.kit import (
     dress,
 )
 from jaxdis.report.read import Group, Record, alive, finite, mean_std
-from jaxdis.report.text import plus_minus, tick
+from jaxdis.report.text import tick
 from jaxdis.types import Figure as Picture
 from jaxdis.types import Score
 
@@ -92,7 +93,7 @@ def draw_curves(record: Record) -> Figure | None:
     if any(len(g.seeds) > 1 for g in groups):
         # Where the legend is not.
         write = figure.supxlabel if groups[0].label else figure.suptitle
-        note = "thin: seeds, bold: mean, band: ± 1 std"
+        note = "thin: seeds, bold: mean, band: ± 1 sample std"
         write(note, x=0.995, ha="right", fontsize=9, color=FAINT)
     return figure
 
@@ -128,7 +129,7 @@ def _draw_column(
         if metric in group.final:
             _draw_dots(ax, group, metric, span, colour)
     if len(groups) == 1:
-        ax.set_xlabel(plus_minus(mean_std(alive(groups[0], metric))), color=COLOURS[0])
+        ax.set_xlabel(in_words(groups[0], metric), color=COLOURS[0])
     whole = bool((values == np.round(values)).all())
     ax.xaxis.set_major_locator(MaxNLocator(3, integer=whole, min_n_ticks=1))
     dress(ax, score)
@@ -171,7 +172,7 @@ CURVES = (
     ),
     Picture(
         "seeds",
-        "At the end. Line and band: mean and one standard deviation. Crosses: failed "
+        "At the end. Line and band: mean ± sample standard deviation. Crosses: failed "
         "seeds, moved to the rim where they are out of range.",
         draw_seeds,
     ),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxdis.report import text
+from jaxdis.report.averages import in_words
 from jaxdis.report.choice import choose, judged_by
 from jaxdis.report.promised import in_short
 from jaxdis.report.read import (
@@ -42,8 +43,7 @@ def _score(group: Group, scores: Sequence[Score]) -> str:
     """The first scores that the group has, with their floors."""
     shown = [s for s in scores if alive(group, s.name).size][:IN_FRONT]
     return ", ".join(
-        f"{s.title} {text.plus_minus(moments(group, s.name))}{_floor(group, s)}"
-        for s in shown
+        f"{s.title} {in_words(group, s.name)}{_floor(group, s)}" for s in shown
     )
 
 

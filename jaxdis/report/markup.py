@@ -52,6 +52,7 @@ th:first-child, td:first-child, .words td, .words th { text-align: left; }
 .words td { white-space: normal; overflow-wrap: anywhere; }
 th { border-bottom: 1px solid var(--rule); }
 .total { font-weight: 600; }
+small { display: block; color: var(--faint); }
 .failed { color: var(--wrong); }
 pre { padding: 12px 16px; background: var(--box); border-radius: 6px;
   white-space: pre-wrap; overflow-wrap: anywhere; }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxdis.report import markup, read, text
+from jaxdis.report.averages import in_words, interval, lacking
 from jaxdis.report.read import Group, Record, failed_seeds, finite, moments
 from jaxdis.types import Score
 
@@ -15,8 +16,9 @@ __all__ = ["NAMED", "NOTE", "group_table", "hyper_table", "results", "setting_ta
 
 NAMED = ("name", "value")
 NOTE = (
-    '<p class="note">Mean and sample standard deviation are over the seeds that did '
-    "not fail.</p>"
+    '<p class="note">Mean ± sample standard deviation, over the seeds that did not '
+    "fail; “3 of 4” where some of these lack the score. Intervals: 95 %, of the mean, "
+    "by Student's t, within the range of the score.</p>"
 )
 FLOORS = (
     '<p class="note">"untrained": the same seeds before the first step; '
@@ -33,8 +35,22 @@ def _floors(group: Group, shown: Sequence[Score]) -> Iterator[str]:
         yield markup.row(cells, "total")
 
 
+def _between(ends: tuple[float, float]) -> str:
+    """An interval, each end with all its digits when pointed at."""
+    low, high = (markup.cell(end, text.fixed(end)) for end in ends)
+    return "–" if low == high == "–" else f"{low} to {high}"
+
+
+def _cell(group: Group, score: Score) -> str:
+    """Mean, deviation and interval of a score."""
+    mean, ends = moments(group, score.name)[0], interval(group, score)
+    shown = markup.cell(mean, in_words(group, score.name))
+    low, high = map(text.fixed, ends)
+    return shown if low == high == "–" else f"{shown}<small>{low} to {high}</small>"
+
+
 def _seed_table(group: Group, scores: Sequence[Score]) -> str:
-    """A row per seed, and their mean, deviation and floors.
+    """A row per seed, and their mean, deviation, interval and floors.
 
     Scores that no seed has are left out.
     """
@@ -49,12 +65,17 @@ def _seed_table(group: Group, scores: Sequence[Score]) -> str:
         values = [moments(group, s.name)[i] for s in shown]
         cells = [name, *(markup.cell(v, text.fixed(v)) for v in values)]
         rows.append(markup.row(cells, "total"))
+    ends = [interval(group, s) for s in shown]
+    if np.isfinite(ends).any():
+        rows.append(markup.row(["95 % interval", *map(_between, ends)], "total"))
+    if any(short := [lacking(group, s.name) for s in shown]):
+        rows.append(markup.row(["seeds", *short], "total"))
     rows += _floors(group, shown)
     return markup.table("numbers", ["seed", *map(text.title, shown)], rows)
 
 
 def group_table(groups: list[Group], scores: Sequence[Score], first: str) -> str:
-    """A row per group: mean and deviation of every score, and who failed.
+    """A row per group: mean, deviation and interval of every score, and who failed.
 
     Args:
       groups: grid points, or runs.
@@ -68,8 +89,7 @@ def group_table(groups: list[Group], scores: Sequence[Score], first: str) -> str
     rows = []
     for group in groups:
         lost, seeds = failed_seeds(group), len(group.seeds)
-        pairs = [moments(group, s.name) for s in shown]
-        cells = [markup.cell(pair[0], text.plus_minus(pair)) for pair in pairs]
+        cells = [_cell(group, score) for score in shown]
         who = [f"{seeds - len(lost)} of {seeds}", ", ".join(map(str, lost)) or "–"]
         kind = "failed" if len(lost) == seeds else ""
         rows.append(markup.row([html.escape(group.label), *cells, *who], kind))

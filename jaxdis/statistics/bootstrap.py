@@ -1,5 +1,6 @@
 """Intervals by resampling seeds."""
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -23,7 +24,7 @@ __all__ = ["KINDS", "Statistic", "bootstrap_interval"]
 
 Statistic: TypeAlias = Callable[..., Any]
 """Of values `[..., n]` one number each `[...]`, as `mean`, `median` and `iqm`."""
-Strata: TypeAlias = list[Float[np.ndarray, "n"]]
+Strata: TypeAlias = list[Float[np.ndarray, "_"]]
 """The values of every stratum."""
 Drawn: TypeAlias = Float[np.ndarray, "b"]
 """The statistic of every resample."""
@@ -43,7 +44,7 @@ def _of(statistic: Statistic, values: Float[np.ndarray, "b n"]) -> Drawn:
     if found.shape != values.shape[:1]:
         raise ValueError(
             "statistic must take values [..., n] and give one number for each row, as "
-            f"`lambda x: np.mean(x, -1)`; of the shape {values.shape} it gave the shape "
+            f"`lambda x: np.mean(x, -1)`; of the shape {values.shape} it gave "
             f"{found.shape}"
         )
     return found
@@ -88,16 +89,17 @@ def _bca(
 
 def _skew(strata: Strata, statistic: Statistic) -> float:
     """The acceleration, from the statistic without each seed in turn."""
-    influences = []
+    found = []
     for i, x in enumerate(strata):
         n = len(x)
         if n < 2:
             continue
         others = [np.tile(y, (n, 1)) for y in strata]
         others[i] = x[np.array([np.delete(np.arange(n), j) for j in range(n)])]
-        without = scaled(_of(statistic, np.concatenate(others, -1)))[0]
-        influences.append((n - 1) * (without.mean() - without) / n)
-    every = np.concatenate(influences)
+        found.append(_of(statistic, np.concatenate(others, -1)))
+    small = scaled(np.concatenate(found))[0]  # or a difference might overflow
+    parts = np.split(small, np.cumsum([len(part) for part in found])[:-1])
+    every = np.concatenate([(p.mean() - p) * (len(p) - 1) / len(p) for p in parts])
     peak = np.abs(every).max()
     if not (np.isfinite(peak) and peak > 0):
         return 0.0
@@ -188,7 +190,7 @@ def bootstrap_interval(
             f"strata must name a group for each of the {x.shape[-1]} seeds, got the "
             f"shape {groups.shape}"
         )
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     ends = np.full((len(rows), 2), np.nan)
     tails = np.array([1 - confidence, 1 + confidence]) / 2
     names = list(dict.fromkeys(groups.tolist()))

@@ -1,5 +1,6 @@
 """Two ways over the same seeds: the gain of one over the other, and its chance."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -118,7 +119,7 @@ def permutation_test(
     check.whole("seed", seed)
     check.at_least("seed", seed, 0)
     gain = _differences(a, b)
-    rows = gain.reshape(-1, gain.shape[-1])
+    rows = gain.reshape(math.prod(gain.shape[:-1]), gain.shape[-1])
     found = [_chance(row[np.isfinite(row)], resamples, seed) for row in rows]
     return np.array(found, np.float64).reshape(gain.shape[:-1])[()]
 

@@ -8,7 +8,6 @@ from jaxtyping import Float
 from jaxdis.statistics.seeds import (
     CONFIDENCE,
     Counts,
-    Numbers,
     Values,
     check_confidence,
     known,
@@ -74,17 +73,21 @@ def performance_profile(
             + " with NaN" * bool(np.isnan(scores).any())
         )
     x, there, n = known(values)
-    above = ((x[..., None, :] > scores[:, None]) & there[..., None, :]).sum(-1)
+    above = ((x[..., None, :] > scores[:, None]) & there[..., None, :]).sum(-1) * 1.0
     seeds = np.asarray(n)[..., None]
-    found, z = np.asarray(share(above, seeds)), ndtri((1 + confidence) / 2)
+    found, z = (
+        np.asarray(share(above, seeds)),
+        ndtri((1 + confidence) / 2),
+    )
     low, high = _wilson(found, np.maximum(seeds, 1), float(z))
     return Profile(scores, found, low, high, n)
 
 
 def _wilson(
     found: Float[np.ndarray, "*p t"], n: Counts, z: float
-) -> tuple[Numbers, Numbers]:
+) -> tuple[Float[np.ndarray, "*p t"], Float[np.ndarray, "*p t"]]:
     """Wilson's interval of a share of n."""
     middle = (found + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(found * (1 - found) / n + (z / (2 * n)) ** 2)
-    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+    low, high = np.clip([middle - half, middle + half], 0.0, 1.0)
+    return low, high

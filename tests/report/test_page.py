@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from scipy import stats
 
 from jaxdis import report
 from jaxdis.report import kit
@@ -119,7 +120,7 @@ def test_seed_table_holds_the_results_their_means_and_deviations(tmp_path):
     np.testing.assert_array_equal(exact[1:6], columns)
     np.testing.assert_allclose(exact[6], columns.mean(0), rtol=1e-12)
     np.testing.assert_allclose(exact[7], columns.std(0, ddof=1), rtol=1e-12)
-    names = [*map(str, range(10, 15)), "mean", "std"]
+    names = [*map(str, range(10, 15)), "mean", "std", "95 % interval"]
     assert [row[0] for row in cells[1:]] == names
     assert cells[6][1] == f"{columns[:, 0].mean():.3f}"
     assert cells[7][3] == f"{columns[:, 2].std(ddof=1):.3f}"
@@ -175,7 +176,9 @@ def test_grid_has_a_row_per_point_and_a_table_of_seeds_for_each(tmp_path):
     good = metrics["mcc"][:, [0, 2, 3]]
     for row, bound, mcc in zip(cells[1:], BOUNDS, good, strict=False):
         assert row[0] == f"bound_a {bound:g}"
-        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std(ddof=1):.3f}"
+        low, high = stats.t.interval(0.95, len(mcc) - 1, mcc.mean(), stats.sem(mcc))
+        ends = f"{max(low, 0.0):.3f} to {min(high, 1.0):.3f}"
+        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std(ddof=1):.3f}{ends}"
         assert row[-2:] == ["3 of 4", "1"]
     assert [t[0][0] for t in tables.tables].count("seed") == 3
     best = BOUNDS[good.mean(1).argmax()]
@@ -345,7 +348,7 @@ def test_compare_puts_runs_and_grid_points_side_by_side(tmp_path):
     one = make_run(tmp_path / "one", seeds=3, failed=(0,))
     two = make_run(tmp_path / "two", points=2)
     out = tmp_path / "new" / "comparison.html"
-    assert report.compare([tmp_path / "one", tmp_path / "two"], out) == out
+    assert report.side_by_side([tmp_path / "one", tmp_path / "two"], out) == out
     names = {"comparison.html", "comparison-curves.png", "comparison-seeds.png"}
     assert {p.name for p in out.parent.iterdir()} == names
     check_picture(out.with_name("comparison-curves.png"))
@@ -355,7 +358,9 @@ def test_compare_puts_runs_and_grid_points_side_by_side(tmp_path):
     labels = [row[0] for row in cells[1:]]
     assert labels == ["one", "two, bound_a 10", "two, bound_a 25"]
     for row, mcc in zip(cells[1:], [one["mcc"][0, 1:], *two["mcc"]], strict=True):
-        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std(ddof=1):.3f}"
+        low, high = stats.t.interval(0.95, len(mcc) - 1, mcc.mean(), stats.sem(mcc))
+        ends = f"{max(low, 0.0):.3f} to {min(high, 1.0):.3f}"
+        assert row[1] == f"{mcc.mean():.3f} ± {mcc.std(ddof=1):.3f}{ends}"
     assert cells[1][-2:] == ["2 of 3", "0"]
     assert words(out).count("alert(1)") == 2
     assert "<script" not in words(out)
@@ -365,18 +370,18 @@ def test_compare_tells_runs_of_the_same_name_apart(tmp_path):
     paths = [tmp_path / "a" / "run", tmp_path / "b" / "run"]
     for path in paths:
         make_run(path, seeds=1)
-    cells, _ = table(read(report.compare(paths, tmp_path / "out.html")), "run")
+    cells, _ = table(read(report.side_by_side(paths, tmp_path / "out.html")), "run")
     assert [row[0] for row in cells[1:]] == ["a/run", "b/run"]
 
 
 def test_compare_checks_its_arguments(tmp_path):
     make_run(tmp_path / "run", seeds=1)
     with pytest.raises(ValueError, match="at least one run"):
-        report.compare([], tmp_path / "out.html")
+        report.side_by_side([], tmp_path / "out.html")
     with pytest.raises(ValueError, match="given twice"):
-        report.compare([tmp_path / "run"] * 2, tmp_path / "out.html")
+        report.side_by_side([tmp_path / "run"] * 2, tmp_path / "out.html")
     with pytest.raises(ValueError, match="out must be a file"):
-        report.compare([tmp_path / "run"], tmp_path)
+        report.side_by_side([tmp_path / "run"], tmp_path)
 
 
 def test_band_stays_in_the_range_of_the_seeds():
@@ -445,14 +450,14 @@ def test_runs_on_other_data_or_of_other_length_are_not_ranked(tmp_path):
         make_run(tmp_path / name, seeds=2)
     runs = [tmp_path / "one", tmp_path / "two"]
     change(runs[1], "config.json", seeds=2, preset="other")
-    line = headline_of(report.compare(runs, tmp_path / "out.html"))
+    line = headline_of(report.side_by_side(runs, tmp_path / "out.html"))
     assert line.startswith("Best of 2 by mean MCC")
     data = {"x_dim": 25, "graph": {"kind": "diagonal & <b>"}}
     change(runs[1], "config.json", data=data)
-    line = headline_of(report.compare(runs, tmp_path / "out.html"))
+    line = headline_of(report.side_by_side(runs, tmp_path / "out.html"))
     assert line == "2 runs that cannot be ranked: they differ in data.x_dim: 20 and 25"
     change(runs[1], "results.json", steps=100)
-    line = headline_of(report.compare(runs, tmp_path / "out.html"))
+    line = headline_of(report.side_by_side(runs, tmp_path / "out.html"))
     assert line.endswith("data.x_dim: 20 and 25; steps: 2000 and 100")
 
 
@@ -460,7 +465,7 @@ def test_parts_of_one_setting_are_called_so(tmp_path):
     make_run(tmp_path / "one", seeds=2)
     make_run(tmp_path / "two", seeds=2, first=2)
     runs = [tmp_path / "one", tmp_path / "two"]
-    line = headline_of(report.compare(runs, tmp_path / "out.html"))
+    line = headline_of(report.side_by_side(runs, tmp_path / "out.html"))
     assert line == (
         "2 parts of one setting, with the seeds 0–1, 2–3; `jaxdis merge` makes one run "
         "of them"

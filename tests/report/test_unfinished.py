@@ -94,7 +94,7 @@ def test_who_trains_is_named(killed):
 
 def test_a_killed_run_beside_finished_ones_is_marked_and_not_ranked(killed, tmp_path):
     metrics = make_run(tmp_path / "whole", seeds=3)
-    page = report.compare([killed, tmp_path / "whole"], tmp_path / "both.html")
+    page = report.side_by_side([killed, tmp_path / "whole"], tmp_path / "both.html")
     text = words(page)
     assert "killed (not finished: step 1,900 of 2,000)" in text
     assert f"Best of 2 by mean MCC: whole with MCC {metrics['mcc'].mean():.3f}" in text

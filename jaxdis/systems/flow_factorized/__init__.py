@@ -54,7 +54,7 @@ METHOD = Method(
         Figure(
             "steps",
             "L1 distance between decoded and true frames, by step. Thin: seeds, band: "
-            "one standard deviation. Dashed: the latent stays where it was, mean over "
+            "one sample deviation. Dashed: the latent stays where it was, mean over "
             "seeds. Shaded: longer than trained. Of classes that training saw.",
             later("jaxdis.systems.flow_factorized.figures", "draw_steps"),
         ),

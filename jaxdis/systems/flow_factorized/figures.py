@@ -53,7 +53,7 @@ def _draw_error(ax: Axes, name: str, record: Record, k: int) -> list[Group]:
     ]
     for group, colour in coloured(groups):
         many = (~group.failed).sum() > 1
-        label = group.label or ("mean ± 1 std of seeds" if many else "model")
+        label = group.label or ("mean ± 1 sample std of seeds" if many else "model")
         named = group._replace(label=label)
         draw_alive(ax, named, name, colour, max(0.15, 0.5 / math.sqrt(len(groups))))
     if "static_by_step" in record.arrays:

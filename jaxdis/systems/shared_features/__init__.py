@@ -70,13 +70,13 @@ _FIGURES = (
     Figure(
         "grid",
         "At the end, by the penalties for sparsity (alpha) and sharing (beta): mean "
-        "and one standard deviation over seeds. Hatched: not run.",
+        "and one sample deviation over seeds. Hatched: not run.",
         later(_DRAWN, "draw_grid"),
     ),
     Figure(
         "few_shot",
         "Scores on held-out tasks by the samples that fit a head. Bold and band: mean "
-        "and one standard deviation over seeds, thin: seeds. Dashed: heads on raw "
+        "and one sample deviation over seeds, thin: seeds. Dashed: heads on raw "
         "observations.",
         later(_DRAWN, "draw_few_shot"),
     ),

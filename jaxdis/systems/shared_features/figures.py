@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from jaxdis import metrics
+from jaxdis.report.averages import in_words
 from jaxdis.report.frames import survivors
 from jaxdis.report.kit import (
     COLOURS,
@@ -32,7 +33,7 @@ from jaxdis.report.kit import (
     shade_bar,
 )
 from jaxdis.report.read import Group, Record, alive, moments, swept
-from jaxdis.report.text import fixed, number, plus_minus, setting, tick, title
+from jaxdis.report.text import fixed, number, setting, tick, title
 from jaxdis.systems.shared_features.scores import HEADS, few_shot_name, raw_name
 from jaxdis.types import Score
 
@@ -232,10 +233,10 @@ def _draw_cells(ax: Axes, groups: list[Group], score: Score) -> None:
     means = np.full((len(up), len(across)), np.nan)
     for group in groups:
         i, j = up.index(group.hyper["beta"]), across.index(group.hyper["alpha"])
-        mean, deviation = moments(group, score.name)
+        mean = moments(group, score.name)[0]
         means[i, j] = mean
         missing.remove((i, j))
-        words = "failed" if group.failed.all() else plus_minus((mean, deviation))
+        words = "failed" if group.failed.all() else in_words(group, score.name)
         cell = ax.text(j + 0.5, i + 0.5, words, ha="center", va="center", fontsize=10)
         bright = "white" if mean > 0.45 else INK
         cell.set_color(WRONG if group.failed.all() else bright)
@@ -299,7 +300,7 @@ def draw_grid(record: Record) -> Figure | None:
 def _draw_shots(
     ax: Axes, group: Group, heads: list[str], shots: list[int], few: Seeds
 ) -> None:
-    """Every seed thin, their mean bold, one standard deviation as a band."""
+    """Every seed thin, their mean bold, one sample deviation as a band."""
     steps = np.arange(len(shots))
     if not len(_usable(group, few)):
         _say_failed(ax)

@@ -107,7 +107,7 @@ METHOD = Method(
     comparisons=(
         Comparison(
             "domains",
-            "At the end, by the number of domains: mean and one standard deviation "
+            "At the end, by the number of domains: mean and one sample deviation "
             "over seeds; dots are seeds. Dashed: observations as they are in the place "
             "of latents, mean over seeds.",
             _compare_domains,

@@ -116,7 +116,7 @@ def _draw_domains(lines: dict[str, list[_Place]]) -> Figure:
         shift = 0.012 * span * (i - (len(lines) - 1) / 2)
         x = np.array([p.domains for p in line]) + shift
         look: Any = {"color": colours[i], "lw": 2, "capsize": 4}
-        name = label or "mean ± 1 std of seeds"
+        name = label or "mean ± 1 sample std of seeds"
         ax.errorbar(x, mean, np.nan_to_num(std), fmt="-o", label=name, **look)
         for place, values in zip(x, seeds, strict=True):
             ax.plot(np.full(values.size, place), values, ".", c=colours[i], alpha=0.4)

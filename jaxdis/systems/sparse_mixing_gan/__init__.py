@@ -59,7 +59,7 @@ METHOD = Method(
         Figure(
             "importance",
             "Weights of style latents, largest first in every seed. Bold and band: "
-            "mean and one standard deviation over seeds, thin: seeds. Below the dashed "
+            "mean and one sample deviation over seeds, thin: seeds. Below the dashed "
             "line domains do not move a latent; w is then shown as 0.",
             later(DRAWN, "draw_importance"),
         ),
