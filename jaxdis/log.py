@@ -225,6 +225,7 @@ def seed_table(
       seeds: one row each.
       values: of each score, one number per seed.
       failed: the seeds that diverged, named as such and left out of mean and deviation.
+        A mean of fewer seeds than did not diverge says of how many.
     """
     good = ~np.isin(seeds, failed)
     rows = [
@@ -235,8 +236,15 @@ def seed_table(
     columns = []
     for score in scores:
         own = values[score.name]
-        moments = (statistics.mean(own[good]), statistics.deviation(own[good]))
-        columns.append([score.name, *(_cell(float(v)) for v in (*moments, *own))])
+        mean, deviation = statistics.mean(own[good]), statistics.deviation(own[good])
+        known, there = int(statistics.count(own[good])), int(good.sum())
+        of = f" ({known} of {there})" if 0 < known < there else ""
+        cells = [
+            _cell(float(mean)) + of,
+            _cell(float(deviation)),
+            *map(_cell, own.tolist()),
+        ]
+        columns.append([score.name, *cells])
     found: list[Table] = []
     for part in fitting(columns, max(map(len, rows))):
         table = Table(title=None if found else Text(title))

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxdis import log
-from jaxdis.report.read import Record, failed_seeds, moments, swept
+from jaxdis.report.read import Record, counted, failed_seeds, moments, swept
 from jaxdis.report.text import plus_minus, setting
 from jaxdis.types import Score
 
@@ -34,7 +34,10 @@ def point_table(record: Record, scores: Sequence[Score]) -> Group:
         lost, all_ = len(failed_seeds(group)), len(group.seeds)
         columns[0].append(f"{all_ - lost} of {all_}" if lost else str(all_))
     for score in scores:
-        cells = [plus_minus(moments(group, score.name)) for group in record.groups]
+        cells = [
+            plus_minus(moments(group, score.name)) + counted(group, score.name)
+            for group in record.groups
+        ]
         columns.append([score.name, *cells])
     found: list[Table] = []
     for part in log.fitting(columns, max(map(len, points))):

@@ -15,7 +15,7 @@ from jaxdis import devices, experiment, log, program_cache
 from jaxdis.cli import tables
 from jaxdis.experiment.codes import Kind
 from jaxdis.report.choice import side
-from jaxdis.report.read import Record, compared, lived, moments
+from jaxdis.report.read import Record, compared, counted, lived, moments
 from jaxdis.report.selection import Ranking, Selection, places, select
 from jaxdis.report.text import fixed, plus_minus, title
 from jaxdis.types import Score
@@ -108,7 +108,10 @@ def _point_table(record: Record, selection: Selection) -> Group:
         ]
         columns.append([f"{udr.title} ↑", *cells])
     for name, score in _truths(selection):
-        columns.append([name, *(plus_minus(moments(g, score.name)) for g in groups)])
+        cells = [
+            plus_minus(moments(g, score.name)) + counted(g, score.name) for g in groups
+        ]
+        columns.append([name, *cells])
     columns += _ranks({r.title: r.points for r in selection.rankings.values()})
     return _printed("Grid points", columns, taken)
 

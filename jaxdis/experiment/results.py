@@ -239,6 +239,7 @@ def write(
         "metrics": values,
         "mean": {n: statistics.mean(v) for n, v in alive.items()},
         "std": {n: statistics.deviation(v) for n, v in alive.items()},
+        "count": {n: statistics.count(v) for n, v in alive.items()},
         "floors": _floors(experiment, evaluate, scores),
         "udr": ends.udr,
         "agreement": values.get(metrics.AGREEMENT.name),

@@ -15,12 +15,16 @@ from jaxdis.report.kit import (
     ranked,
     shade_bar,
 )
-from jaxdis.report.read import Group, Record, alive, moments
+from jaxdis.report.read import Group, Record, alive, counted, moments
 from jaxdis.report.text import fixed, plus_minus
 
 __all__ = ["draw_correlation"]
 
 SEEDS_DRAWN = 16  # matrices of one grid point
+
+
+def _mean(group: Group) -> str:
+    return f"MCC {plus_minus(moments(group, 'mcc'))}{counted(group, 'mcc')}"
 
 
 def _draw_mean(ax: Axes, group: Group, matrices: Seeds) -> None:
@@ -32,7 +36,7 @@ def _draw_mean(ax: Axes, group: Group, matrices: Seeds) -> None:
     number_axes(ax, "true latent", "matched code")
     name = f"mean of {len(rows)} seeds" if len(rows) > 1 else "correlation of latents"
     known = alive(group, "mcc").size > 0
-    name_panel(ax, name, f"MCC {plus_minus(moments(group, 'mcc'))}" if known else "")
+    name_panel(ax, name, _mean(group) if known else "")
 
 
 def _draw_seed(ax: Axes, group: Group, matrices: Seeds, row: int) -> None:

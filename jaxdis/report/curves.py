@@ -19,7 +19,7 @@ from jaxdis.report.kit import (
     draw_failed,
     dress,
 )
-from jaxdis.report.read import Group, Record, alive, finite, mean_std
+from jaxdis.report.read import Group, Record, alive, counted, finite, mean_std
 from jaxdis.report.text import plus_minus, tick
 from jaxdis.types import Figure as Picture
 from jaxdis.types import Score
@@ -128,7 +128,8 @@ def _draw_column(
         if metric in group.final:
             _draw_dots(ax, group, metric, span, colour)
     if len(groups) == 1:
-        ax.set_xlabel(plus_minus(mean_std(alive(groups[0], metric))), color=COLOURS[0])
+        words = plus_minus(mean_std(alive(groups[0], metric)))
+        ax.set_xlabel(words + counted(groups[0], metric), color=COLOURS[0])
     whole = bool((values == np.round(values)).all())
     ax.xaxis.set_major_locator(MaxNLocator(3, integer=whole, min_n_ticks=1))
     dress(ax, score)

@@ -27,6 +27,7 @@ __all__ = [
     "alive",
     "compared",
     "consensus",
+    "counted",
     "failed_seeds",
     "finite",
     "hypers_of",
@@ -142,6 +143,12 @@ def finite(arrays: Sequence[np.ndarray]) -> Float[np.ndarray, "n"]:
 def alive(group: Group, score: str) -> Float[np.ndarray, "a"]:
     """A score at the end, of the seeds that did not fail and have it."""
     return finite([lived(group, score)])
+
+
+def counted(group: Group, score: str) -> str:
+    """ " (3 of 4)" where a mean is over fewer seeds than did not fail; else ""."""
+    known, there = len(alive(group, score)), int((~group.failed).sum())
+    return f" ({known} of {there})" if 0 < known < there else ""
 
 
 def lived(group: Group, score: str) -> Float[np.ndarray, "s"]:

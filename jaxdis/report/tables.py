@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from jaxdis.report import markup, read, text
-from jaxdis.report.read import Group, Record, failed_seeds, finite, moments
+from jaxdis.report.read import (
+    Group,
+    Record,
+    alive,
+    counted,
+    failed_seeds,
+    finite,
+    moments,
+)
 from jaxdis.types import Score
 
 __all__ = ["NAMED", "NOTE", "group_table", "hyper_table", "results", "setting_table"]
@@ -16,7 +24,7 @@ __all__ = ["NAMED", "NOTE", "group_table", "hyper_table", "results", "setting_ta
 NAMED = ("name", "value")
 NOTE = (
     '<p class="note">Mean and sample standard deviation are over the seeds that did '
-    "not fail.</p>"
+    "not fail; (3 of 4): over those of them that have the score.</p>"
 )
 FLOORS = (
     '<p class="note">"untrained": the same seeds before the first step; '
@@ -49,6 +57,10 @@ def _seed_table(group: Group, scores: Sequence[Score]) -> str:
         values = [moments(group, s.name)[i] for s in shown]
         cells = [name, *(markup.cell(v, text.fixed(v)) for v in values)]
         rows.append(markup.row(cells, "total"))
+    if any(counted(group, s.name) for s in shown):
+        there = int((~group.failed).sum())
+        counts = [f"{len(alive(group, s.name))} of {there}" for s in shown]
+        rows.append(markup.row(["seeds that have it", *counts], "total"))
     rows += _floors(group, shown)
     return markup.table("numbers", ["seed", *map(text.title, shown)], rows)
 
@@ -69,7 +81,10 @@ def group_table(groups: list[Group], scores: Sequence[Score], first: str) -> str
     for group in groups:
         lost, seeds = failed_seeds(group), len(group.seeds)
         pairs = [moments(group, s.name) for s in shown]
-        cells = [markup.cell(pair[0], text.plus_minus(pair)) for pair in pairs]
+        words = [text.plus_minus(p) for p in pairs]
+        words = [w + counted(group, s.name) for w, s in zip(words, shown, strict=True)]
+        means = [mean for mean, _ in pairs]
+        cells = [markup.cell(m, w) for m, w in zip(means, words, strict=True)]
         who = [f"{seeds - len(lost)} of {seeds}", ", ".join(map(str, lost)) or "–"]
         kind = "failed" if len(lost) == seeds else ""
         rows.append(markup.row([html.escape(group.label), *cells, *who], kind))

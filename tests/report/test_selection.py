@@ -104,7 +104,7 @@ def test_seeds_that_failed_are_left_out_and_counted():
     gone = made(failed=(0, 1, 2))
     with pytest.raises(ValueError, match="all 9 seeds of the run failed"):
         select(gone)
-    with pytest.raises(ValueError, match="the only seed failed"):
+    with pytest.raises(ValueError, match="the seed failed"):
         select(made(points=1, seeds=1, failed=(0,)))
 
 
@@ -188,3 +188,17 @@ def test_another_measure_of_agreement_takes_the_place():
     np.testing.assert_allclose(found.points, [0.7, 0.5, 0.5])
     np.testing.assert_allclose(found.seeds[0], 0.7)
     assert found.title == "UDR (lasso)"
+
+
+def test_a_udr_without_the_agreement_of_each_seed_ranks_points_alone():
+    found = select(made(drop=("agreement", "nll"), failed=(0,)))
+    assert list(found.rankings) == ["udr"]
+    assert (found.point, found.seed) == (1, 1)  # the first that did not fail
+    both = select(made(drop=("agreement",)))
+    assert (both.point, both.seed) == (1, 0)  # by the objective
+
+
+def test_seeds_without_an_objective_are_counted():
+    nlls = [[1.5, 1.6, np.nan], [1.02, np.nan, 1.21], [1.00, 1.10, 1.20]]
+    found = select(made(nll=nlls))
+    assert any(n.startswith("2 runs that did not fail have no") for n in found.notes)
