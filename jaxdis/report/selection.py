@@ -258,6 +258,11 @@ def _lacking(record: Record, held_out: Score | None) -> list[str]:
         said.append("the run has one grid point: only its seeds are ranked")
     if seeds == 1:
         said.append("there is one seed: UDR needs two, so that there is none")
+    elif (record.spec.get("worlds") or 1) > 1:
+        said.append(
+            f"there is no UDR: the data are {record.spec['worlds']} independent draws, "
+            "and seeds of different draws have no codes of the same rows"
+        )
     elif not np.isfinite(udr(record)).any():
         said.append(
             "there is no UDR: seeds have no codes of the same rows, or fewer than two "
