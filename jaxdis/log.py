@@ -225,6 +225,7 @@ def seed_table(
       seeds: one row each.
       values: of each score, one number per seed.
       failed: the seeds that diverged, named as such and left out of mean and deviation.
+        A mean of fewer seeds than did not diverge says of how many.
     """
     good = ~np.isin(seeds, failed)
     counts = {s.name: int(statistics.count(values[s.name][good])) for s in scores}

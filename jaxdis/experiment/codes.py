@@ -123,23 +123,21 @@ def pairs_of_seeds(
 
     Args:
       codes: the codes of the same rows.
-      failed: which seeds are left out: their pairs are NaN.
+      failed: which seeds are left out, as those are whose codes are not finite: their
+        pairs are NaN.
       kind: how two seeds are compared; see `metrics.agreement`.
     """
-    seeds = len(codes)
-    if seeds <= COMPARED:
-        pairs = np.array(metrics.agreement(codes, kind=kind, failed="nan"))
-    else:
-        some = np.flatnonzero(~failed) if not failed.all() else np.arange(seeds)
-        some = some[np.linspace(0, len(some) - 1, COMPARED).astype(int)]
-        pairs = np.full((seeds, seeds), np.nan, np.float32)
-        for start in range(0, seeds, COMPARED):
-            at = slice(start, start + COMPARED)
-            found = metrics.agreement(
-                codes[at], kind=kind, to=codes[some], failed="nan"
-            )
-            pairs[at, some] = np.asarray(found)
-    pairs[failed], pairs[:, failed] = np.nan, np.nan
+    there = np.flatnonzero(~failed & np.isfinite(codes).all((1, 2)))
+    pairs = np.full((len(codes), len(codes)), np.nan, np.float32)
+    if not there.size:
+        return pairs
+    some = there
+    if len(there) > COMPARED:
+        some = there[np.linspace(0, len(there) - 1, COMPARED).astype(int)]
+    for start in range(0, len(there), COMPARED):
+        at = there[start : start + COMPARED]
+        found = metrics.agreement(codes[at], kind=kind, to=codes[some])
+        pairs[np.ix_(at, some)] = np.asarray(found)
     return pairs
 
 

@@ -99,14 +99,14 @@ from jaxdis.metrics.regression import (
     r2,
     r_con,
 )
+from jaxdis.metrics.sampled import (
+    sampled_beta_vae_score,
+    sampled_factor_vae_score,
+)
 from jaxdis.metrics.separability import (
     SAP,
     sap,
     sap_matrix,
-)
-from jaxdis.metrics.sampled import (
-    sampled_beta_vae_score,
-    sampled_factor_vae_score,
 )
 from jaxdis.metrics.usage import (
     HEAD_DENSITY,
@@ -178,10 +178,10 @@ __all__ = [
     "r",
     "r2",
     "r_con",
-    "sap",
-    "sap_matrix",
     "sampled_beta_vae_score",
     "sampled_factor_vae_score",
+    "sap",
+    "sap_matrix",
     "shd",
     "standardise",
     "udr",

@@ -91,7 +91,7 @@ def _most_classes(column: np.ndarray) -> float:
 
 
 def _classes(column: np.ndarray) -> tuple[np.ndarray, int] | None:
-    """Classes from 0 and their number, if whole numbers repeat or few values do often."""
+    """Classes from 0 and their number, if values repeat as those of classes do."""
     most = _most_classes(column)
     if most <= FEW and len(np.unique(column[: 4 * FEW])) > most:
         return None  # without a sort of all rows

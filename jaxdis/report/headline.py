@@ -1,25 +1,27 @@
 """The line below the title of a page, and the facts below that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxdis.report import text
 from jaxdis.report.averages import in_words
-from jaxdis.report.choice import choose, judged_by
+from jaxdis.report.choice import judged_by
 from jaxdis.report.promised import in_short
 from jaxdis.report.read import (
     Group,
     Record,
     Standing,
     alive,
+    compared,
     failed_seeds,
     finite,
     mean_std,
     moments,
     udr,
 )
+from jaxdis.report.selection import recommended
 from jaxdis.report.sentences import below_floor
 from jaxdis.report.unfinished import short
 from jaxdis.types import Score
@@ -48,25 +50,31 @@ def _score(group: Group, scores: Sequence[Score]) -> str:
 
 
 def _best(groups: list[Group], scores: Sequence[Score]) -> str:
-    """Names the point with the best mean, if there is anything to judge it by."""
+    """Names the one with the best mean, if there is anything to judge it by.
+
+    Whether that takes the truth is said: nobody could choose so.
+    """
     there = [s for s in scores if any(alive(g, s.name).size for g in groups)]
     for score in there[:1]:
         means = np.array([moments(g, score.name)[0] for g in groups])
         if score.better:
             worse = -means if score.better == "higher" else means
             best = groups[int(np.nanargmin(worse))]
-            count = f"Best of {len(groups)} by mean {text.phrase(score)}"
+            told = ", which looks at the truth" if score.truth else ""
+            count = f"Best of {len(groups)} by mean {text.phrase(score)}{told}"
             return f"{count}: {best.label} with {_score(best, scores)}"
     return f"{len(groups)} points, {sum(len(g.seeds) for g in groups)} runs"
 
 
 def taken(record: Record) -> str:
-    """Of a grid without a truth to judge it by, the point to take; "" of others."""
-    choice = choose(record)
-    if choice is None or judged_by(record) is not None:
+    """Of a grid the point to take, chosen without truth; "" where nothing chooses."""
+    point = recommended(record) if len(record.groups) > 1 else None
+    if point is None:
         return ""
-    group, scores = record.groups[choice.point], list(record.scores.values())
-    return f"Of {len(record.groups)} points, {group.label}: {_score(group, scores)}"
+    group, scores = record.groups[point], list(record.scores.values())
+    how = ", chosen without the truth" * (judged_by(record) is not None)
+    count = len(record.groups)
+    return f"Of {count} points, {group.label}{how}: {_score(group, scores)}"
 
 
 def headline(groups: list[Group], scores: Sequence[Score], instead: str = "") -> str:
@@ -118,6 +126,15 @@ def so_far(record: Record, standing: Standing) -> str:
     return f"{line[0].upper()}{line[1:]}; {value}"
 
 
+def _agreements(run: Record) -> Iterator[str]:
+    """The UDR of every point that has one, and of how many seeds, if not of all."""
+    for group, value in zip(run.groups, udr(run), strict=True):
+        if np.isfinite(value):
+            seeds, all_ = compared(group), len(group.seeds)
+            of = f" ({seeds} of {all_} seeds)" if 0 < seeds < all_ else ""
+            yield text.number(float(value)) + of
+
+
 def run_facts(run: Record) -> dict[str, str]:
     """Seeds, steps, times and versions of a run, by their names."""
     r, seeds = run.results, run.groups[0].seeds
@@ -131,8 +148,8 @@ def run_facts(run: Record) -> dict[str, str]:
     }
     if promised := in_short(run):
         facts["promised by theory"] = promised
-    if (known := finite([udr(run)])).size:
-        facts["agreement of seeds (UDR)"] = ", ".join(map(text.number, known))
+    if finite([udr(run)]).size:
+        facts["agreement of seeds (UDR)"] = ", ".join(_agreements(run))
     if skipped := np.sum(r.get("skipped_updates", 0)):
         facts["skipped updates"] = text.number(float(skipped))
     versions = r.get("versions") or run.settings.get("versions", {})

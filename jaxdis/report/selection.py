@@ -8,7 +8,7 @@ nothing is chosen by them.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from jaxdis import metrics, statistics
 from jaxdis.report.choice import Choice, choose, judged_by, objective, side
@@ -221,31 +221,49 @@ def _judged(worth: _Worth, truth: _Worth, sign: int, at: tuple[int, int]) -> Jud
     )
 
 
-def _first(worth: _Worth) -> tuple[int, int] | None:
-    """The first point, and the row of its first seed; None where nothing is known."""
-    there = np.isfinite(worth.seeds).any(1) & np.isfinite(worth.points)
-    if not there.any():
-        # A single point needs no rank among points.
-        there = np.isfinite(worth.seeds).any(1) & (len(worth.points) == 1)
+def _first(worth: _Worth, alive: Bool[np.ndarray, "p s"]) -> tuple[int, int] | None:
+    """The first point, and the row of its first seed; None where nothing is known.
+
+    Where the seeds of the point have no worth, it is the first that did not fail.
+    """
+    there = np.isfinite(worth.points) & alive.any(1)
+    if len(there) == 1:  # a single point needs no rank among points
+        there |= (np.isfinite(worth.seeds) & alive).any(1)
     if not there.any():
         return None
-    points = np.where(there, np.nan_to_num(worth.points), -np.inf)
-    point = int(points.argmax())
-    return point, int(np.nanargmax(worth.seeds[point]))
+    points = np.where(np.isfinite(worth.points), worth.points, 0.0)
+    point = int(np.where(there, points, -np.inf).argmax())
+    own = np.where(np.isfinite(worth.seeds[point]), worth.seeds[point], -np.inf)
+    # Above what failed, so that argmax takes the first that lived.
+    least = np.where(alive[point], np.maximum(own, np.finfo(float).min), -np.inf)
+    return point, int(least.argmax())
 
 
-def _lacking(record: Record, agreement: _Worth, held_out: Score | None) -> list[str]:
+def _lacking(record: Record, held_out: Score | None) -> list[str]:
     """What cannot be ranked, and by what, in sentences."""
     groups, said = record.groups, []
     seeds = len(groups[0].seeds)
     lost = sum(int(g.failed.sum()) for g in groups)
     if lost:
         said.append(f"{lost} of {seeds * len(groups)} runs failed and are left out")
+    if held_out is not None:
+        values = [lived(g, held_out.name) for g in groups]
+        known = int(np.isfinite(values).sum())
+        if lacking := seeds * len(groups) - lost - known:
+            said.append(
+                f"{lacking} runs that did not fail have no finite {held_out.title} and "
+                "are left out of its means"
+            )
     if len(groups) == 1:
         said.append("the run has one grid point: only its seeds are ranked")
     if seeds == 1:
         said.append("there is one seed: UDR needs two, so that there is none")
-    elif not np.isfinite(agreement.points).any():
+    elif (record.spec.get("worlds") or 1) > 1:
+        said.append(
+            f"there is no UDR: the data are {record.spec['worlds']} independent draws, "
+            "and seeds of different draws have no codes of the same rows"
+        )
+    elif not np.isfinite(udr(record)).any():
         said.append(
             "there is no UDR: seeds have no codes of the same rows, or fewer than two "
             "of them lived"
@@ -268,6 +286,32 @@ def _ties(rankings: dict[str, Ranking]) -> list[str]:
                 "is taken"
             )
     return said
+
+
+def _criteria(record: Record, held_out: Score | None) -> dict[str, tuple[str, _Worth]]:
+    """What each criterion is called and gives: those that say anything.
+
+    Raises:
+      ValueError: none does.
+    """
+    agreement = _agreement(record)
+    nothing = _Worth(*(np.full_like(array, np.nan) for array in agreement))
+    held = nothing if held_out is None else _signed(record, held_out)
+    name = "" if held_out is None else f"held-out {phrase(held_out)}"
+    kind = record.results.get("udr_kind")
+    udr_name = f"UDR ({kind})" if kind else "UDR"
+    titled = {"udr": (udr_name, agreement), "objective": (name, held)}
+    alive = ~np.stack([group.failed for group in record.groups])
+    known = {n: pair for n, pair in titled.items() if _first(pair[1], alive)}
+    if not known:
+        raise ValueError(
+            "there is nothing to choose by: the run has no UDR (that takes two seeds "
+            "with codes of the same rows) and no held-out objective (a score with a "
+            "better side that needs no truth)"
+        )
+    if len(known) > 1:
+        known["both"] = ("both", _by_both(agreement, held, choose(record)))
+    return known
 
 
 def recommended(record: Record) -> int | None:
@@ -301,39 +345,21 @@ def select(record: Record) -> Selection:
     Source: Duan et al. 2020 (arXiv 1905.12614), the UDR.
     """
     groups, held_out, truth = record.groups, objective(record), judged_by(record)
-    runs = sum(len(g.seeds) for g in groups)
-    if all(group.failed.all() for group in groups):
-        every = f"all {runs} seeds of the run" if runs > 1 else "the only seed"
+    alive = ~np.stack([group.failed for group in groups])
+    if not alive.any():
+        every = f"all {alive.size} seeds of the run" if alive.size > 1 else "the seed"
         raise ValueError(f"{every} failed: there is nothing to choose from")
-    agreement = _agreement(record)
-    none = _Worth(np.full(len(groups), np.nan), np.full_like(agreement.seeds, np.nan))
-    held = none if held_out is None else _signed(record, held_out)
-    both = _by_both(agreement, held, choose(record))
-    name = "" if held_out is None else f"held-out {phrase(held_out)}"
-    kind = record.results.get("udr_kind")
-    udr_name = f"UDR ({kind})" if kind else "UDR"
-    titled = {"udr": (udr_name, agreement), "objective": (name, held)}
-    known = {n: pair for n, pair in titled.items() if _first(pair[1]) is not None}
-    if not known:
-        raise ValueError(
-            "there is nothing to choose by: the run has no UDR (that takes two seeds "
-            "with codes of the same rows) and no held-out objective (a score with a "
-            "better side that needs no truth)"
-        )
-    if len(known) > 1:
-        known["both"] = ("both", both)
+    criteria = _criteria(record, held_out)
     judge = None if truth is None else _signed(record, truth)
     rankings = {}
-    for key, (title, worth) in known.items():
-        at = _first(worth)
+    for key, (title, worth) in criteria.items():
+        at = _first(worth, alive)
         assert at is not None
         sign = 1 if truth is None else side(truth)
         judged = None if judge is None else _judged(worth, judge, sign, at)
         seed = groups[at[0]].seeds[at[1]]
         rankings[key] = Ranking(title, *worth, at[0], seed, judged)
     last = list(rankings.values())[-1]
-    words = " and ".join(title for _, (title, _) in known.items() if title != "both")
-    notes = _lacking(record, agreement, held_out) + _ties(rankings)
-    return Selection(
-        last.point, last.seed, words, rankings, held_out, truth, tuple(notes)
-    )
+    words = " and ".join(r.title for n, r in rankings.items() if n != "both")
+    notes = (*_lacking(record, held_out), *_ties(rankings))
+    return Selection(last.point, last.seed, words, rankings, held_out, truth, notes)

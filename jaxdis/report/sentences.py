@@ -14,6 +14,7 @@ __all__ = ["below_floor", "findings"]
 
 APART = 0.1  # by which a seed's agreement is below the middle one's, at least,
 SPREADS = 4.0  # and in median deviations, where it disagrees with the others
+NAMED = 8  # seeds that are named one by one
 POOR = 0.5  # UDR below which seeds have found different codes
 
 
@@ -93,6 +94,21 @@ def _of_agreement(record: Record, group: Group) -> Iterator[str]:
         yield f"seed {best}, best by held-out {phrase(score)}, is one that disagrees"
 
 
+def _of_missing(record: Record, group: Group) -> Iterator[str]:
+    there = int((~group.failed).sum())
+    for score in record.scores.values():
+        known = len(alive(group, score.name))
+        if 0 < known < there:
+            rows = ~group.failed & ~np.isfinite(lived(group, score.name))
+            who = [group.seeds[i] for i in np.flatnonzero(rows)]
+            few = len(who) <= NAMED
+            lack = _seeds(who, "has", "have") if few else f"{len(who)} seeds have"
+            yield (
+                f"{lack} no finite {phrase(score)}, without having failed: its means "
+                f"are over {known} of {there} seeds"
+            )
+
+
 def _of_codes(record: Record, group: Group) -> Iterator[str]:
     dead = alive(group, metrics.DEAD.name)
     if not dead.size or not dead.any():
@@ -134,8 +150,9 @@ def findings(record: Record) -> list[str]:
     """What to know before a run is believed, a sentence each.
 
     What is lost of its files; shards that are missing; which point of a grid to take;
-    where all seeds diverged; where the held-out objective and the seeds disagree, seeds
-    that stand apart, dead codes, and scores below their floor.
+    where all seeds diverged; scores that some seeds lack; where the held-out objective
+    and the seeds disagree, seeds that stand apart, dead codes, and scores below their
+    floor.
 
     Args:
       record: a run.
@@ -144,7 +161,7 @@ def findings(record: Record) -> list[str]:
     found = [_whole(s) for s in ([first] if first else []) + [*_of_points(record)]]
     lost = record.results.get("missing") or []
     found = [*record.notes, *(f"Not in this table: {told}." for told in lost), *found]
-    for of in (_of_failures, _of_floors, _of_agreement, _of_codes):
+    for of in (_of_failures, _of_missing, _of_floors, _of_agreement, _of_codes):
         where: dict[str, list[str]] = {}
         for group in record.groups:
             for sentence in of(record, group):

@@ -108,6 +108,16 @@ def test_failed_seeds_are_left_out(made, params):
     np.testing.assert_array_equal(related.order[1, 2], np.arange(CODES))
 
 
+def test_seeds_whose_codes_are_not_finite_are_left_out(made, params):
+    """They need not have failed: what overflows on held-out rows was finite before."""
+    encoded = codes.encode_rows(made, params).copy()
+    encoded[0, 1, 7, 2] = np.inf
+    related = codes.relate(encoded, np.zeros((2, SEEDS), bool))
+    assert np.isnan(related.pairs[0, 1]).all()
+    np.testing.assert_allclose(related.udr[0], 1.0, atol=1e-5)
+    assert np.isnan(related.seeds[0]).tolist() == [False, True, False]
+
+
 def test_effects_of_a_linear_decoder(made, params):
     """A code that moves by 4 deviations moves x_j by 4 std |D_ij|."""
     encoded = codes.encode_rows(made, params)

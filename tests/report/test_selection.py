@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from jaxdis import systems
+from jaxdis.experiment.plan import declared
 from jaxdis.report.choice import choose
 from jaxdis.report.read import consensus, udr
 from jaxdis.report.selection import correlate, places, select, with_agreement
@@ -104,7 +106,7 @@ def test_seeds_that_failed_are_left_out_and_counted():
     gone = made(failed=(0, 1, 2))
     with pytest.raises(ValueError, match="all 9 seeds of the run failed"):
         select(gone)
-    with pytest.raises(ValueError, match="the only seed failed"):
+    with pytest.raises(ValueError, match="the seed failed"):
         select(made(points=1, seeds=1, failed=(0,)))
 
 
@@ -188,3 +190,56 @@ def test_another_measure_of_agreement_takes_the_place():
     np.testing.assert_allclose(found.points, [0.7, 0.5, 0.5])
     np.testing.assert_allclose(found.seeds[0], 0.7)
     assert found.title == "UDR (lasso)"
+
+
+def test_a_udr_without_the_agreement_of_each_seed_ranks_points_alone():
+    found = select(made(drop=("agreement", "nll"), failed=(0,)))
+    assert list(found.rankings) == ["udr"]
+    assert (found.point, found.seed) == (1, 1)  # the first that did not fail
+    both = select(made(drop=("agreement",)))
+    assert (both.point, both.seed) == (1, 0)  # by the objective
+
+
+def test_seeds_without_an_objective_are_counted():
+    nlls = [[1.5, 1.6, np.nan], [1.02, np.nan, 1.21], [1.00, 1.10, 1.20]]
+    found = select(made(nll=nlls))
+    assert any(n.startswith("2 runs that did not fail have no") for n in found.notes)
+
+
+def test_seeds_of_different_draws_of_the_data_are_not_compared():
+    record = made(udrs=[None] * 3, drop=("agreement",))
+    found = select(record._replace(spec={"worlds": 8}))
+    assert any("the data are 8 independent draws" in note for note in found.notes)
+
+
+def grids():
+    """Every preset of every method that trains a grid, but those of one's own data."""
+    for name in systems.names():
+        for preset in systems.find(name).presets:
+            if systems.find(name).presets[preset].points and preset != "own":
+                yield f"{name}/{preset}"
+
+
+@pytest.mark.parametrize("which", list(grids()))
+def test_every_preset_with_a_grid_has_something_to_choose_by(which):
+    """Of invented values of the scores that the method declares for those data."""
+    method, name = systems.find(which.split("/")[0]), which.split("/")[1]
+    preset = method.presets[name]
+    scores = declared(method, name, preset.config, preset.data.spec())
+    rng, seeds = np.random.default_rng(0), preset.seeds
+    groups = [
+        make_group(
+            f"point {i}", {"i": i}, **{n: rng.uniform(size=seeds) for n in scores}
+        )
+        for i in range(len(preset.points))
+    ]
+    record = make_record(groups)
+    shown = {n: {"title": s.title, "truth": s.truth} for n, s in scores.items()}
+    record = record._replace(scores=scores, results=record.results | {"scores": shown})
+    found = select(record)
+    assert not found.objective.truth
+    assert found.objective.better
+    assert found.truth is None or found.truth.truth
+    means = [g.final[found.objective.name].mean() for g in groups]
+    best = np.argmin if found.objective.better == "lower" else np.argmax
+    assert found.rankings["objective"].point == best(means)

@@ -97,10 +97,10 @@ METHOD = Method(
         Figure(
             "latents",
             "Densities of latents by domain, smoothed, each divided by its highest: "
-            "true ones, and posterior means of the best seed, matched and with the "
-            "sign of the true. Below, one against the other and their correlation. "
-            "Without a truth, posterior means of the seed with the least error of "
-            "held-out rows. Of large runs the first points and latents.",
+            "true ones, and posterior means of the best seed by them, matched and "
+            "with the sign of the true. Below, one against the other and their "
+            "correlation. Without a truth, posterior means of the seed with the least "
+            "error of held-out rows. Of large runs the first points and latents.",
             later(_FIGURES, "draw_latents"),
         ),
     ),
