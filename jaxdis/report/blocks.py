@@ -148,23 +148,22 @@ def _outside(matrix: Float[np.ndarray, "z z"], promise: Promise) -> str:
 
 def _draw_reached(ax: Axes, record: Record, point: int, promise: Promise) -> None:
     """Correlations of true latents with their codes, in the order of the blocks."""
-    every, group = record.arrays.get("correlation"), record.groups[point]
+    every, group = record.arrays["correlation"], record.groups[point]
     size, order = len(promise.pattern), _in_blocks(promise)
     scores = reached(record, point)
-    if every is None or every.shape[2:] != (size, size):
-        ax.set_axis_off()
-        why = "no correlations of true latents with codes were measured"
-        why = why if record.standing is None else "shown once the run has finished"
-        return name_panel(ax, f"reached: {scores}" if scores else "reached", why)
     rows = ranked(group, every[point], ())
-    if not rows:
+    fits = every.shape[2:] == (size, size)
+    if not rows or not fits:
         ax.set_axis_off()
-        return name_panel(ax, "reached", "every seed failed", bad=True)
+        why = "every seed failed" if fits else "other latents were measured"
+        return name_panel(ax, "reached", why, bad=True)
     mean = every[point][rows].mean(0)
     heat(ax, mean[order][:, order], highest=1.0)
     _outline(ax, promise)
     _name_latents(ax, order, ("true latent", "matched code"), ())
-    name_panel(ax, f"reached: {scores}", _outside(mean, promise))
+    name_panel(
+        ax, f"reached: {scores}" if scores else "reached", _outside(mean, promise)
+    )
     return None
 
 
@@ -179,13 +178,19 @@ def draw_promised(record: Record) -> Figure | None:
     if not every:
         return None
     groups = [record.groups[p] for p in points]
-    figure, parts = blocks(groups, 2 * SIDE + 1.6, (SIDE + 0.7) * len(every))
+    measured = "correlation" in record.arrays
+    width, columns = (2 * SIDE + 1.6, 2) if measured else (SIDE + 0.6, 1)
+    figure, parts = blocks(groups, width, (SIDE + 0.7) * len(every))
     for point, part in zip(points, parts, strict=True):
-        axes = part.subplots(len(every), 2, squeeze=False)
+        axes = part.subplots(len(every), columns, squeeze=False)
         for row, one in zip(axes, every, strict=True):
             _draw_pattern(row[0], one.promise)
-            name_panel(row[0], _title(one.promise), f"by the {one.name}")
-            _draw_reached(row[1], record, point, one.promise)
-        if "correlation" in record.arrays:
+            note = "; these data break what it assumes" * bool(
+                record.spec.get("breaks")
+            )
+            name_panel(row[0], _title(one.promise), f"by the {one.name}{note}")
+            if measured:
+                _draw_reached(row[1], record, point, one.promise)
+        if measured:
             shade_bar(part, axes, "absolute correlation")
     return figure

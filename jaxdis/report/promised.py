@@ -93,6 +93,7 @@ def _usable(record: Record) -> tuple[dict[str, np.ndarray], list[str]]:
     """The matrices that are known, and sentences about those that do not count."""
     truth: Mapping[str, Any] = record.spec.get("truth") or {}
     arrays = {n: np.array(truth[n]) for n in AXES if truth.get(n) is not None}
+    # Those of the tasks for testing, which are drawn as those of training are.
     if "supports" in record.arrays and "supports" not in arrays:
         arrays["supports"] = np.asarray(record.arrays["supports"])
     needs = {"gz": ("steps", "sequences"), "ga": ("a_dim", "actions")}
@@ -162,8 +163,11 @@ def lacking(promise: Promise) -> list[str]:
     said = list(dict.fromkeys(word for word in promise.missing if word))
     more = len(said) - SENTENCES
     shown = said if more <= 1 else said[:SENTENCES]
-    rest = [f"and {more} more latents are not told apart"] if more > 1 else []
-    return [f"{s[0].upper()}{s[1:]}." for s in [*shown, *rest]]
+    rest = [f"and {more} more sentences of the kind"] if more > 1 else []
+    # A latent is named as it is written, with a small letter in front.
+    return [
+        f"{s if s.startswith('z_') else s[0].upper() + s[1:]}." for s in [*shown, *rest]
+    ]
 
 
 def promised(record: Record) -> list[str]:
@@ -209,12 +213,15 @@ def _sentences(record: Record) -> Iterator[str]:
             + (", or what it assumes is not given." if said else ".")
         )
     for one in every:
-        words = in_words(one.promise)
-        yield f"By the {one.name} theory promises {words}; {_reached(record)}."
+        words, breaks = in_words(one.promise), record.spec.get("breaks")
+        verb = "would promise" if breaks else "promises"
+        yield f"By the {one.name} theory {verb} {words}; {_reached(record)}."
         yield f"It assumes: {one.promise.assumes}."
+        if breaks:
+            yield f"Of these data that does not hold, as {breaks}: nothing is promised."
         yield from lacking(one.promise)
         if not one.promise.identified.all() and metrics.MCC.name in record.scores:
             yield (
-                f"{metrics.MCC.title} counts one code for a latent, so 1 is not "
-                "promised."
+                f"{metrics.MCC.title} gives each latent one code: that it reaches 1 is "
+                "not promised."
             )

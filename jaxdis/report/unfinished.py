@@ -40,6 +40,15 @@ def load(directory: Path) -> Record:
     return read.load(directory) if is_finished(directory) else _so_far(directory)
 
 
+def _lists(value: Any) -> Any:
+    """Values of data.json as results.json has them: arrays as nested lists."""
+    if isinstance(value, Mapping):
+        if {"dtype", "shape", "values"} == set(value):
+            return value["values"]
+        return {name: _lists(v) for name, v in value.items()}
+    return [_lists(v) for v in value] if isinstance(value, list) else value
+
+
 def _lost(logged: Logged, shape: tuple[int, int]) -> Bool[np.ndarray, "p s"]:
     """The rows of which no update was applied in the last chunk: all means are NaN."""
     means = [
@@ -92,7 +101,7 @@ def _so_far(directory: Path) -> Record:
         settings=settings,
         results=_measured(step, parts),
         groups=groups,
-        spec=dict(known.get("spec") or {}),
+        spec=_lists(dict(known.get("spec") or {})),
         scores=_scores(data, known, list(logged.curves)),
         arrays={},
         notes=logged.notes,

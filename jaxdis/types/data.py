@@ -157,6 +157,8 @@ class Spec(NamedTuple):
       worlds: the number of independent draws of the whole data set that `Rows` hold,
         one for each seed in turn; None where all seeds see the same rows.
       rows: the number of training rows; None where it is not known or has no end.
+      breaks: what these data are known to break of what theory assumes, as a clause; ""
+        for nothing.
     """
 
     shape: tuple[int, ...]
@@ -169,6 +171,7 @@ class Spec(NamedTuple):
     truth: Truth = Truth()
     worlds: int | None = None
     rows: int | None = None
+    breaks: str = ""
 
     @property
     def offers(self) -> tuple[str, ...]:

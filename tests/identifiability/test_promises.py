@@ -91,6 +91,25 @@ def test_every_map_that_adds_no_edge_is_promised():
     assert sharp > 20
 
 
+def test_every_map_that_is_as_sparse_in_each_task_is_promised():
+    """Supports of L, z = L z^, under which no head needs more features."""
+    rng, (supports, orders) = np.random.default_rng(5), invertible_supports(3)
+    sharp = 0
+    for _ in range(30):
+        tasks = (rng.random((4, 3)) < 0.5).astype(int)
+        tasks = np.unique(tasks[tasks.any(1)], axis=0)
+        if not len(tasks):
+            continue
+        learned = np.einsum("bij,ki->bkj", supports, tasks) > 0
+        fits = (learned.sum(2) <= tasks.sum(1)[None]).all(1)
+        pattern = promise_of_tasks(tasks).pattern
+        for support in supports[fits]:
+            assert any((support[:, order] <= pattern).all() for order in orders)
+        assert (supports[fits] == pattern).all((1, 2)).any()
+        sharp += not pattern.all()
+    assert sharp > 20
+
+
 def test_promised_maps_form_a_group():
     rng = np.random.default_rng(0)
     for gz, ga in graphs(12, 5, seed=2):

@@ -63,6 +63,7 @@ class DenseShift:
             z_dim=self.z_dim,
             truth=Truth(mask=mask_matrix("dense", self.z_dim)),
             worlds=worlds.count(self),
+            breaks=_breaks(self.z_dim - self.changing, self.z_dim),
         )
 
     def load(self) -> Splits:
@@ -71,6 +72,11 @@ class DenseShift:
         Arrays have an axis of worlds in front, if there is more than one.
         """
         return worlds.as_rows(draw(self)[1])
+
+
+def _breaks(still: int, z_dim: int) -> str:
+    verb = "does" if still == 1 else "do"
+    return f"{still} of {z_dim} latents {verb} not change with the domain" * (still > 0)
 
 
 class LeakyMixing(NamedTuple):

@@ -85,6 +85,7 @@ class CausalProcess:
             a_dim=0 if ga is None else ga.shape[1],
             z_dim=self.z_dim,
             truth=Truth(gz=gz, ga=ga),
+            breaks=process.breaks,
         )
 
     def load(self) -> Splits:

@@ -94,6 +94,7 @@ class Process(NamedTuple):
       ga: the graph from actions, likewise; None where there is no action.
       actions: `(key, n, a_dim) -> actions`.
       strengths: `(key, graph) -> what the mechanism sees of the graph`.
+      breaks: see `Spec.breaks`.
     """
 
     mechanism: Mechanism
@@ -101,6 +102,7 @@ class Process(NamedTuple):
     ga: _GraphOf | None = None
     actions: Callable[[PRNGKey, int, int], Array] = draw_uniform_actions
     strengths: Callable[[PRNGKey, graphs.Graph], Array] = _ones
+    breaks: str = ""
 
 
 def _named(graph: Callable[[int], graphs.Graph]) -> _GraphOf:
@@ -209,7 +211,8 @@ PROCESSES: dict[str, Process] = {
     "ActionNonDiag": _action(_action_sine, graphs.ring),
     "ActionDoubleSuffStat": _action(_action_waves, graphs.ring),
     "ActionNoSuffVar": _action(_action_linear, graphs.ring)._replace(
-        strengths=_normal_weights
+        strengths=_normal_weights,
+        breaks="each action moves its latents along one direction only",
     ),
     "ActionNoGraphCrit": _action(_action_sine, graphs.pairs),
     "ActionBlockEasy": _action(_action_sine, graphs.action_pairs),
@@ -223,7 +226,8 @@ PROCESSES: dict[str, Process] = {
     "TimeNonDiag": _time(_time_sine, graphs.lower_triangle),
     "TimeDoubleSuffStat": _time(_time_waves, graphs.lower_triangle),
     "TimeNoSuffVar": _time(_time_linear, graphs.lower_triangle)._replace(
-        strengths=_normal_weights
+        strengths=_normal_weights,
+        breaks="the past moves all latents linearly, in one way only",
     ),
     "TimeNoGraphCrit": _time(_time_sine, graphs.halves),
     "TimeBlockEasy": _time(_time_sine, graphs.pairs),
@@ -235,7 +239,10 @@ PROCESSES: dict[str, Process] = {
         _shift, ga=_named(graphs.identity), actions=draw_interventions
     ),
     "InterventionPair": Process(
-        _shift, ga=_named(graphs.ring), actions=draw_interventions
+        _shift,
+        ga=_named(graphs.ring),
+        actions=draw_interventions,
+        breaks="each intervention moves its latents along one direction only",
     ),
     "InterventionTime": Process(
         _time_intervened,

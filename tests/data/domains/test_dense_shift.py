@@ -36,6 +36,14 @@ def test_only_the_last_latents_change_and_the_mixing_is_orthogonal():
     )
 
 
+def test_latents_that_do_not_change_are_said():
+    assert SMALL.spec().breaks == "2 of 3 latents do not change with the domain"
+    assert (
+        DenseShift(z_dim=2, changing=1).spec().breaks.startswith("1 of 2 latents does")
+    )
+    assert DenseShift(z_dim=3, changing=3).spec().breaks == ""
+
+
 def test_a_single_world_has_no_axis():
     """Then all seeds see the same rows, and their agreement can be measured."""
     assert SMALL.spec().worlds is None

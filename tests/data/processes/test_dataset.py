@@ -123,6 +123,51 @@ def test_linear_mechanisms_have_normal_weights_on_the_graph(name):
     assert np.abs(effects - inputs @ weights.T).max() < 0.15
 
 
+def means(name, spec, past, a):
+    """The mean of the last step's latents, of linear mechanisms with random weights."""
+    if name not in WEIGHTED:
+        return moments(name, spec, past, a)[0]
+    graph, inputs = (
+        (spec.truth.gz, past) if spec.truth.ga is None else (spec.truth.ga, a)
+    )
+    weights = graph * np.random.default_rng(1).normal(size=graph.shape)
+    return (0 if past is None else past) + 0.5 * inputs @ weights.T
+
+
+def varied(columns):
+    """Whether columns of effects are linearly independent."""
+    values = np.linalg.svd(columns, compute_uv=False)
+    return bool(values[-1] > 1e-6 * values[0])
+
+
+@pytest.mark.parametrize("name", sorted(PROCESSES))
+def test_data_say_where_effects_vary_too_little(name):
+    """Sufficient variability: the effects of every action span its children, and the
+    Jacobians in the past all matrices on the graph."""
+    spec = CausalProcess(process=name, samples=10).spec()
+    rng, n = np.random.default_rng(0), 400
+    past = rng.normal(size=(n, 10)) if spec.steps else None
+    a = rng.uniform(-2, 2, (n, spec.a_dim)) if spec.a_dim else None
+    if name.startswith("Intervention"):
+        a = np.zeros((n, spec.a_dim))
+    found = []
+    for action in range(spec.a_dim):
+        other = a.copy()
+        other[:, action] = (
+            1 if name.startswith("Intervention") else rng.uniform(-2, 2, n)
+        )
+        effect = means(name, spec, past, other) - means(name, spec, past, a)
+        children = spec.truth.ga[:, action] == 1
+        found.append(not children.any() or varied(effect[:, children]))
+    if past is not None:
+        slopes = np.zeros((n, 10, 10))
+        for j, step in enumerate(1e-5 * np.eye(10)):
+            ends = [means(name, spec, one, a) for one in (past - step, past + step)]
+            slopes[:, :, j] = (ends[1] - ends[0]) / 2e-5
+        found.append(varied(slopes[:, spec.truth.gz == 1]))
+    assert all(found) == (spec.breaks == "")
+
+
 @pytest.mark.parametrize("name", sorted(PROCESSES))
 def test_shapes_and_inputs(name):
     spec, data = drawn(process=name)
