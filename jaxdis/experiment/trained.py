@@ -308,7 +308,7 @@ class Run:
         """The scores of the method's report on other rows; see `jaxdis.read`."""
         return using.evaluate(self.model, rows)
 
-    def truth_and_codes(self, rows: Rows | None = None) -> truth.Truth:
+    def truth_and_codes(self, rows: Rows | None = None) -> truth.Encoded:
         """True latents and codes, for `metrics.evaluate`; see `truth.of_rows`.
 
         Args:

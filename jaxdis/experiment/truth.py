@@ -12,12 +12,12 @@ from jaxdis.experiment.model import Model
 from jaxdis.experiment.using import in_slices, observations, taken
 from jaxdis.types import Rows
 
-__all__ = ["Truth", "of_rows", "of_test_rows"]
+__all__ = ["Encoded", "of_rows", "of_test_rows"]
 
 ROWS = 10_000  # at most, of which each step of a sequence is one
 
 
-class Truth(NamedTuple):
+class Encoded(NamedTuple):
     """True latents and codes of the same rows; steps of sequences are stacked.
 
     Attributes:
@@ -33,7 +33,7 @@ class Truth(NamedTuple):
 
 def _stacked(
     z: Shaped[np.ndarray, "..."], codes: Shaped[np.ndarray, "p s ..."], own: bool
-) -> Truth:
+) -> Encoded:
     """Rows of both, if each code has its latents."""
     lead = z.shape[own:-1]
     if codes.shape[2:-1] != lead:
@@ -44,7 +44,7 @@ def _stacked(
     seeds = z.shape[:1] if own else ()
     flat = codes.reshape(*codes.shape[:2], -1, codes.shape[-1])
     steps = lead[1] if len(lead) > 1 else 1
-    return Truth(z.reshape(*seeds, -1, z.shape[-1]), flat, steps)
+    return Encoded(z.reshape(*seeds, -1, z.shape[-1]), flat, steps)
 
 
 def _encoded(model: Model, x: Any, *, own: bool) -> np.ndarray:
@@ -64,7 +64,7 @@ def _lacking(where: str) -> ValueError:
     )
 
 
-def of_rows(model: Model, rows: Rows) -> Truth:
+def of_rows(model: Model, rows: Rows) -> Encoded:
     """Codes of a user's rows beside their z.
 
     Args:
@@ -80,7 +80,7 @@ def of_rows(model: Model, rows: Rows) -> Truth:
     return _stacked(np.asarray(rows.z), codes, False)
 
 
-def of_test_rows(directory: Any, model: Model, parts: Any) -> Truth:
+def of_test_rows(directory: Any, model: Model, parts: Any) -> Encoded:
     """Codes of the held-out rows of the training data beside their true latents.
 
     At most 10,000 rows, the first; data are drawn or read again.
@@ -94,9 +94,9 @@ def of_test_rows(directory: Any, model: Model, parts: Any) -> Truth:
       ValueError: there are no true latents, or the data are not there any more.
     """
     plan = plan_of(directory, method=model.method, parts=parts)
-    if "z" not in plan.data.spec().offers:
-        raise _lacking(f"the data of {directory}")
     test = plan.data.load().test
+    if test.z is None:
+        raise _lacking(f"the data of {directory}")
     own = model.spec.worlds is not None
     steps = model.spec.steps or 1
     most = max(1, ROWS // steps)

@@ -197,7 +197,7 @@ def _scored(
     return [_Scored(*part) for part in parts]
 
 
-Found = list[Float[np.ndarray, "b *s"]]
+Found = list[Float[np.ndarray, "..."]]
 
 
 def _on_device(
@@ -238,7 +238,8 @@ def _mean_interval(
     alive = np.isfinite(scored.value)
     if not (scored.value.ndim and len(scored.resampled) and alive.any()):
         return np.nan, np.nan
-    value, drawn = scored.value[alive].mean(), scored.resampled[:, alive].mean(1)
+    value = np.asarray(scored.value[alive].mean())
+    drawn = scored.resampled[:, alive].mean(1)
     low, high = moved_interval(value, drawn, confidence, span)
     return float(low), float(high)
 
@@ -257,9 +258,9 @@ def _row(
             scored.value, scored.resampled, confidence, score.range
         )
     if len(scored.permuted):
-        null = scored.permuted.mean(0)
+        null = np.asarray(scored.permuted.mean(0))
     if len(scored.permuted) > 1:
-        spread = scored.permuted.std(0, ddof=1)
+        spread = np.asarray(scored.permuted.std(0, ddof=1))
     return Row(
         measure=name,
         score=score,
