@@ -190,8 +190,10 @@ def _scored(
     values = [np.asarray(v, float) for v in measure.compute(host, setting)]
     drawn = _on_device if measure.device else _on_host
     data = device if measure.device else host
-    nulls = wish.null if measure.null else 0
-    resampled, permuted = drawn(measure, data, setting, wish._replace(null=nulls))
+    fit = wish._replace(
+        null=wish.null * measure.null, bootstrap=wish.bootstrap * measure.bootstrap
+    )
+    resampled, permuted = drawn(measure, data, setting, fit)
     empty = [np.full((0, *value.shape), np.nan) for value in values]
     parts = zip(values, resampled or empty, permuted or empty, strict=True)
     return [_Scored(*part) for part in parts]
@@ -207,8 +209,12 @@ def _on_device(
         return [], []
     n = data.codes.shape[-2]
     parts = () if measure.parts is None else measure.parts(n, setting.key)
+    compute = measure.compute
+    if measure.redrawn is not None:
+        compute = measure.redrawn.compute
+        data = jax.tree.map(jnp.asarray, measure.redrawn.prepare(data))
     drawn = draw(
-        measure.compute,
+        compute,
         data,
         setting,
         resamples=wish.bootstrap,
