@@ -15,9 +15,10 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from jaxdis import experiment, program_cache, runner
+from jaxdis.cli.evaluate import evaluate_command
 from jaxdis.cli.resume import resume_command
 from jaxdis.cli.train import train_command
-from jaxdis.cli.use import encode_command, evaluate_command
+from jaxdis.cli.use import encode_command
 from tests import own_method
 
 OPTIONS = (

@@ -8,13 +8,14 @@ from typing import TextIO
 import jaxdis
 from jaxdis import check
 from jaxdis.cli.compare import compare_command
+from jaxdis.cli.evaluate import evaluate_command
 from jaxdis.cli.explain import explain_command
 from jaxdis.cli.merge import merge_command
 from jaxdis.cli.resume import resume_command
 from jaxdis.cli.select import select_command
 from jaxdis.cli.show import list_command, report_command
 from jaxdis.cli.train import parse_train, train_command
-from jaxdis.cli.use import encode_command, evaluate_command, export_command
+from jaxdis.cli.use import encode_command, export_command
 
 __all__ = ["main", "parse_train"]
 
@@ -42,7 +43,8 @@ USAGE = """usage: jaxdis list [METHOD]
        jaxdis select RUN [--kind mcc|lasso|spearman]
        jaxdis explain FILE|RUN [--kind K] [--threshold T] [--domains N] [--out PNG]
        jaxdis encode RUN FILE --out codes.npz|.csv|.parquet [--seed N|best]
-       jaxdis evaluate RUN FILE [--out scores.json]
+       jaxdis evaluate RUN [FILE] [--metrics NAME ...] [--out scores.csv|.json]
+       jaxdis evaluate --codes codes.npz [--metrics NAME ...]
        jaxdis export RUN [RUN ...] --out long.csv|.parquet
 
 METHOD is one of those that `jaxdis list` names, or a file of yours,

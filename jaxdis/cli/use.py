@@ -1,4 +1,4 @@
-"""`jaxdis encode`, `evaluate` and `export`: what a trained run is used for."""
+"""`jaxdis encode` and `export`: what a trained run is used for."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import tyro
 
-from jaxdis import devices, experiment, log, program_cache
+from jaxdis import experiment, log, program_cache
 from jaxdis.cli import tables
 from jaxdis.experiment import Run
 from jaxdis.experiment.reading import OBSERVATIONS, read_again
-from jaxdis.report.read import swept
-from jaxdis.report.text import setting
 
-__all__ = ["encode_command", "evaluate_command", "export_command"]
+__all__ = ["Columns", "encode_command", "export_command", "load"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,25 +73,6 @@ class EncodeOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateOptions:
-    """Scores every seed of a run on other data.
-
-    Attributes:
-      run: a directory that `jaxdis train` wrote.
-      file: rows of yours: npz, npy, csv, parquet or HDF5, or a folder of images.
-      out: a file of JSON to write the scores to, by point and seed.
-      checkpoint: "last", "best", or a number of steps.
-      data: what the file holds.
-    """
-
-    run: tyro.conf.Positional[Path]
-    file: tyro.conf.Positional[Path]
-    out: Path | None = None
-    checkpoint: str = "last"
-    data: Columns = Columns()
-
-
-@dataclasses.dataclass(frozen=True)
 class ExportOptions:
     """Writes all numbers of runs as one long table, one number a row.
 
@@ -107,7 +86,13 @@ class ExportOptions:
     out: Path = Path("long.csv")
 
 
-def _load(directory: Path, checkpoint: str) -> Run:
+def load(directory: Path, checkpoint: str) -> Run:
+    """A run with the checkpoint that is meant by a word or a number.
+
+    Args:
+      directory: the directory of the run.
+      checkpoint: "last", "best", or a number of steps.
+    """
     return experiment.load(
         directory, checkpoint=int(checkpoint) if checkpoint.isdigit() else checkpoint
     )
@@ -139,7 +124,7 @@ def encode_command(args: Sequence[str]) -> int:
     program_cache.keep_programs()
     options = tyro.cli(EncodeOptions, prog="jaxdis encode", args=args)
     tables.check_path(options.out, (".npz", *tables.FORMATS))
-    run = _load(options.run, options.checkpoint)
+    run = load(options.run, options.checkpoint)
     seed, point = _row(run, options.seed, options.point)
     names, asked = run.model.preparation.names, vars(options.data)
     rows = read_again(options.file, run.settings, names, asked, kept=OBSERVATIONS)
@@ -153,40 +138,6 @@ def encode_command(args: Sequence[str]) -> int:
         tables.write(options.out, _long(codes, seeds))
     shape = " x ".join(map(str, codes.shape))
     log.say(f"codes: {options.out} ({shape}: seeds, rows, codes)")
-    return 0
-
-
-def evaluate_command(args: Sequence[str]) -> int:
-    """`jaxdis evaluate RUN FILE`; returns the exit code."""
-    devices.use_all_cores()
-    program_cache.keep_programs()
-    options = tyro.cli(EvaluateOptions, prog="jaxdis evaluate", args=args)
-    if options.out is not None:
-        tables.check_path(options.out, (".json",))
-    run = _load(options.run, options.checkpoint)
-    model = run.model
-    asked = vars(options.data)
-    rows = read_again(options.file, run.settings, model.preparation.names, asked)
-    found = run.evaluate(rows)
-    declared = [
-        s for s in run.method.scores(model.config, model.spec) if s.name in found
-    ]
-    names = swept(model.points)
-    for point, hyper in enumerate(model.points):
-        words = ", ".join(f"{n}={setting(hyper[n])}" for n in names)
-        title = f"{run.method.name}, {options.file.name}" + f" ({words})" * bool(words)
-        values = {name: value[point] for name, value in found.items()}
-        log.show(log.seed_table(title, declared, model.seeds, values, ()))
-    if options.out is not None:
-        record = {
-            "run": str(options.run),
-            "file": str(options.file),
-            "seeds": model.seeds,
-            "points": model.points,
-            "scores": found,
-        }
-        log.write_json(options.out, record)
-        log.say(f"scores: {options.out}")
     return 0
 
 

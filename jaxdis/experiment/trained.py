@@ -12,7 +12,7 @@ from jaxtyping import Float, PyTree
 
 from jaxdis import check, report, systems
 from jaxdis.data.own import Own
-from jaxdis.experiment import choosing, using
+from jaxdis.experiment import choosing, truth, using
 from jaxdis.experiment.again import method_of
 from jaxdis.experiment.codes import Kind
 from jaxdis.experiment.identity import read_settings
@@ -308,6 +308,16 @@ class Run:
     def evaluate(self, rows: Rows) -> dict[str, Float[np.ndarray, "point seed"]]:
         """The scores of the method's report on other rows; see `jaxdis.read`."""
         return using.evaluate(self.model, rows)
+
+    def truth_and_codes(self, rows: Rows | None = None) -> truth.Encoded:
+        """True latents and codes, for `metrics.evaluate`; see `truth.of_rows`.
+
+        Args:
+          rows: with x and z; by default the held-out rows of the training's data.
+        """
+        if rows is not None:
+            return truth.of_rows(self.model, rows)
+        return truth.of_test_rows(self.directory, self.model, self.parts)
 
     def _row(self, seed: Seed, point: int | None) -> tuple[int | None, int]:
         """The number of the seed, None for all, and the grid point."""

@@ -17,7 +17,16 @@ from jaxdis.data.values import tidy_field
 from jaxdis.experiment.model import Model
 from jaxdis.types import Rows, Splits
 
-__all__ = ["decode", "encode", "evaluate", "observations", "predict", "traverse"]
+__all__ = [
+    "decode",
+    "encode",
+    "evaluate",
+    "in_slices",
+    "observations",
+    "predict",
+    "taken",
+    "traverse",
+]
 
 SLICE = 2**22  # numbers that go through the networks of all seeds at a time
 WIDTH = 256  # of a row, at least: hidden layers are wider than vectors
@@ -104,7 +113,14 @@ def _row(model: Model, seed: int | None, point: int) -> slice:
     return slice(at, at + 1)
 
 
-def _taken(model: Model, seed: int | None, point: int) -> Any:
+def taken(model: Model, seed: int | None, point: int) -> Any:
+    """The states of all seeds of a grid point, or of one.
+
+    Args:
+      model: the model.
+      seed: the number of a seed; None for all.
+      point: the grid point.
+    """
     rows = _row(model, seed, point)
     return jax.tree.map(lambda a: a[rows], model.state)
 
@@ -115,7 +131,7 @@ def _mapped(function: Callable[..., Any], shared: bool) -> Callable[..., Any]:
     return jax.jit(jax.vmap(function, in_axes=(0, None if shared else 0)))
 
 
-def _in_slices(
+def in_slices(
     function: Callable[..., Any], values: Any, given: Any, *, shared: bool
 ) -> Numbers:
     """`[s, n, ...]` of all rows, a bounded number of them at a time.
@@ -160,8 +176,8 @@ def encode(
     """
     if model.system.encode is None:
         raise ValueError(f"{model.method.name} has no encoder")
-    params = _taken(model, seed, point).params
-    codes = _in_slices(model.system.encode, params, observations(model, x), shared=True)
+    params = taken(model, seed, point).params
+    codes = in_slices(model.system.encode, params, observations(model, x), shared=True)
     return codes if seed is None else codes[0]
 
 
@@ -193,7 +209,7 @@ def decode(
     """
     if model.system.decode is None:
         raise ValueError(f"{model.method.name} has no decoder")
-    params = _taken(model, seed, point).params
+    params = taken(model, seed, point).params
     z = np.asarray(z, np.float32)
     z = z if seed is None else z[None]
     seeds = len(model.seeds) if seed is None else 1
@@ -204,7 +220,7 @@ def decode(
     width = _width(model, params)
     if width is not None and z.shape[-1] != width:
         raise ValueError(f"z must have {width} codes, got shape {list(z.shape)}")
-    x = _in_slices(model.system.decode, params, z, shared=False)
+    x = in_slices(model.system.decode, params, z, shared=False)
     x = preparation.undo_x(model.preparation, x)
     return x if seed is None else x[0]
 
@@ -291,8 +307,8 @@ def predict(
         raise ValueError(f"{model.method.name} predicts nothing")
     _check_file("rows", rows)
     given = rows if isinstance(rows, Rows) else Rows(x=rows)
-    state = _taken(model, seed, point)
-    found = _in_slices(model.system.predict, state, _seen(model, given), shared=True)
+    state = taken(model, seed, point)
+    found = in_slices(model.system.predict, state, _seen(model, given), shared=True)
     found = UNITS[model.system.predicts](model.preparation, found)
     return found if seed is None else found[0]
 

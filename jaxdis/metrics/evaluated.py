@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,9 +96,23 @@ class Evaluation(NamedTuple):
         """
         return _table(self, title)
 
-    def records(self) -> list[dict[str, Any]]:
-        """One plain row for each score and seed."""
-        return [record for row in self.rows for record in _records(row)]
+    def records(self, seeds: Sequence[int] = ()) -> list[dict[str, Any]]:
+        """One plain row for each score and seed.
+
+        Args:
+          seeds: the numbers of the seeds; by default 0, 1, ...
+        """
+        numbers = seeds or range(max(self.shape[3], 1))
+        return [record for row in self.rows for record in _records(row, numbers)]
+
+    def summary(self, seeds: Sequence[int] = ()) -> dict[str, Any]:
+        """All of it as plain containers, the scores as `records`.
+
+        Args:
+          seeds: the numbers of the seeds; by default 0, 1, ...
+        """
+        rest = {name: v for name, v in self._asdict().items() if name != "rows"}
+        return {"scores": self.records(seeds), **rest}
 
     def write(self, path: Path | str) -> None:
         """Writes the scores as csv, or with all that was noted as JSON, atomically.
@@ -115,7 +129,7 @@ class Evaluation(NamedTuple):
         log.write_atomically(path, FORMATS[path.suffix](self))
 
 
-def _records(row: Row) -> list[dict[str, Any]]:
+def _records(row: Row, seeds: Sequence[int]) -> list[dict[str, Any]]:
     numbers = {n: np.ravel(getattr(row, n)) for n in ("value", "low", "high", "null")}
     numbers["null_std"] = np.ravel(row.null_std)
     return [
@@ -123,12 +137,12 @@ def _records(row: Row) -> list[dict[str, Any]]:
             "score": row.score.name,
             "title": row.score.title,
             "seed": seed,
-            **{name: float(values[seed]) for name, values in numbers.items()},
+            **{name: float(values[i]) for name, values in numbers.items()},
             "better": row.score.better or "",
             "how": row.how,
             "rows": row.rows,
         }
-        for seed in range(row.value.size)
+        for i, seed in enumerate(seeds)
     ]
 
 
@@ -143,8 +157,7 @@ def _csv(found: Evaluation) -> str:
 
 
 def _json(found: Evaluation) -> str:
-    rest = {name: v for name, v in found._asdict().items() if name != "rows"}
-    return log.as_json({"scores": found.records(), **rest})
+    return log.as_json(found.summary())
 
 
 FORMATS: Mapping[str, Callable[[Evaluation], str]] = {".csv": _csv, ".json": _json}

@@ -190,14 +190,16 @@ def _scored(
     values = [np.asarray(v, float) for v in measure.compute(host, setting)]
     drawn = _on_device if measure.device else _on_host
     data = device if measure.device else host
-    nulls = wish.null if measure.null else 0
-    resampled, permuted = drawn(measure, data, setting, wish._replace(null=nulls))
+    fit = wish._replace(
+        null=wish.null * measure.null, bootstrap=wish.bootstrap * measure.bootstrap
+    )
+    resampled, permuted = drawn(measure, data, setting, fit)
     empty = [np.full((0, *value.shape), np.nan) for value in values]
     parts = zip(values, resampled or empty, permuted or empty, strict=True)
     return [_Scored(*part) for part in parts]
 
 
-Found = list[Float[np.ndarray, "b *s"]]
+Found = list[Float[np.ndarray, "..."]]
 
 
 def _on_device(
@@ -207,8 +209,12 @@ def _on_device(
         return [], []
     n = data.codes.shape[-2]
     parts = () if measure.parts is None else measure.parts(n, setting.key)
+    compute = measure.compute
+    if measure.redrawn is not None:
+        compute = measure.redrawn.compute
+        data = jax.tree.map(jnp.asarray, measure.redrawn.prepare(data))
     drawn = draw(
-        measure.compute,
+        compute,
         data,
         setting,
         resamples=wish.bootstrap,
@@ -238,7 +244,8 @@ def _mean_interval(
     alive = np.isfinite(scored.value)
     if not (scored.value.ndim and len(scored.resampled) and alive.any()):
         return np.nan, np.nan
-    value, drawn = scored.value[alive].mean(), scored.resampled[:, alive].mean(1)
+    value = np.asarray(scored.value[alive].mean())
+    drawn = scored.resampled[:, alive].mean(1)
     low, high = moved_interval(value, drawn, confidence, span)
     return float(low), float(high)
 
@@ -257,9 +264,9 @@ def _row(
             scored.value, scored.resampled, confidence, score.range
         )
     if len(scored.permuted):
-        null = scored.permuted.mean(0)
+        null = np.asarray(scored.permuted.mean(0))
     if len(scored.permuted) > 1:
-        spread = scored.permuted.std(0, ddof=1)
+        spread = np.asarray(scored.permuted.std(0, ddof=1))
     return Row(
         measure=name,
         score=score,

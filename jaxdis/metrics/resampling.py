@@ -179,7 +179,7 @@ def moved_interval(
         [q_(1-c)/2 - b, q_(1+c)/2 - b],   b = mean of the resamples - value
 
     Resamples hold rows twice, which flatters what is fitted: R2 of a useless code is
-    k / n, and twice that among its resamples. The plain percentiles would leave the
+    k / n, and twice that among its resamples, whose plain percentiles may leave the
     score out. The interval is that of the score for as many samples, as the null is.
 
     Args:
@@ -196,4 +196,4 @@ def moved_interval(
     wide = np.asarray(resampled, np.float64)
     tails = (1 - confidence) / 2, (1 + confidence) / 2
     low, high = np.quantile(wide, tails, axis=0) - (wide.mean(0) - value)
-    return np.clip(low, *span), np.clip(high, *span)
+    return np.asarray(np.clip(low, *span)), np.asarray(np.clip(high, *span))
