@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxdis import metrics, statistics
-from jaxdis.report.read import Record, lived, swept, udr
+from jaxdis.report.read import Record, lived, over, swept, udr
 from jaxdis.report.text import fixed, phrase
 from jaxdis.types import Score
 
@@ -43,6 +43,7 @@ class Choice(NamedTuple):
         declared to regularise, or all do so alike.
       agreed: of these the one whose seeds agree most; None where none has a UDR.
       udr: the agreement of the seeds of every point; NaN where there is none.
+      over: of how many seeds that is, in words; "" where it is of all.
     """
 
     score: Score
@@ -52,6 +53,7 @@ class Choice(NamedTuple):
     sparsest: int | None
     agreed: int | None
     udr: Float[np.ndarray, "p"]
+    over: tuple[str, ...]
 
     @property
     def point(self) -> int:
@@ -148,6 +150,7 @@ def choose(record: Record) -> Choice | None:
         sparsest=int(near[np.argmax(strength[near])]) if np.ptp(strength) else None,
         agreed=int(known[np.argmax(agreement[known])]) if known.size else None,
         udr=agreement,
+        over=tuple(map(over, groups)),
     )
 
 
@@ -190,7 +193,7 @@ def recommendation(record: Record) -> str | None:
 
 
 def _udr(choice: Choice, point: int) -> str:
-    return f"UDR {fixed(float(choice.udr[point]))}"
+    return f"UDR {fixed(float(choice.udr[point]))}{choice.over[point]}"
 
 
 def _elsewhere(choice: Choice, names: list[str]) -> str:
@@ -200,7 +203,8 @@ def _elsewhere(choice: Choice, names: list[str]) -> str:
     most = int(np.nanargmax(choice.udr))
     if most == choice.point:
         return f"; the seeds, too, agree most there ({_udr(choice, most)})"
-    other = f"({_udr(choice, most)}, here {fixed(float(choice.udr[choice.point]))})"
+    here = f"{fixed(float(choice.udr[choice.point]))}{choice.over[choice.point]}"
+    other = f"({_udr(choice, most)}, here {here})"
     return f"; but the seeds agree most at {names[most]} {other}"
 
 

@@ -14,11 +14,11 @@ from jaxdis.report.read import (
     Record,
     Standing,
     alive,
-    compared,
     failed_seeds,
     finite,
     mean_std,
     moments,
+    over,
     udr,
 )
 from jaxdis.report.selection import recommended
@@ -130,9 +130,7 @@ def _agreements(run: Record) -> Iterator[str]:
     """The UDR of every point that has one, and of how many seeds, if not of all."""
     for group, value in zip(run.groups, udr(run), strict=True):
         if np.isfinite(value):
-            seeds, all_ = compared(group), len(group.seeds)
-            of = f" ({seeds} of {all_} seeds)" if 0 < seeds < all_ else ""
-            yield text.number(float(value)) + of
+            yield text.number(float(value)) + over(group)
 
 
 def run_facts(run: Record) -> dict[str, str]:

@@ -36,6 +36,7 @@ __all__ = [
     "mean_std",
     "moments",
     "most_agreed",
+    "over",
     "read_settings",
     "seeds_of",
     "swept",
@@ -189,6 +190,12 @@ def udr(record: Record) -> Float[np.ndarray, "p"]:
 def compared(group: Group) -> int:
     """The number of seeds that a UDR is over: they did not fail, and have codes."""
     return len(alive(group, AGREEMENT.name))
+
+
+def over(group: Group) -> str:
+    """ " of 7 of 8 seeds" where a UDR is of fewer than all of them; else ""."""
+    seeds, every = compared(group), len(group.seeds)
+    return f" of {seeds} of {every} seeds" if 0 < seeds < every else ""
 
 
 def most_agreed(

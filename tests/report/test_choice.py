@@ -116,3 +116,16 @@ def test_the_objective_is_the_first_that_needs_no_truth():
     # Runs of older versions do not say which scores need truth.
     del record.results["scores"]["nll"]["truth"]
     assert objective(record) is None
+
+
+def test_a_udr_of_fewer_than_all_seeds_says_of_how_many():
+    record = grid([WORSE, ALIKE, BEST], [0.99, 0.95, 0.80], sparser=LOWER)
+    groups = [
+        g._replace(
+            failed=np.array([False, False, False, True]),
+            final=g.final | {"agreement": np.array([0.9, 0.9, 0.9, np.nan])},
+        )
+        for g in record.groups
+    ]
+    said = recommendation(record._replace(groups=groups))
+    assert "(UDR 0.950 of 3 of 4 seeds)" in said

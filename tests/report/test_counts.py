@@ -67,7 +67,7 @@ def test_a_udr_says_of_how_many_seeds_it_is():
     record = make_record(groups, [0.6, 0.6])
     assert list(map(compared, groups)) == [3, 4]
     shown = run_facts(record)["agreement of seeds (UDR)"]
-    assert shown == "0.600 (3 of 4 seeds), 0.600"
+    assert shown == "0.600 of 3 of 4 seeds, 0.600"
 
 
 def of_points(**more):
