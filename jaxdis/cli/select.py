@@ -1,7 +1,6 @@
 """`jaxdis select`: which grid point and seed of a run to take, without truth."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -104,7 +103,7 @@ def _point_table(record: Record, selection: Selection) -> Group:
     columns.append(["seeds that lived", *seeds])
     if (udr := selection.rankings.get("udr")) is not None:
         cells = [
-            fixed(value) + f" ({compared(g)} seeds)" * math.isfinite(value)
+            fixed(value) + f" ({compared(g)} seeds)" * bool(compared(g))
             for value, g in zip(udr.points, groups, strict=True)
         ]
         columns.append([f"{udr.title} ↑", *cells])

@@ -23,6 +23,7 @@ __all__ = [
     "objective",
     "points_shown",
     "recommendation",
+    "regularising",
     "side",
 ]
 
@@ -98,16 +99,21 @@ def judged_by(record: Record) -> Score | None:
     return None
 
 
+def regularising(record: Record) -> list[str]:
+    """The hyper-parameters that are swept and regularise."""
+    sparser = dict(record.results.get("sparser") or {})
+    return [n for n in swept([g.hyper for g in record.groups]) if n in sparser]
+
+
 def _strength(record: Record) -> Float[np.ndarray, "p"]:
     """How much each point regularises: ranks of what is swept and does so, summed."""
     hypers = [group.hyper for group in record.groups]
     sparser: dict[str, Any] = dict(record.results.get("sparser") or {})
     total = np.zeros(len(hypers))
-    for name in swept(hypers):
-        if name in sparser:
-            values = np.array([hyper[name] for hyper in hypers], float)
-            signed = -values if sparser[name] == "lower" else values
-            total += np.unique(signed, return_inverse=True)[1]
+    for name in regularising(record):
+        values = np.array([hyper[name] for hyper in hypers], float)
+        signed = -values if sparser[name] == "lower" else values
+        total += np.unique(signed, return_inverse=True)[1]
     return total
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxdis import metrics, statistics
+from jaxdis.report.caveats import caveats
 from jaxdis.report.choice import Choice, choose, judged_by, objective, side
 from jaxdis.report.read import Record, consensus, lived, udr
 from jaxdis.report.text import phrase
@@ -239,43 +240,6 @@ def _first(worth: _Worth, alive: Bool[np.ndarray, "p s"]) -> tuple[int, int] | N
     return point, int(least.argmax())
 
 
-def _lacking(record: Record, held_out: Score | None) -> list[str]:
-    """What cannot be ranked, and by what, in sentences."""
-    groups, said = record.groups, []
-    seeds = len(groups[0].seeds)
-    lost = sum(int(g.failed.sum()) for g in groups)
-    if lost:
-        said.append(f"{lost} of {seeds * len(groups)} runs failed and are left out")
-    if held_out is not None:
-        values = [lived(g, held_out.name) for g in groups]
-        known = int(np.isfinite(values).sum())
-        if lacking := seeds * len(groups) - lost - known:
-            said.append(
-                f"{lacking} runs that did not fail have no finite {held_out.title} and "
-                "are left out of its means"
-            )
-    if len(groups) == 1:
-        said.append("the run has one grid point: only its seeds are ranked")
-    if seeds == 1:
-        said.append("there is one seed: UDR needs two, so that there is none")
-    elif (record.spec.get("worlds") or 1) > 1:
-        said.append(
-            f"there is no UDR: the data are {record.spec['worlds']} independent draws, "
-            "and seeds of different draws have no codes of the same rows"
-        )
-    elif not np.isfinite(udr(record)).any():
-        said.append(
-            "there is no UDR: seeds have no codes of the same rows, or fewer than two "
-            "of them lived"
-        )
-    if held_out is None:
-        said.append(
-            "no score of the run has a better side and needs no truth: there is no "
-            "held-out objective"
-        )
-    return said
-
-
 def _ties(rankings: dict[str, Ranking]) -> list[str]:
     said = []
     for ranking in rankings.values():
@@ -286,6 +250,18 @@ def _ties(rankings: dict[str, Ranking]) -> list[str]:
                 "is taken"
             )
     return said
+
+
+def _conflict(record: Record, rankings: dict[str, Ranking]) -> list[str]:
+    """Where the seeds agree most at a point that loses too much in the objective."""
+    if "both" not in rankings or rankings["both"].point == rankings["udr"].point:
+        return []
+    names, (udr_first, both) = record.groups, (rankings["udr"], rankings["both"])
+    return [
+        f"the seeds agree most at {names[udr_first.point].label}, which loses more in "
+        f"{rankings['objective'].title} than the rule allows; "
+        f"{names[both.point].label} does not"
+    ]
 
 
 def _criteria(record: Record, held_out: Score | None) -> dict[str, tuple[str, _Worth]]:
@@ -361,5 +337,5 @@ def select(record: Record) -> Selection:
         rankings[key] = Ranking(title, *worth, at[0], seed, judged)
     last = list(rankings.values())[-1]
     words = " and ".join(r.title for n, r in rankings.items() if n != "both")
-    notes = (*_lacking(record, held_out), *_ties(rankings))
+    notes = (*caveats(record, held_out), *_ties(rankings), *_conflict(record, rankings))
     return Selection(last.point, last.seed, words, rankings, held_out, truth, notes)

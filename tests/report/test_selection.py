@@ -132,7 +132,11 @@ def test_without_an_objective_seeds_decide():
     found = select(made(drop=("nll",)))
     assert list(found.rankings) == ["udr"]
     assert (found.point, found.seed) == (1, 0)
-    assert any("no held-out objective" in note for note in found.notes)
+    assert any("no held-out objective: no score" in note for note in found.notes)
+    old = made(drop=("nll",))
+    for score in old.results["scores"].values():
+        del score["truth"]
+    assert any("of an earlier version" in note for note in select(old).notes)
 
 
 def test_nothing_to_choose_by_is_an_error():
@@ -210,6 +214,9 @@ def test_seeds_of_different_draws_of_the_data_are_not_compared():
     record = made(udrs=[None] * 3, drop=("agreement",))
     found = select(record._replace(spec={"worlds": 8}))
     assert any("the data are 8 independent draws" in note for note in found.notes)
+    # What the objective does by itself is said where something regularises.
+    assert any("alone takes too little regularisation" in n for n in found.notes)
+    assert not any("too little regularisation" in n for n in select(made()).notes)
 
 
 def grids():
@@ -243,3 +250,13 @@ def test_every_preset_with_a_grid_has_something_to_choose_by(which):
     means = [g.final[found.objective.name].mean() for g in groups]
     best = np.argmin if found.objective.better == "lower" else np.argmax
     assert found.rankings["objective"].point == best(means)
+
+
+def test_where_the_criteria_differ_it_is_said():
+    """Of the first point the seeds agree most, and it loses too much."""
+    found = select(made(udrs=[0.99, 0.95, 0.8]))
+    assert (found.rankings["udr"].point, found.point) == (0, 1)
+    assert found.notes == (
+        "the seeds agree most at bound 5, which loses more in held-out NLL than the "
+        "rule allows; bound 10 does not",
+    )
