@@ -224,7 +224,7 @@ def test_errors_by_step():
     (legend,) = figure.legends
     entries = [label.get_text() for label in legend.get_texts()]
     assert entries == [
-        "mean ± 1 std of seeds",
+        "mean ± 1 sample std of seeds",
         "seed 2 failed",
         "latent not moved",
         "beyond the 3 steps of training",
