@@ -44,7 +44,7 @@ __all__ = [
     "mcc",
 ]
 
-Known: TypeAlias = Shaped[np.ndarray | Array, "n k"]
+Known: TypeAlias = Shaped[np.ndarray | Array, "n _"]
 COMPONENTS = 20  # at most, of a canonical correlation analysis
 
 MCC = Score(

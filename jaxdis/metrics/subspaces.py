@@ -176,7 +176,10 @@ def _linear(z: Any, codes: Any, masks: Any, key: Key) -> Any:
         fitted = mean + seen[judge] @ weights(z[fit] - mean, seen[fit])
         return _share(z[judge], fitted)
 
-    return np.stack([one(m) for m in masks]) if known else jax.lax.map(one, masks)
+    if not known:
+        return jax.lax.map(one, masks)
+    # A broken code fails the run, whatever its block.
+    return np.stack([one(m) for m in masks]) + 0 * codes.sum()
 
 
 def _kernel(z: Any, codes: Any, masks: Any, key: Key) -> Any:
