@@ -3,7 +3,9 @@
 Each is one cheap pass, as metrics of large tables would otherwise wait for them.
 """
 
+import inspect
 import warnings
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Array, Shaped
@@ -12,6 +14,7 @@ from jaxdis import check
 
 __all__ = ["SOME", "all_finite", "check_shapes", "check_values", "some_rows"]
 
+PACKAGE = str(Path(__file__).parents[1])
 TO_BLAME = 5  # as many places are named in one message
 SOME = 64  # rows that are looked at first
 
@@ -121,4 +124,7 @@ def check_values(z: Array | np.ndarray, codes: Array | np.ndarray, failed: str) 
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=6)  # where the metric was called
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level + 1)  # where the package was called

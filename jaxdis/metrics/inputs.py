@@ -115,16 +115,18 @@ def standardised(x: Shaped[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n k"]
       x: known values.
     """
     wide = x.astype(np.float64)
-    # Relative to the largest, of which the square might overflow or vanish.
     with np.errstate(invalid="ignore", over="ignore"):
-        peak = np.abs(wide).max(-2, keepdims=True)
-        wide /= np.where((peak > 0) & np.isfinite(peak), peak, 1.0)
+        # Relative to the largest, of which the square might overflow or vanish; by a
+        # power of two, and from the first row on, so that nothing is rounded.
+        wide = np.ldexp(wide, -np.frexp(np.abs(wide).max(-2, keepdims=True))[1])
+        first = wide[..., :1, :].copy()
+        wide -= first
         mean = wide.mean(-2, keepdims=True)
         wide -= mean
         peak = np.abs(wide).max(-2, keepdims=True)
         wide /= np.where((peak > 0) & np.isfinite(peak), peak, 1.0)
         std = np.sqrt((wide**2).mean(-2, keepdims=True))
-        is_constant = std * peak <= _roundings(x.dtype) * np.abs(mean)
+        is_constant = std * peak <= _roundings(x.dtype) * np.abs(first + mean)
     wide /= np.where(is_constant | (std == 0), 1.0, std)
     return np.where(is_constant, 0.0, wide)
 

@@ -402,14 +402,14 @@ def test_udr_of_failed_and_dead_seeds(rng, kind):
     z_hat = rng.normal(size=(5, 1000, 10))
     assert float(udr(np.ones((5, 1000, 10)), kind=kind)) == 0
     z_hat[2, 7, 1] = np.nan
-    assert np.isnan(udr(z_hat, kind=kind))
+    assert np.isnan(udr(z_hat, kind=kind, failed="nan"))
 
 
 def test_agreement_with_a_failed_seed_and_of_a_seed_with_itself(rng):
     z_hat = rng.normal(size=(3, 1000, 4))
     z_hat[0, :, 3] = 0.5  # dead: it has no counterpart
     z_hat[2, 7, 1] = np.nan
-    matrix = np.asarray(agreement(z_hat))
+    matrix = np.asarray(agreement(z_hat, failed="nan"))
     np.testing.assert_allclose(np.diag(matrix)[:2], [0.75, 1.0], atol=1e-6)
     assert np.isnan(matrix[2]).all()
     assert np.isnan(matrix[:, 2]).all()
