@@ -5,6 +5,7 @@ side is the better one, its range and its source: `metrics.mcc` and `metrics.MCC
 system's scores take both from here, and change what differs with `_replace`.
 """
 
+from jaxdis.metrics.assignment import assign
 from jaxdis.metrics.columns import (
     DEAD,
     dead,
@@ -12,8 +13,10 @@ from jaxdis.metrics.columns import (
 )
 from jaxdis.metrics.correlation import (
     MCC,
+    MCC_CCA,
+    MCC_HELD_OUT,
     MCC_SPEARMAN,
-    assign,
+    MCC_WEAK,
     correlation_matrix,
     mcc,
 )
@@ -90,11 +93,10 @@ from jaxdis.metrics.ranking import (
     udr,
 )
 from jaxdis.metrics.regression import (
-    BLOCK_R2,
     R2,
+    R2_KERNEL,
     R_CON,
     R,
-    block_r2,
     r,
     r2,
     r_con,
@@ -107,6 +109,14 @@ from jaxdis.metrics.separability import (
     SAP,
     sap,
     sap_matrix,
+)
+from jaxdis.metrics.subspaces import (
+    BLOCK_R2,
+    SUBSPACE_R2,
+    SUBSPACE_R2_OFF,
+    SubspaceR2,
+    block_r2,
+    subspace_r2,
 )
 from jaxdis.metrics.usage import (
     HEAD_DENSITY,
@@ -135,17 +145,24 @@ __all__ = [
     "IRS",
     "IWAE",
     "MCC",
+    "MCC_CCA",
+    "MCC_HELD_OUT",
     "MCC_SPEARMAN",
+    "MCC_WEAK",
     "MISSING",
     "R2",
+    "R2_KERNEL",
     "R_CON",
     "R_CON_T",
     "SAP",
     "SHD",
+    "SUBSPACE_R2",
+    "SUBSPACE_R2_OFF",
     "UDR",
     "USAGE_ENTROPY",
     "Evaluation",
     "R",
+    "SubspaceR2",
     "agreement",
     "assign",
     "beta_vae_score",
@@ -184,6 +201,7 @@ __all__ = [
     "sap_matrix",
     "shd",
     "standardise",
+    "subspace_r2",
     "udr",
     "unit_gaussian",
     "usage_entropy",

@@ -8,8 +8,9 @@ is traced passes unchecked.
 """
 
 import math
-import warnings
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeAlias
 
 import jax
@@ -18,6 +19,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num, Shaped
 
 from jaxdis import check
+from jaxdis.metrics.checks import (
+    SOME,
+    all_finite,
+    check_shapes,
+    check_values,
+    some_rows,
+)
 from jaxdis.types import PRNGKey
 
 __all__ = [
@@ -27,8 +35,11 @@ __all__ = [
     "as_float",
     "as_key",
     "as_numbers",
+    "checked_pair",
+    "each_run",
     "generator",
     "halves",
+    "in_threads",
     "is_known",
     "narrowed",
     "over_seeds",
@@ -44,14 +55,13 @@ Failed: TypeAlias = Literal["raise", "nan"]
 """What a code that is not finite does: an error, or NaN for the scores of its seed."""
 Key: TypeAlias = PRNGKey | int | None
 
-CONSTANT = 1e-13  # deviation of a constant column relative to its mean, in float64
-TO_BLAME = 5  # as many places are named in one message
+# Deviation of a constant column relative to its mean, in float64 and in float32.
+CONSTANT, CONSTANT_32 = 1e-13, 1e-8
 
 
 def is_known(*tables: Table) -> bool:
     """Whether no value is traced by JAX."""
-    leaves = jax.tree.leaves(tables)
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+    return not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tables))
 
 
 def _refused(name: str, what: str) -> ValueError:
@@ -105,18 +115,46 @@ def standardised(x: Shaped[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n k"]
       x: known values.
     """
     wide = x.astype(np.float64)
-    # Relative to the largest, of which the square might overflow or vanish.
     with np.errstate(invalid="ignore", over="ignore"):
-        peak = np.abs(wide).max(-2, keepdims=True)
-        wide /= np.where((peak > 0) & np.isfinite(peak), peak, 1.0)
+        # Relative to the largest, of which the square might overflow or vanish; by a
+        # power of two, and from the first row on, so that nothing is rounded.
+        wide = np.ldexp(wide, -np.frexp(np.abs(wide).max(-2, keepdims=True))[1])
+        first = wide[..., :1, :].copy()
+        wide -= first
         mean = wide.mean(-2, keepdims=True)
         wide -= mean
         peak = np.abs(wide).max(-2, keepdims=True)
         wide /= np.where((peak > 0) & np.isfinite(peak), peak, 1.0)
         std = np.sqrt((wide**2).mean(-2, keepdims=True))
-        is_constant = std * peak <= CONSTANT * np.abs(mean)
+        is_constant = std * peak <= _roundings(x.dtype) * np.abs(first + mean)
     wide /= np.where(is_constant | (std == 0), 1.0, std)
     return np.where(is_constant, 0.0, wide)
+
+
+def _roundings(dtype: np.dtype) -> float:
+    return CONSTANT_32 if dtype == np.float32 else CONSTANT
+
+
+def _rescaled(x: Shaped[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n k"]:
+    """Columns near mean 0 and deviation 1 in float32, in one pass where that will do.
+
+    Shift and scale are those of a few rows: float32 then has digits enough.
+    """
+    if x.ndim == 3:  # one by one, as a failed seed must not change the others
+        return np.stack([_rescaled(seed).astype(np.float32) for seed in x])
+    some = some_rows(x).astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        shift = some[0] + (some - some[0]).mean(0)
+        spread = np.abs(some - shift).max(0)
+        if not (np.isfinite(spread) & (spread > 1e-10 * np.abs(shift))).all():
+            return standardised(x)
+        n, k = x.shape
+        m = math.gcd(n, SOME)  # rows as one, as numpy is slow at short ones
+        out = np.empty((n // m, m * k), np.float32)
+        wide = x.reshape(out.shape) - np.tile(shift, m)
+        np.divide(wide, np.tile(spread, m), out=out, casting="same_kind")
+    out = out.reshape(x.shape)
+    return out if all_finite(out) else standardised(x)
 
 
 def narrowed(x: Array | np.ndarray) -> Float[Array, "..."]:
@@ -124,83 +162,33 @@ def narrowed(x: Array | np.ndarray) -> Float[Array, "..."]:
     exact = x.dtype.itemsize <= 2 or x.dtype == np.float32
     if exact or not isinstance(x, np.ndarray):
         return as_float(x)
-    return as_float(standardised(x))
+    return as_float(_rescaled(x))
 
 
-def _check_shapes(z: Array | np.ndarray, codes: Array | np.ndarray) -> None:
-    if z.ndim not in (2, 3):
-        raise ValueError(
-            f"z has shape {z.shape}; it must be [n, d]: one row per sample, one "
-            "column per factor"
-        )
-    if codes.ndim not in (2, 3):
-        raise ValueError(
-            f"codes has shape {codes.shape}; it must be [n, k], or [s, n, k] with a "
-            "leading axis of seeds"
-        )
-    if z.ndim == 3 and (codes.ndim == 2 or len(z) != len(codes)):
-        raise ValueError(
-            f"z has shape {z.shape} and codes {codes.shape}; factors with an axis of "
-            "seeds need codes with the same one"
-        )
-    if codes.shape[-2] != z.shape[-2]:
-        raise ValueError(
-            f"codes has {codes.shape[-2]} rows and z has {z.shape[-2]}; both must hold "
-            "the same samples"
-        )
+def checked_pair(
+    z: Table, codes: Table, failed: Failed = "raise"
+) -> tuple[Shaped[np.ndarray | Array, "*t n d"], Shaped[np.ndarray | Array, "*s n k"]]:
+    """Factors and codes of the same samples, after checks: of numpy if both are known.
+
+    Numbers are as wide as they came where both are known, else as in `paired`.
+
+    Args:
+      z: factors [n, d], or [s, n, d] if those of the seeds differ.
+      codes: codes [n, k], or [s, n, k] with a leading axis of seeds.
+      failed: "raise" refuses codes that are not finite, "nan" lets them pass.
+
+    Raises:
+      ValueError: as `paired`.
+    """
+    z, codes = _checked(z, codes, failed)
+    return (z, codes) if is_known(z, codes) else (narrowed(z), narrowed(codes))
 
 
-def _places(name: str, there: Shaped[np.ndarray, "*s n k"]) -> str:
-    """Where the first true values are: "z[3, 1], z[7, 0] and 12 more"."""
-    found = np.argwhere(there)
-    shown = [f"{name}{list(map(int, at))}" for at in found[:TO_BLAME]]
-    more = len(found) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _check_finite(name: str, x: np.ndarray, why: str) -> None:
-    with np.errstate(invalid="ignore"):
-        broken = ~np.isfinite(x.astype(np.float64, copy=False))
-    if broken.any():
-        axes = "[seed, row, column]" if x.ndim == 3 else "[row, column]"
-        raise ValueError(
-            f"{name} is NaN or infinite at {_places(name, broken)} ({axes}); {why}"
-        )
-
-
-def _constant(x: np.ndarray) -> list[int]:
-    """The columns that do not vary, in some seed."""
-    wide = x.astype(np.float64, copy=False)
-    with np.errstate(invalid="ignore", over="ignore"):
-        alike = wide.max(-2) == wide.min(-2)
-    return np.flatnonzero(alike.reshape(-1, x.shape[-1]).any(0)).tolist()
-
-
-def _check_values(
-    z: Array | np.ndarray, codes: Array | np.ndarray, failed: Failed
-) -> None:
-    """Errors and warnings about the values that are known."""
-    check.one_of("failed", failed, ("raise", "nan"))
-    if isinstance(z, np.ndarray):
-        _check_finite("z", z, "factors must be finite; leave out rows without them")
-        if constant := _constant(z):
-            _warn(f"z is constant in columns {constant}; these factors score 0")
-    if isinstance(codes, np.ndarray):
-        if failed == "raise":
-            why = "leave such a seed out, or pass failed='nan' to score it NaN"
-            _check_finite("codes", codes, why)
-        if constant := _constant(codes):
-            _warn(f"codes is constant in columns {constant}; they say nothing")
-    n, most = z.shape[-2], max(z.shape[-1], codes.shape[-1])
-    if n < most:
-        _warn(
-            f"there are {n} samples of {z.shape[-1]} factors and {codes.shape[-1]} "
-            f"codes; with fewer than {most} any code scores high"
-        )
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=5)  # where the metric was called
+def _checked(z: Table, codes: Table, failed: Failed) -> tuple[Any, Any]:
+    z, codes = as_numbers("z", z), as_numbers("codes", codes)
+    check_shapes(z, codes)
+    check_values(z, codes, failed)
+    return z, codes
 
 
 def paired(
@@ -222,10 +210,14 @@ def paired(
     Warns:
       UserWarning: if a factor or a code is constant, or samples are fewer than columns.
     """
-    z, codes = as_numbers("z", z), as_numbers("codes", codes)
-    _check_shapes(z, codes)
-    _check_values(z, codes, failed)
-    return narrowed(z), narrowed(codes)
+    checked = _checked(z, codes, failed)
+    return _on_device(z, checked[0]), _on_device(codes, checked[1])
+
+
+def _on_device(table: Table, x: Array | np.ndarray) -> Float[Array, "..."]:
+    """As `narrowed`, but what lies on a device stays there."""
+    is_there = isinstance(table, jax.Array) and table.dtype == jnp.float32
+    return table if is_there else narrowed(x)
 
 
 def raw_pair(
@@ -239,13 +231,11 @@ def raw_pair(
       failed: what codes that are not finite do.
 
     Raises:
-      ValueError: as `paired`, and within jit or vmap.
+      ValueError: as `paired`; and within jit or vmap.
     """
     if not is_known(z, codes):
         raise ValueError("this score is computed on the host; call it outside of jit")
-    z, codes = as_numbers("z", z), as_numbers("codes", codes)
-    _check_shapes(z, codes)
-    _check_values(z, codes, failed)
+    z, codes = _checked(z, codes, failed)
     return np.asarray(z, np.float64), np.asarray(codes, np.float64)
 
 
@@ -266,6 +256,40 @@ def over_seeds(
     if codes.ndim == 2:
         return score(z, codes)
     return jax.vmap(score, (0 if z.ndim == 3 else None, 0))(z, codes)
+
+
+def each_run(
+    score: Callable[[Any, Any], Any],
+    z: Any,
+    codes: Any,
+    prepare: Callable[[Any], Any] = lambda z: z,
+) -> Any:
+    """As `over_seeds`, for scores that are computed on the host where values are known.
+
+    Args:
+      score: the scores of one run, `([n, d], [n, k]) -> tree`.
+      z: factors, from `checked_pair`.
+      codes: codes, from `checked_pair`.
+      prepare: what is done once to known factors that all seeds share.
+    """
+    if not is_known(z, codes):
+        return over_seeds(score, z, codes)
+    if codes.ndim == 2:
+        return jax.tree.map(as_float, score(prepare(z), codes))
+    own = [prepare(f) for f in z] if z.ndim == 3 else [prepare(z)] * len(codes)
+    runs = in_threads(score, own, codes)
+    return jax.tree.map(lambda *leaves: as_float(np.stack(leaves)), *runs)
+
+
+def in_threads(score: Callable[..., Any], *runs: Iterable[Any]) -> list[Any]:
+    """`list(map(score, *runs))` on all cores, as numpy lets go of the interpreter.
+
+    Args:
+      score: what is done to one run.
+      runs: its arguments, one of each a run.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(score, *runs))
 
 
 def as_key(key: Key) -> PRNGKey:

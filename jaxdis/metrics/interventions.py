@@ -15,8 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Num
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from jaxdis import check
 from jaxdis.devices import cores
@@ -336,6 +334,9 @@ def told_apart(
     Returns:
       An accuracy for each run, NaN where a point is not finite.
     """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     *seeds, v, k = points.shape
     labels = np.broadcast_to(held, (*seeds, v)).reshape(-1, v)
 

@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxdis.metrics.assignment import assign
 from jaxdis.metrics.columns import dead
-from jaxdis.metrics.correlation import assign, correlation_matrix, mcc
+from jaxdis.metrics.correlation import correlation_matrix, mcc
 from jaxdis.metrics.regression import R_CON, r, r_con
 from jaxdis.types import Metrics
 

@@ -12,8 +12,9 @@ from jaxdis.metrics.correlation import MCC, MCC_SPEARMAN, mcc
 from jaxdis.metrics.dci import DCI, DCI_C, DCI_D, DCI_I, dci_linear, dci_trees
 from jaxdis.metrics.inputs import Failed
 from jaxdis.metrics.latents import R_CON_T
-from jaxdis.metrics.regression import BLOCK_R2, R2, R_CON, R, block_r2, r, r2, r_con
+from jaxdis.metrics.regression import R2, R_CON, R, r, r2, r_con
 from jaxdis.metrics.resampling import Data
+from jaxdis.metrics.subspaces import BLOCK_R2, block_r2
 from jaxdis.types import Score
 
 __all__ = ["MEASURES", "Facts", "Measure", "Setting"]

@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from jaxdis import check
+from jaxdis.metrics.assignment import matched
 from jaxdis.metrics.columns import ranks, standardise
-from jaxdis.metrics.correlation import matched
 from jaxdis.metrics.inputs import (
     Failed,
     Table,

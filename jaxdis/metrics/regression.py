@@ -1,39 +1,39 @@
-"""Regression of factors on codes: on all (R, R2) or on the allowed ones, linear (R_con)
-or not (block R2).
+"""Linear regression of factors on codes: on all (R, R2) or on the allowed ones (R_con).
 
-Failed runs, dead codes and constant factors are treated as in `columns`.
+Failed runs, dead codes and constant factors are treated as in `columns`. Known values
+are regressed on the host, traced ones on the device; see `least_squares`.
 """
 
-from functools import partial
+import math
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.sparse.linalg import cg
-from jaxtyping import Array, ArrayLike, Float, Int, Shaped
+from jaxtyping import Array, ArrayLike, Float, Shaped
 
-from jaxdis.linalg import solve
+from jaxdis import check
+from jaxdis.metrics.assignment import pairing
+from jaxdis.metrics.checks import all_finite
 from jaxdis.metrics.columns import standardise
-from jaxdis.metrics.correlation import assign, correlations
-from jaxdis.metrics.inputs import Failed, Table, as_float, over_seeds, paired
+from jaxdis.metrics.correlation import correlations
+from jaxdis.metrics.inputs import (
+    Failed,
+    Key,
+    Table,
+    as_float,
+    checked_pair,
+    each_run,
+    is_known,
+    over_seeds,
+    paired,
+)
+from jaxdis.metrics.kernel import held_out_r2, split_rows
+from jaxdis.metrics.least_squares import explained, traced_correlation
+from jaxdis.metrics.moments import Columns, as_columns
 from jaxdis.types import Score
 
-__all__ = [
-    "BLOCK_R2",
-    "R2",
-    "R_CON",
-    "R",
-    "block_r2",
-    "r",
-    "r2",
-    "r_con",
-    "split_rows",
-]
-
-REFINEMENTS = 3
-FIT_ROWS, JUDGE_ROWS = 512, 2048  # at most, of a kernel regression
-KERNEL_RIDGE = 0.1
-CG_STEPS = 300
+__all__ = ["R2", "R2_KERNEL", "R_CON", "R", "as_links", "r", "r2", "r_con"]
 
 R = Score(
     "r",
@@ -47,79 +47,93 @@ R = Score(
 R2 = R._replace(
     name="r2", title="R²", source="Lachapelle et al. 2022 (arXiv 2107.10098)"
 )
+R2_KERNEL = R2._replace(
+    name="r2_kernel",
+    title="R² of a kernel",
+    range=(-math.inf, 1),
+    source="Yao et al. 2022 (arXiv 2210.13647)",
+)
 R_CON = R._replace(name="r_con", title="R_con")
-BLOCK_R2 = R._replace(name="block_r2", title="R² of blocks", source="")
 
 
-def _fit(
-    z: Float[Array, "n d"], codes: Float[Array, "n k"], mask: Float[Array, "d k"]
-) -> Float[Array, "n d"]:
-    """Least-squares fit of each factor on its unmasked codes, all columns centred.
+def _multiple_correlations(z: Any, codes: Any) -> Shaped[np.ndarray | Array, "d"]:
+    """sqrt(R2_i) of each factor on all codes.
 
-    The Gram matrix of duplicated codes is singular, so it gets a ridge of a few
-    roundings; the refinements then take the bias of the ridge away.
+    Args:
+      z: factors, or their `Columns` if they are known.
+      codes: codes.
     """
-    n, k = codes.shape
-    matmul = partial(jnp.matmul, precision="highest")
-    gram = matmul(codes.T, codes) / n
-    used = mask[:, :, None] * mask[:, None, :]
-    # A masked code keeps an equation of its own, w = 0, so that the shape is fixed.
-    diagonal = (1 - mask + 8 * k * jnp.finfo(gram.dtype).eps)[:, :, None]
-    eye = jnp.eye(k, dtype=gram.dtype)
-    systems = gram[None] * used + diagonal * eye[None]
-    inverses = jax.vmap(solve, (0, None))(systems, eye)
-    weights = jnp.zeros((k, z.shape[1]), z.dtype)
-    for _ in range(REFINEMENTS):
-        slope = matmul(codes.T, z - matmul(codes, weights)).T / n * mask
-        weights += matmul(inverses, slope[:, :, None])[:, :, 0].T
-    return matmul(codes, weights)
+    if is_known(z, codes):
+        own = z if isinstance(z, Columns) else as_columns(np.asarray(z))
+        return np.sqrt(explained(own, as_columns(np.asarray(codes))))
+    return traced_correlation(standardise(z), standardise(codes))
 
 
-@jax.jit
-def _multiple_correlation(
-    z: Float[Array, "n d"], codes: Float[Array, "n k"], mask: Float[Array, "d k"]
-) -> Float[Array, "d"]:
-    """sqrt(R2_i), as the correlation of z_i with its fit.
+def r2(
+    z: Table,
+    codes: Table,
+    *,
+    kind: Literal["linear", "kernel"] = "linear",
+    key: Key = None,
+    failed: Failed = "raise",
+) -> Float[Array, "*s"]:
+    """Mean share of the variance of a factor that a map of the codes explains.
 
-    For least squares that is the root of 1 - RSS / TSS, without its loss of digits near
-    0, and it lies in [0, 1] whatever the rounding.
-    """
-    z = standardise(z)
-    fit = standardise(_fit(z, standardise(codes), mask))
-    return jnp.clip((z * fit).mean(0), 0.0, 1.0)
+        R2 = (1/d) sum_i R2_i,   R2_i = 1 - min_f |z_i - f(c)|^2 / |z_i - mean|^2
 
+    "linear": f is affine, fitted and scored on all rows. Codes that are linear
+    maps of the factors reach 1. In sample, a useless code scores about k / (n - 1), not
+    0. Do not compare it with `r`, its root factor by factor.
 
-def _on_all_codes(z: Float[Array, "n d"], codes: Float[Array, "n k"]) -> Array:
-    return _multiple_correlation(z, codes, jnp.ones((z.shape[1], codes.shape[1])))
-
-
-def r2(z: Table, codes: Table, *, failed: Failed = "raise") -> Float[Array, "*s"]:
-    """Mean share of the variance of a factor that a linear map of the codes explains.
-
-        R2 = (1/d) sum_i R2_i,   R2_i = 1 - min_{w,b} |z_i - c w - b|^2 / |z_i - mean|^2
-
-    In sample: a useless code scores about k / (n - 1), not 0. Do not compare it with
-    `r`, its root factor by factor.
+    "kernel": f is a kernel ridge regression, fitted on at most 512 rows and scored on
+    at most 2048 others. Smooth one-to-one maps of the factors come near 1.
 
     Args:
       z: factors [n, d]; constant ones score 0.
       codes: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
+      kind: "linear" or "kernel".
+      key: draws the rows that fit a kernel; None is the key 0.
       failed: "raise" refuses codes that are not finite, "nan" scores their seed NaN.
 
     Returns:
-      A score in [0, 1] for each run, higher is better; NaN for a run with a code that
-      is not finite.
+      A score for each run, higher is better: in [0, 1] if linear, else at most 1 and
+      below 0 for useless codes (about -.2 at 1,000 rows). NaN for a run with a code
+      that is not finite.
 
     Raises:
-      ValueError: for a wrong shape, unequal rows, or non-finite z.
+      ValueError: for a wrong shape, unequal rows, an unknown kind, non-finite z, or
+        fewer than 4 rows to halve.
 
-    Source: Lachapelle et al. 2022 (arXiv 2107.10098).
+    Note: The kernel is scikit-learn's `KernelRidge(kernel="rbf", gamma=1 / k,
+      alpha=0.1)` on standardised columns. The program of TDRL chooses gamma and alpha
+      by cross-validation instead, and may be given the rows that were fitted to score.
+
+    Source: Lachapelle et al. 2022 (arXiv 2107.10098); kernel: Yao et al. 2022
+      (arXiv 2210.13647).
     """
+    check.one_of("kind", kind, _KINDS)
+    return _KINDS[kind](z, codes, key, failed)
+
+
+def _linear_r2(z: Table, codes: Table, _: Key, failed: Failed) -> Float[Array, "*s"]:
+    def score(z: Any, codes: Any) -> Any:
+        return (_multiple_correlations(z, codes) ** 2).mean()
+
+    return each_run(score, *checked_pair(z, codes, failed), as_columns)
+
+
+def _kernel_r2(z: Table, codes: Table, key: Key, failed: Failed) -> Float[Array, "*s"]:
+    z, codes = paired(z, codes, failed)
+    rows = split_rows(z.shape[-2], key)
+    all_codes = jnp.ones((1, codes.shape[-1]))
 
     def score(z: Array, codes: Array) -> Array:
-        return (_on_all_codes(z, codes) ** 2).mean()
+        return held_out_r2(z, codes, all_codes, rows).mean()
 
-    return over_seeds(score, *paired(z, codes, failed))
+    return over_seeds(score, z, codes)
+
+
+_KINDS = {"linear": _linear_r2, "kernel": _kernel_r2}
 
 
 def r(z: Table, codes: Table, *, failed: Failed = "raise") -> Float[Array, "*s"]:
@@ -142,13 +156,22 @@ def r(z: Table, codes: Table, *, failed: Failed = "raise") -> Float[Array, "*s"]
     Source: Lachapelle et al. 2024 (arXiv 2401.04890).
     """
 
-    def score(z: Array, codes: Array) -> Array:
-        return _on_all_codes(z, codes).mean()
+    def score(z: Any, codes: Any) -> Any:
+        return _multiple_correlations(z, codes).mean()
 
-    return over_seeds(score, *paired(z, codes, failed))
+    return each_run(score, *checked_pair(z, codes, failed), as_columns)
 
 
-def _as_links(pattern: Shaped[ArrayLike, "d d"], d: int) -> Float[Array, "d d"]:
+def as_links(pattern: Shaped[ArrayLike, "d d"], d: int) -> Float[Array, "d d"]:
+    """A pattern of 0 and 1 as floats.
+
+    Args:
+      pattern: which factors each factor is linked to.
+      d: the number of factors.
+
+    Raises:
+      ValueError: for another shape or other values.
+    """
     if jnp.shape(pattern) != (d, d):
         raise ValueError(
             f"pattern has shape {jnp.shape(pattern)}; it must be ({d}, {d}), "
@@ -160,12 +183,12 @@ def _as_links(pattern: Shaped[ArrayLike, "d d"], d: int) -> Float[Array, "d d"]:
     return as_float(pattern)
 
 
-def _allowed(
-    links: Float[Array, "d d"], z: Float[Array, "n d"], codes: Float[Array, "n k"]
-) -> Float[Array, "d k"]:
-    """Which codes each factor sees: those assigned to the factors it is linked to."""
-    order = assign(correlations(z, codes, "pearson"))
-    return links @ jax.nn.one_hot(order, codes.shape[1])
+def _assigned_codes(
+    codes: Shaped[np.ndarray | Array, "n k"], pi: Shaped[np.ndarray | Array, "d"]
+) -> Shaped[np.ndarray | Array, "n d"]:
+    """The code of each factor; 0 for a factor without one."""
+    numpy = np if is_known(codes, pi) else jnp
+    return numpy.where((pi >= 0)[None], codes[:, pi], 0)
 
 
 def r_con(
@@ -200,109 +223,29 @@ def r_con(
 
     Source: Lachapelle et al. 2024 (arXiv 2401.04890).
     """
-    z, codes = paired(z, codes, failed)
-    links = _as_links(pattern, z.shape[1])
+    z, codes = checked_pair(z, codes, failed)
+    links = as_links(pattern, z.shape[-1])
 
-    def score(z: Array, codes: Array) -> Array:
-        mask = _allowed(links, z, codes)
-        return _multiple_correlation(z, codes, mask).mean()
+    def score(z: Any, codes: Any) -> Any:
+        own: Any = _assigned_codes(codes, pairing(correlations(z, codes, "pearson")))
+        # A failed code that no factor has is a failed run, too.
+        if is_known(z, own, links):
+            found = explained(as_columns(z), as_columns(own), np.asarray(links) > 0)
+            return np.sqrt(found).mean() if all_finite(codes) else np.float64("nan")
+        found = _constrained(standardise(z), standardise(own), links).mean()
+        return jnp.where(jnp.isfinite(codes).all(), found, jnp.nan)
 
-    return over_seeds(score, z, codes)
-
-
-def split_rows(n: int) -> tuple[Int[np.ndarray, "f"], Int[np.ndarray, "j"]]:
-    """The rows that fit and those that judge: a random half each, the same every time.
-
-    At random, because data may come sorted, or in turns, by domain.
-    """
-    rows = np.random.default_rng(0).permutation(n)
-    return rows[: n // 2][:FIT_ROWS], rows[n // 2 :][:JUDGE_ROWS]
-
-
-def _not_negative(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """A maximum that keeps NaN, which XLA's on CPUs need not."""
-    return jnp.where(x < 0, 0.0, x)
-
-
-def _kernel(
-    a: Float[Array, "m k"], b: Float[Array, "n k"], gamma: Float[Array, ""]
-) -> Float[Array, "m n"]:
-    products = jnp.matmul(a, b.T, precision="highest")
-    distances = (a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2 * products
-    return jnp.exp(-gamma * _not_negative(distances))
+    return each_run(score, z, codes)
 
 
 @jax.jit
-def _held_out_r2(
-    z: Float[Array, "n d"], codes: Float[Array, "n k"], mask: Float[Array, "d k"]
+def _constrained(
+    z: Float[Array, "n d"], codes: Float[Array, "n d"], links: Float[Array, "d d"]
 ) -> Float[Array, "d"]:
-    """R2 of each factor by kernel ridge regression on its unmasked codes."""
-    fit, judge = split_rows(len(z))
-    z, codes = standardise(z), standardise(codes)
+    """sqrt(R2_i) on the codes that each factor is linked to, one factor at a time."""
 
-    def ridged(gram: Array, w: Array) -> Array:
-        return jnp.matmul(gram, w, precision="highest") + KERNEL_RIDGE * w
+    def one(pair: tuple[Float[Array, "n"], Float[Array, "d"]]) -> Float[Array, ""]:
+        factor, linked = pair
+        return traced_correlation(factor[:, None], codes * linked[None])[0]
 
-    def one(pair: tuple[Float[Array, "n"], Float[Array, "k"]]) -> Array:
-        factor, used = pair
-        seen, gamma = codes * used[None], 1 / jnp.maximum(used.sum(), 1.0)
-        gram = _kernel(seen[fit], seen[fit], gamma)
-        # A tenth of the time of elimination: the ridge keeps it well conditioned.
-        weights, _ = cg(partial(ridged, gram), factor[fit], tol=1e-5, maxiter=CG_STEPS)
-        fitted = _kernel(seen[judge], seen[fit], gamma) * weights[None]
-        truth = factor[judge]
-        total = ((truth - truth.mean()) ** 2).sum()
-        error = ((truth - fitted.sum(1)) ** 2).sum()
-        share = 1 - error / jnp.where(total > 0, total, 1.0)
-        return jnp.where(total > 0, _not_negative(share), 0.0)
-
-    return jax.lax.map(one, (z.T, mask))  # one at a time: seeds multiply the kernels
-
-
-def block_r2(
-    z: Table,
-    codes: Table,
-    pattern: Shaped[ArrayLike, "d d"],
-    *,
-    failed: Failed = "raise",
-) -> Float[Array, "*s"]:
-    """Mean share of the variance of a factor that its block of codes explains.
-
-        (1/d) sum_i max(0, R2 of z_i on {c_pi(j): C[i, j] = 1}),   pi as in `mcc`
-
-    By kernel ridge regression, scored out of sample: whether blocks of latents are
-    recovered up to non-linear maps within each. `block_r2(z, codes, 1 - pattern)` is
-    what the other codes say of a factor: 0 if latents are independent, but domains that
-    move several latents make these dependent.
-
-    At most 512 rows fit and 2048 others judge. The larger a block, the harder the
-    regression: strongly curved maps of four latents reach about .95. Compare scores of
-    one pattern, not of a smaller one with a larger one.
-
-    Args:
-      z: factors [n, d]; constant ones score 0.
-      codes: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
-      pattern: C, [d, d] of 0/1, such as `block` of `identifiability.mixing_report`.
-      failed: "raise" refuses codes that are not finite, "nan" scores their seed NaN.
-
-    Returns:
-      A score in [0, 1] for each run, higher is better; NaN for a run with a code that
-      is not finite.
-
-    Raises:
-      ValueError: for a wrong shape, unequal rows, fewer than 4 rows, non-finite z, or a
-        pattern that is not 0/1.
-
-    Note: Columns are standardised; then, with b the number of codes, it is
-      scikit-learn's `KernelRidge(kernel="rbf", gamma=1 / b, alpha=0.1)`.
-    """
-    z, codes = paired(z, codes, failed)
-    if len(z) < 4:
-        raise ValueError(f"z has {len(z)} rows; half of them fit, so 4 are the least")
-    links = _as_links(pattern, z.shape[1])
-
-    def score(z: Array, codes: Array) -> Array:
-        mask = _allowed(links, z, codes)
-        return _held_out_r2(z, codes, mask).mean()
-
-    return over_seeds(score, z, codes)
+    return jax.lax.map(one, (z.T, links))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.linalg import lstsq
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import norm, spearmanr
 from sklearn.linear_model import Lasso
@@ -16,9 +17,12 @@ from jaxdis.metrics import (
     correlation_matrix,
     dead,
     mcc,
+    moments,
+    r,
     standardise,
     udr,
 )
+from jaxdis.metrics.inputs import halves
 from jaxdis.metrics.ranking import relative_strength
 
 KINDS = ["pearson", "spearman"]
@@ -64,28 +68,11 @@ def test_matches_numpy_and_scipy(rng, kind, k):
     )
 
 
-@pytest.mark.parametrize(("d", "k"), [(6, 6), (4, 8), (8, 4), (1, 3)])
-def test_assignment_is_injective_and_optimal(rng, d, k):
-    for matrix in rng.random((5, d, k)).astype(np.float32):
-        pi = np.asarray(assign(matrix))
-        matched = np.flatnonzero(pi >= 0)
-        assert len(set(pi[matched])) == len(matched) == min(d, k)
-        assert (pi[pi < 0] == -1).all()
-        value = matrix[matched, pi[matched]].sum() / d
-        np.testing.assert_allclose(value, matched_oracle(matrix), rtol=1e-6)
-
-
 def test_assignment_in_order_of_the_factors():
     # Unsorted answers of the solver must come back as the code of factor 0, 1, 2.
     wide = np.array([[0, 0.1, 0, 0.9], [0.8, 0, 0, 0.1], [0, 0, 0.7, 0.1]])
     assert assign(wide).tolist() == [3, 0, 2]
     assert assign(wide.T).tolist() == [1, -1, 2, 0]
-
-
-def test_assignment_treats_non_finite_entries_as_zero():
-    matrix = np.array([[np.nan, 0.2, 0.9], [0.1, np.inf, 0.8], [0.7, 0.1, 0.1]])
-    # .2 + .8 + .7 is the largest sum of what is left.
-    assert assign(matrix).tolist() == [1, 2, 0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -415,14 +402,14 @@ def test_udr_of_failed_and_dead_seeds(rng, kind):
     z_hat = rng.normal(size=(5, 1000, 10))
     assert float(udr(np.ones((5, 1000, 10)), kind=kind)) == 0
     z_hat[2, 7, 1] = np.nan
-    assert np.isnan(udr(z_hat, kind=kind))
+    assert np.isnan(udr(z_hat, kind=kind, failed="nan"))
 
 
 def test_agreement_with_a_failed_seed_and_of_a_seed_with_itself(rng):
     z_hat = rng.normal(size=(3, 1000, 4))
     z_hat[0, :, 3] = 0.5  # dead: it has no counterpart
     z_hat[2, 7, 1] = np.nan
-    matrix = np.asarray(agreement(z_hat))
+    matrix = np.asarray(agreement(z_hat, failed="nan"))
     np.testing.assert_allclose(np.diag(matrix)[:2], [0.75, 1.0], atol=1e-6)
     assert np.isnan(matrix[2]).all()
     assert np.isnan(matrix[:, 2]).all()
@@ -464,3 +451,116 @@ def test_agreement_with_others_is_a_part_of_that_of_all(unchecked):
     np.testing.assert_allclose(agreement(z[:2], to=z[3:]), whole[:2, 3:], rtol=1e-6)
     with pytest.raises(ValueError, match="to has shape"):
         agreement(z, to=z[:, :30])
+
+
+def fitted(z, codes, fit):
+    """Least squares of the factors on the codes of some rows, by scipy's lstsq."""
+    ones = np.ones((len(z), 1))
+    found = lstsq(np.hstack([codes, ones])[fit], z[fit])[0]
+    return np.hstack([codes, ones]) @ found
+
+
+class TestWeak:
+    def draw(self, rng, k):
+        z = rng.normal(size=(500, 4))
+        return z, z @ rng.normal(size=(4, k)) + 0.5 * rng.normal(size=(500, k))
+
+    @pytest.mark.parametrize("k", [2, 4, 7])
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_linear_is_mcc_of_fitted_codes(self, rng, kind, k):
+        z, codes = self.draw(rng, k)
+        expected = matched_oracle(ORACLES[kind](z, fitted(z, codes, slice(None))))
+        score = float(mcc(z, codes, kind=kind, weak="linear"))
+        assert score == pytest.approx(expected, abs=1e-6)
+        if k == 7 and kind == "pearson":
+            assert score == pytest.approx(float(r(z, codes)), abs=1e-6)
+
+    @pytest.mark.parametrize("weak", [None, "linear"])
+    def test_out_of_sample(self, rng, weak):
+        z, codes = self.draw(rng, 5)
+        fit, judge = halves(7, len(z))
+        seen = codes if weak is None else fitted(z, codes, fit)
+        rows, columns = linear_sum_assignment(
+            pearson_oracle(z[fit], seen[fit]), maximize=True
+        )
+        expected = pearson_oracle(z[judge], seen[judge])[rows, columns].mean()
+        options = {"weak": weak, "held_out": True, "key": 7}
+        assert float(mcc(z, codes, **options)) == pytest.approx(expected, abs=1e-6)
+        jitted = jax.jit(lambda z, c: mcc(z, c, **options))
+        assert float(jitted(z, codes)) == pytest.approx(expected, abs=1e-5)
+        assert float(mcc(z, codes, **options | {"key": 8})) != expected
+
+    def test_out_of_sample_takes_the_flattery_away(self, rng):
+        z, useless = rng.normal(size=(2, 60, 8))
+        assert float(mcc(z, useless)) > 0.16
+        assert float(mcc(z, useless, held_out=True)) < 0.16
+
+    def test_cca_is_that_of_its_definition(self, rng):
+        z, codes = self.draw(rng, 3)
+        fit, judge = halves(None, len(z))
+        sides = [x - x[fit].mean(0) for x in (z, codes)]
+        # Orthonormal bases of both sides, and the singular vectors of their product.
+        bases = [np.linalg.qr(x[fit]) for x in sides]
+        left, _, right = np.linalg.svd(bases[0].Q.T @ bases[1].Q)
+        maps = [
+            np.linalg.solve(b.R, v) for b, v in zip(bases, (left, right.T), strict=True)
+        ]
+        pair = [(x @ m)[judge, :3] for x, m in zip(sides, maps, strict=True)]
+        # Three canonical variables of the codes for four factors.
+        expected = matched_oracle(pearson_oracle(*pair)) * 3 / 4
+        assert float(mcc(z, codes, weak="cca")) == pytest.approx(expected, abs=1e-6)
+
+    def test_cca_of_perfect_useless_duplicated_and_many_codes(self, rng):
+        z = rng.normal(size=(2000, 4))
+        turned = z @ rng.normal(size=(4, 4))
+        for codes in (turned, np.hstack([turned, turned]), turned * 1e-30):
+            assert float(mcc(z, codes, weak="cca")) == pytest.approx(1, abs=1e-6)
+        assert float(mcc(z, rng.normal(size=(2000, 4)), weak="cca")) < 0.1
+        many = rng.normal(size=(2000, 25))
+        assert float(mcc(many, many, weak="cca")) == pytest.approx(1, abs=1e-6)
+        with pytest.warns(UserWarning, match="codes is constant"):
+            assert float(mcc(z, np.ones((2000, 4)), weak="cca")) == 0
+
+    @pytest.mark.parametrize("weak", ["linear", "cca"])
+    def test_rotations_do_not_matter_and_failed_seeds_are_nan(self, rng, weak):
+        z, codes = self.draw(rng, 4)
+        turned = codes @ rng.normal(size=(4, 4))
+        broken = codes.copy()
+        broken[3, 1] = np.nan
+        seeds = np.stack([codes, turned, broken])
+        found = np.asarray(mcc(z, seeds, weak=weak, failed="nan"))
+        assert found[0] == pytest.approx(float(mcc(z, codes, weak=weak)), abs=1e-6)
+        assert found[1] == pytest.approx(found[0], abs=1e-6)
+        assert np.isnan(found[2])
+
+    @pytest.mark.usefixtures("unchecked")
+    def test_wrong_words_are_refused(self, rng):
+        z, codes = self.draw(rng, 4)
+        with pytest.raises(ValueError, match="weak must be one of 'linear', 'cca'"):
+            mcc(z, codes, weak="pls")
+        with pytest.raises(ValueError, match="'cca' is computed on the host"):
+            jax.jit(lambda c: mcc(z, c, weak="cca"))(codes)
+        with (
+            pytest.raises(ValueError, match="z has 3 rows; at least 4"),
+            pytest.warns(),
+        ):
+            mcc(z[:3], codes[:3], held_out=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_factors_of_each_seed(rng, kind):
+    z = rng.normal(size=(3, 200, 4)).astype(np.float32)
+    codes = z + rng.normal(size=z.shape).astype(np.float32)
+    alone = [float(mcc(*pair, kind=kind)) for pair in zip(z, codes, strict=True)]
+    np.testing.assert_allclose(mcc(z, codes, kind=kind), alone, atol=1e-6)
+    jitted = jax.jit(lambda z, c: mcc(z, c, kind=kind))
+    np.testing.assert_allclose(jitted(z, codes), alone, atol=1e-6)
+
+
+def test_large_tables_are_correlated_in_single_precision(rng, monkeypatch):
+    z = rng.normal(size=(100, 30)) + 1e6
+    codes = np.hstack([z, rng.normal(size=(100, 1000))])
+    monkeypatch.setattr(moments, "LARGE", 1)
+    with pytest.warns(UserWarning, match="100 samples of 30 factors and 1030 codes"):
+        found = np.asarray(correlation_matrix(z, codes))
+    np.testing.assert_allclose(found, pearson_oracle(z, codes), atol=1e-5)

@@ -8,7 +8,7 @@ from sklearn.linear_model import LinearRegression
 
 from jaxdis.identifiability import consistency_pattern
 from jaxdis.metrics import block_r2, mcc, r, r2, r_con, standardise
-from jaxdis.metrics.regression import split_rows
+from jaxdis.metrics.kernel import split_rows
 
 HADAMARD = np.kron([[1, 1], [1, -1]], [[1, 1], [1, -1]]) / 2
 
