@@ -7,11 +7,11 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Num
+from jaxtyping import Array, Float
 
 from jaxdis.metrics.counts import Binning
 from jaxdis.metrics.estimates import Asked, Kind, Null
-from jaxdis.metrics.inputs import Failed, Key, Table, as_float
+from jaxdis.metrics.inputs import Failed, Key, Table, as_float, as_numbers
 from jaxdis.metrics.kinds import Discrete
 from jaxdis.metrics.measured import entropies_of, measured
 from jaxdis.types import Score
@@ -124,8 +124,8 @@ def mutual_information(
       UserWarning: if "auto" takes factors for numbers, which are then binned.
 
     Note:
-      With "knn" a code of few distinct values that is said to be a number gets the
-      entropy of the factor, as ties have no distance.
+      "knn" needs numbers without ties: a code of few distinct values that is said to be
+      a number scores 0, as ties have no distance.
 
     Source: bins: Locatello et al. 2019 (arXiv 1811.12359); Ross 2014
       (doi 10.1371/journal.pone.0087357); Kraskov et al. 2004 (arXiv cond-mat/0305641).
@@ -188,9 +188,7 @@ def _mig(
     return jnp.where(entropies > 0, share, 0.0 * gap).mean(-1)
 
 
-def mig_from_information(
-    information: Num[ArrayLike, "*s k d"], entropies: Num[ArrayLike, "*t d"]
-) -> Float[Array, "*s"]:
+def mig_from_information(information: Table, entropies: Table) -> Float[Array, "*s"]:
     """Mutual information gap of a matrix of information.
 
         MIG = mean_j (I_(1)j - I_(2)j) / H_j
@@ -210,7 +208,7 @@ def mig_from_information(
 
     Source: Chen et al. 2018 (arXiv 1802.04942).
     """
-    i, h = _matrix(information), as_float(entropies)
+    i, h = _matrix(information), as_float(as_numbers("entropies", entropies))
     if h.shape not in (i.shape[-1:], i.shape[:-2] + i.shape[-1:]):
         raise ValueError(
             f"entropies has shape {h.shape}; it must be one for each of the "
@@ -219,8 +217,8 @@ def mig_from_information(
     return _mig(i, h)
 
 
-def _matrix(information: Num[ArrayLike, "*s k d"]) -> Float[Array, "*s k d"]:
-    i = as_float(information)
+def _matrix(information: Table) -> Float[Array, "*s k d"]:
+    i = as_float(as_numbers("information", information))
     if i.ndim < 2:
         raise ValueError(
             f"information has shape {i.shape}; it must be [k, d]: one row per code, "
@@ -240,7 +238,7 @@ def _modularity(information: Float[Array, "*s k d"]) -> Float[Array, "*s"]:
 
 
 def modularity_from_information(
-    information: Num[ArrayLike, "*s k d"],
+    information: Table,
 ) -> Float[Array, "*s"]:
     """Modularity of a matrix of information.
 
