@@ -279,7 +279,7 @@ def infomec(
     ]
     runs_of = numbers.shape[:-2]
 
-    def stacked(values: list) -> Array:
+    def stacked(values: tuple) -> Array:
         x = np.stack(values)
         return jnp.asarray(x.reshape(runs_of + x.shape[1:]))
 
