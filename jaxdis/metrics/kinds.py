@@ -91,11 +91,7 @@ def _most_classes(column: np.ndarray) -> float:
 
 
 def _classes(column: np.ndarray) -> tuple[np.ndarray, int] | None:
-<<<<<<< HEAD
     """Classes from 0 and their number, if values repeat as those of classes do."""
-=======
-    """Classes from 0 and their number, if whole numbers repeat or few values often."""
->>>>>>> 53d6c52 (InfoMEC, with three rules of which codes count and a null)
     most = _most_classes(column)
     if most <= FEW and len(np.unique(column[: 4 * FEW])) > most:
         return None  # without a sort of all rows
