@@ -83,8 +83,9 @@ def mutual_information(
       same bins it is that of scikit-learn and of numpy's histogram. It is too large by
       about (B - 1)(K - 1) / (2 n) for a code of B bins and a factor of K classes.
     - "knn": a number and a class by Ross (2014), two numbers by Kraskov et al. (2004),
-      two classes by their counts; as scikit-learn's estimates without their jitter. A
-      pair takes n log n steps, but within jit two numbers take n^2: see `samples`.
+      two classes by their counts; as scikit-learn's estimates without their jitter. Of
+      10,000 samples a pair takes 2 to 20 ms; within jit two numbers take n^2 steps. See
+      `samples`.
 
     Values that are known are counted on the host, in float64; within jit and vmap it is
     a program of JAX, in which `discrete` must say how many classes each factor has.

@@ -193,7 +193,7 @@ def _warn_of_numbers(sizes: tuple[int, ...], asked: Asked) -> None:
             f"z is taken for numbers in columns {numbers}, which are cut into "
             f"{asked.bins} bins {bins[asked.binning]}; say discrete= to decide "
             "otherwise",
-            stacklevel=4,
+            stacklevel=6,  # where the metric was called
         )
 
 
