@@ -38,7 +38,7 @@ CELLS = 4096  # of joint counts that are made in one pass: they fit a core's cac
 BLOCK = 2**19  # counts that a thread holds
 CODES = 16  # of which the rows fit a core's cache
 WORTH = 2**22  # steps that take some milliseconds, as a thread's turns do
-ONE_HOT = 2**26  # numbers in one-hot columns of factors
+ONE_HOT = 2**22  # numbers in one-hot columns of factors
 
 
 class _Bins(NamedTuple):

@@ -34,7 +34,14 @@ from jaxdis.metrics.kinds import (
     raw_factors,
 )
 
-__all__ = ["Measured", "entropies_of", "measured"]
+__all__ = [
+    "Measured",
+    "OnHost",
+    "code_classes",
+    "entropies_of",
+    "measured",
+    "measured_on_host",
+]
 
 ABOVE_NULL = 1.5  # times the largest information with permuted factors
 
@@ -66,10 +73,16 @@ def _per_code(discrete: Discrete, k: int) -> Sequence[bool | int]:
     return asked  # type: ignore[return-value]
 
 
-def _code_classes(
+def code_classes(
     rows: Float[np.ndarray, "m n"], discrete: Discrete, k: int
 ) -> list[np.ndarray | None]:
-    """Classes of the codes of all seeds that are discrete; None for the others."""
+    """Classes of the codes of all seeds that are discrete; None for the others.
+
+    Args:
+      rows: one row a code, those of a seed after each other.
+      discrete: which codes are classes.
+      k: the number of codes of a seed.
+    """
     guess = isinstance(discrete, str) and discrete == "auto"
     asked = [] if guess else _per_code(discrete, k)
     return [
@@ -116,7 +129,7 @@ def _on_host(
     rows = np.ascontiguousarray(codes.swapaxes(1, 2)).reshape(-1, n)
     default = estimate.discrete_codes
     discrete = default if asked.discrete_codes is None else asked.discrete_codes
-    classes = _code_classes(rows, discrete, k)
+    classes = code_classes(rows, discrete, k)
     share = len(rows) // len(runs)
 
     def of_all(change: Callable[[RawFactors], RawFactors]) -> np.ndarray:
@@ -180,7 +193,7 @@ def _warn_of_numbers(sizes: tuple[int, ...], asked: Asked) -> None:
             f"z is taken for numbers in columns {numbers}, which are cut into "
             f"{asked.bins} bins {bins[asked.binning]}; say discrete= to decide "
             "otherwise",
-            stacklevel=4,
+            stacklevel=6,  # where the metric was called
         )
 
 
@@ -202,7 +215,13 @@ def _drawn(z: Any, codes: Any, mask: Table, asked: Asked) -> tuple[Any, Any, Tab
 def _runs_on_host(
     z: Any, mask: Table, asked: Asked
 ) -> tuple[list[RawFactors], Float[np.ndarray, "*t n d"]]:
-    """Factors of each run, and the values of all, which are finite."""
+    """Factors of each run, and the values of all, which are finite.
+
+    Args:
+      z: factors [n, d] or [s, n, d].
+      mask: where labels are known.
+      asked: which factors are classes.
+    """
     flat, mask = _flat(z, mask)
     raw = raw_factors(flat, asked.discrete, mask)
     if ESTIMATES[asked.kind].bins:
@@ -254,8 +273,24 @@ def _as_jax(x: Float[np.ndarray, "..."]) -> Float[Array, "..."]:
     return jnp.asarray(x.astype(jnp.result_type(float)))
 
 
-def measured(z: Table, codes: Table, asked: Asked) -> Measured:
-    """Information of codes and factors, and entropies of the factors.
+class OnHost(NamedTuple):
+    """What was measured of known values, and of what.
+
+    Attributes:
+      information: of each code and each factor.
+      entropies: of each factor.
+      runs: the factors of each run, one if they are shared.
+      codes: the codes.
+    """
+
+    information: Float[np.ndarray, "*s k d"]
+    entropies: Float[np.ndarray, "*t d"]
+    runs: list[RawFactors]
+    codes: Float[np.ndarray, "*s n k"]
+
+
+def measured_on_host(z: Table, codes: Table, asked: Asked) -> OnHost:
+    """`measured` of known values.
 
     Args:
       z: factors [n, d] or [s, n, d].
@@ -265,15 +300,30 @@ def measured(z: Table, codes: Table, asked: Asked) -> Measured:
     _check(asked)
     z, codes = as_numbers("z", z), as_numbers("codes", codes)
     z, codes, mask = _drawn(z, codes, asked.mask, asked)
-    if not is_known(z, codes, mask):
-        return _measured_in_jax(z, codes, mask, asked)
     runs, values = _runs_on_host(z, mask, asked)
     wide = raw_pair(values, codes, asked.failed)[1]
     numbers = np.asarray(codes if codes.dtype == np.float32 else wide)
     found = _on_host(runs, numbers.reshape(-1, *numbers.shape[-2:]), asked)
     h = np.stack([entropies_on_host(run, asked) for run in runs])
     found = found.reshape(*codes.shape[:-2], *found.shape[1:])
-    return Measured(_as_jax(found), _as_jax(h.reshape(*z.shape[:-2], -1)))
+    return OnHost(found, h.reshape(*z.shape[:-2], -1), runs, numbers)
+
+
+def measured(z: Table, codes: Table, asked: Asked) -> Measured:
+    """Information of codes and factors, and entropies of the factors.
+
+    Args:
+      z: factors [n, d] or [s, n, d].
+      codes: codes [n, k] or [s, n, k].
+      asked: how it is estimated.
+    """
+    if is_known(z, codes, asked.mask):
+        found = measured_on_host(z, codes, asked)
+        return Measured(_as_jax(found.information), _as_jax(found.entropies))
+    _check(asked)
+    z, codes = as_numbers("z", z), as_numbers("codes", codes)
+    z, codes, mask = _drawn(z, codes, asked.mask, asked)
+    return _measured_in_jax(z, codes, mask, asked)
 
 
 def entropies_of(z: Table, asked: Asked) -> Float[Array, "*t d"]:

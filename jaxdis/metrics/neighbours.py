@@ -354,6 +354,7 @@ def by_neighbours(
         return ross(c, f, most, neighbours)
 
     def of_numbers(c: Array, f: Array, known: Array) -> Array:
+        c = _scaled(c[:, None], known[:, None])[:, 0]
         return ksg(c, f, known, neighbours)
 
     discrete = np.array(code_sizes) > 0, np.array(sizes) > 0
