@@ -141,7 +141,7 @@ def _curve(
     return jax.vmap(scores)(every), every
 
 
-def _area(
+def capacity_score(
     losses: Float[Array, "t d"], base: Float[Array, "d"], sizes: Float[Array, "t"]
 ) -> Float[Array, "d"]:
     """1 - twice the area between a falling loss and its least, of the largest area."""
@@ -173,7 +173,7 @@ def _scored(
     k = codes[0][0].shape[1]
     losses = jax.lax.cummin(1 - scores, axis=0)
     grown = jnp.log(k + jnp.array(capacities, scores.dtype))
-    explicitness = jnp.where(varies, _area(losses, base, grown), 0.0).mean()
+    explicitness = jnp.where(varies, capacity_score(losses, base, grown), 0.0).mean()
     score = jnp.where(varies, 1 - losses[-1], 0.0).mean()
     importance = jnp.where(varies[None], jnp.concatenate(slopes, 1), 0.0)
     importance, losses = (x[:, np.array(order)] for x in (importance, losses))

@@ -75,10 +75,10 @@ def test_bent_codes_take_capacity(rng):
 
 def test_a_loss_that_falls_evenly_has_no_explicitness():
     # By hand: from 1 to 0 in equal steps of x, the area is 1/2.
-    from jaxdis.metrics.dci_es import _area
+    from jaxdis.metrics.dci_es import capacity_score
 
     losses = jnp.array([[1.0], [0.5], [0.0]])
-    found = _area(losses, jnp.ones(1), jnp.array([0.0, 1.0, 2.0]))
+    found = capacity_score(losses, jnp.ones(1), jnp.array([0.0, 1.0, 2.0]))
     assert float(found[0]) == pytest.approx(0)
 
 
