@@ -30,6 +30,12 @@ from jaxdis.metrics.dci import (
     dci_linear,
     dci_trees,
 )
+from jaxdis.metrics.dci_es import (
+    DCI_E,
+    DCI_S,
+    DCIES,
+    dci_es,
+)
 from jaxdis.metrics.equivariance import (
     EQUIVARIANCE_ERROR,
     fit_linear_steps,
@@ -149,9 +155,12 @@ __all__ = [
     "BLOCK_R2",
     "COMPAT_LOGLIK",
     "DCI",
+    "DCIES",
     "DCI_C",
     "DCI_D",
+    "DCI_E",
     "DCI_I",
+    "DCI_S",
     "DEAD",
     "ELBO",
     "EQUIVARIANCE_ERROR",
@@ -195,6 +204,7 @@ __all__ = [
     "compat_loglik",
     "correlation_matrix",
     "dci",
+    "dci_es",
     "dci_from_importance",
     "dci_linear",
     "dci_trees",

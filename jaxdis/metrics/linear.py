@@ -24,10 +24,14 @@ __all__ = [
     "FORMS",
     "Form",
     "Solve",
+    "Target",
     "accuracy",
     "centred",
     "determination",
+    "in_order",
     "linear_probe",
+    "part_scores",
+    "targets",
 ]
 
 REFINEMENTS = 20
@@ -201,21 +205,70 @@ def accuracy(
     return xp.where(varies, (nearest == truth).mean(), 0.0)
 
 
-def _scores(
+def part_scores(
     form: Form,
-    labels: Labels,
-    part: Part,
+    sizes: tuple[int, ...],
+    classes: tuple[Int[Numbers, "f c"], Int[Numbers, "j c"]],
     truth: Float[Numbers, "j c"],
     fits: tuple[Float[Numbers, "f c"], Float[Numbers, "j c"]],
 ) -> Float[Numbers, "c"]:
-    """Of each column of a part, R2 or accuracy."""
+    """Of each column, R2 for numbers and accuracy for classes.
+
+    Args:
+      form: the arithmetic.
+      sizes: how many classes each column has; 0 for numbers.
+      classes: of the rows that fit, and of those that judge.
+      truth: standardised values of the rows that judge.
+      fits: what a probe makes of the rows that fit and of those that judge.
+    """
     found = list(determination(form, truth, fits[1]))
-    for i, j in enumerate(part.columns.tolist()):
-        if size := labels.sizes[j]:
-            classes = labels.classes[part.fit, j], labels.classes[part.judge, j]
+    for i, size in enumerate(sizes):
+        if size:
             own = fits[0][:, i : i + 1], fits[1][:, i : i + 1]
-            found[i] = accuracy(form, classes, size, own)
+            found[i] = accuracy(form, (classes[0][:, i], classes[1][:, i]), size, own)
     return form.xp.stack(found)
+
+
+class Target(NamedTuple):
+    """What probes of one part fit.
+
+    Attributes:
+      part: the rows and the columns.
+      sizes: how many classes each of the columns has; 0 for numbers.
+      classes: of the rows that fit, and of those that judge.
+      values: the same, standardised, with mean 0 among those that fit.
+    """
+
+    part: Part
+    sizes: tuple[int, ...]
+    classes: tuple[Int[Numbers, "f c"], Int[Numbers, "j c"]]
+    values: tuple[Float[Numbers, "f c"], Float[Numbers, "j c"]]
+
+
+def targets(labels: Labels, parts: list[Part], form: Form) -> list[Target]:
+    """What probes of each part fit.
+
+    Args:
+      labels: the factors.
+      parts: of which rows each is fitted and judged.
+      form: the arithmetic.
+    """
+    found = []
+    for part in parts:
+        sizes = tuple(labels.sizes[j] for j in part.columns)
+        some, classes = (x[:, part.columns] for x in (labels.values, labels.classes))
+        halves = classes[part.fit], classes[part.judge]
+        found.append(Target(part, sizes, halves, centred(form, some, part)))
+    return found
+
+
+def in_order(parts: list[Part]) -> Int[np.ndarray, "d"]:
+    """Where each column is among those of the parts, one part after the other.
+
+    Args:
+      parts: the parts.
+    """
+    return np.argsort(np.concatenate([part.columns for part in parts]))
 
 
 def linear_probe(
@@ -237,18 +290,16 @@ def linear_probe(
       form: the arithmetic.
       solve: what gives the weights.
     """
-    order = np.argsort(np.concatenate([part.columns for part in parts]))
-    values = [labels.values[:, part.columns] for part in parts]
-    truths = [centred(form, v, part) for v, part in zip(values, parts, strict=True)]
+    order, every = in_order(parts), targets(labels, parts, form)
 
     def one(codes: Float[Numbers, "n k"]) -> _Found:
         weights, scores = [], []
-        for part, (fitted, judged) in zip(parts, truths, strict=True):
+        for part, sizes, classes, (fitted, judged) in every:
             seen, unseen = centred(form, codes, part)
             own = solve(seen, fitted)
             fits = form.matmul(seen, own), form.matmul(unseen, own)
             weights.append(own)
-            scores.append(_scores(form, labels, part, judged, fits))
+            scores.append(part_scores(form, sizes, classes, judged, fits))
         importance = form.xp.abs(form.xp.concatenate(weights, 1))[:, order]
         return importance, form.xp.concatenate(scores)[order]
 
