@@ -25,7 +25,7 @@ import tyro
 from jaxtyping import Float, UInt8
 
 import jaxdis
-from jaxdis import log, metrics
+from jaxdis import log, metrics, statistics
 
 EPISODE = 50  # rows; the arm then starts anew
 SUBSTEPS = 10  # of 10 ms in each row
@@ -147,8 +147,9 @@ def simulate(file: Path, joints: int, rows: int, pictures: bool, seed: int = 0) 
 
 
 def spread(values: Float[np.ndarray, "s"]) -> str:
-    """Mean and standard deviation over seeds."""
-    return f"{np.nanmean(values):6.3f} ± {np.nanstd(values, ddof=1):.3f}"
+    """Mean and sample standard deviation over seeds."""
+    mean, deviation = statistics.mean(values), statistics.deviation(values)
+    return f"{mean:6.3f} ± {deviation:.3f}"
 
 
 def show(name: str, run: jaxdis.Run, joints: int) -> None:

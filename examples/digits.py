@@ -90,7 +90,7 @@ def main() -> None:
         out=options.out,
     )
     shots = run.record.arrays["shots"]
-    print(f"\naccuracy on {' and '.join(KEPT)}, mean over seeds ± deviation")
+    print(f"\naccuracy on {' and '.join(KEPT)}, mean over seeds ± sample deviation")
     print("samples".rjust(41), *(f"{2 * k:14d}" for k in shots))
     for point, group in enumerate(run.record.groups):
         for name in ("few_shot_sparse", "few_shot_ridge", "raw_ridge", "raw_logistic"):

@@ -130,7 +130,7 @@ def _signed(value: float) -> str:
 
 
 def _chance(p: float) -> str:
-    return "–" if math.isnan(p) else f"{p:.2g}"
+    return "–" if math.isnan(p) else f"{p:.3g}"
 
 
 def _sentences(found: Compared) -> list[str]:

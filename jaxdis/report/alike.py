@@ -66,7 +66,10 @@ def unlike(directories: Sequence[Path], runs: Sequence[Record]) -> list[str]:
     """
     finished = [run for run in runs if run.standing is None]
     kept = [_kept(Path(directory)) for directory in directories]
-    told = [*differing([run.settings.get("data") for run in runs], "data")]
+    data = [dict(run.settings.get("data") or {}) for run in runs]
+    # Of other sets, each has settings of its own.
+    told = [*differing([one.get("set") for one in data], "data.set")]
+    told = told or [*differing(data, "data")]
     return [
         *told,
         *_rows(kept, bool(told)),

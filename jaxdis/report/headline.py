@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxdis.report import text
-from jaxdis.report.averages import in_words
+from jaxdis.report.averages import in_words, over_seeds
 from jaxdis.report.choice import judged_by
 from jaxdis.report.promised import in_short
 from jaxdis.report.read import (
@@ -16,7 +16,6 @@ from jaxdis.report.read import (
     alive,
     failed_seeds,
     finite,
-    mean_std,
     moments,
     over,
     udr,
@@ -121,8 +120,8 @@ def so_far(record: Record, standing: Standing) -> str:
     shown = [s for s in record.scores.values() if s.name in group.curves]
     if others or not shown or group.failed.all():
         return f"{line[0].upper()}{line[1:]}"
-    last = mean_std(finite([group.curves[shown[0].name][~group.failed, -1]]))
-    value = f"{shown[0].title} {text.plus_minus(last)} by now, on validation rows"
+    last = over_seeds(group.curves[shown[0].name][~group.failed, -1])
+    value = f"{shown[0].title} {last} by now, on validation rows"
     return f"{line[0].upper()}{line[1:]}; {value}"
 
 

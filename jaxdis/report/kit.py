@@ -16,8 +16,9 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, LogFormatter
 
 from jaxdis import metrics
-from jaxdis.report.read import Group, failed_seeds, finite, mean_std
-from jaxdis.report.text import failure, plus_minus, tick, title
+from jaxdis.report.averages import over_seeds
+from jaxdis.report.read import Group, failed_seeds, finite
+from jaxdis.report.text import failure, tick, title
 from jaxdis.types import Comparison, Score
 from jaxdis.types import Figure as Picture
 
@@ -133,7 +134,7 @@ def draw_alive(ax: Axes, group: Group, metric: str, colour: str, alpha: float) -
     ax.fill_between(group.steps, low, high, color=colour, alpha=0.18, lw=0)
     ax.plot(group.steps, mean, lw=2.4, label=group.label, **look)
     if not group.label:
-        last = plus_minus(mean_std(finite([curves[:, seen[-1]]])))
+        last = over_seeds(curves[:, seen[-1]])
         style: Any = {"textcoords": "offset points", "va": "center", "weight": "bold"}
         place = (group.steps[seen[-1]], mean[seen[-1]])
         ax.annotate(last, place, (8, 0), color=colour, **style)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from jaxdis import check, statistics
+from jaxdis import check, metrics, statistics
 from jaxdis.report import alike, unfinished
 from jaxdis.report.choice import side
 from jaxdis.report.read import Group, Record, lived
@@ -212,7 +212,9 @@ def _chosen(
     there = [
         score
         for name, score in shared.items()
-        if score.better and all(np.isfinite(lived(g, name)).any() for g in groups)
+        # Agreement is of pairs of seeds, so that no seed has one of its own.
+        if score.better and name != metrics.AGREEMENT.name
+        if all(np.isfinite(lived(group, name)).any() for group in groups)
     ]
     if not there:
         some = "; ".join(

@@ -17,9 +17,9 @@ from jaxdis.identifiability import (
 )
 from jaxdis.identifiability.promises import in_words
 from jaxdis.report import unfinished
+from jaxdis.report.averages import over_seeds
 from jaxdis.report.choice import points_shown
-from jaxdis.report.read import Record, finite, mean_std, moments
-from jaxdis.report.text import plus_minus
+from jaxdis.report.read import Record, lived
 
 __all__ = [
     "AXES",
@@ -131,13 +131,13 @@ def reached(record: Record, point: int) -> str:
     group, found = record.groups[point], []
     for score in REACHED:
         title = record.scores.get(score.name, score).title
-        value = moments(group, score.name)
+        values = lived(group, score.name)[~group.failed]
         if record.standing is not None and score.name in group.curves:
             curves = group.curves[score.name][~group.failed]
             seen = np.flatnonzero(np.isfinite(curves).any(0))
-            value = mean_std(finite([curves[:, seen[-1]]] if seen.size else []))
-        if np.isfinite(value[0]):
-            found.append(f"{title} {plus_minus(value)}")
+            values = curves[:, seen[-1]] if seen.size else values
+        if np.isfinite(values).any():
+            found.append(f"{title} {over_seeds(values)}")
     return ", ".join(found)
 
 

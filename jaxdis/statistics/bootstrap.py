@@ -87,16 +87,23 @@ def _bca(
     return found
 
 
+def _without_each(strata: Strata, which: int, statistic: Statistic) -> Drawn:
+    """The statistic without each seed of one stratum in turn."""
+    x, size, found = strata[which], sum(map(len, strata)), []
+    kept, some = np.arange(len(x) - 1), max(BLOCK // size, 1)
+    for first in range(0, len(x), some):
+        gone = np.arange(first, min(first + some, len(x)))[:, None]
+        parts = [np.broadcast_to(y, (len(gone), len(y))) for y in strata]
+        parts[which] = x[kept + (kept >= gone)]
+        found.append(_of(statistic, np.concatenate(parts, -1)))
+    return np.concatenate(found)
+
+
 def _skew(strata: Strata, statistic: Statistic) -> float:
     """The acceleration, from the statistic without each seed in turn."""
-    found = []
-    for i, x in enumerate(strata):
-        n = len(x)
-        if n < 2:
-            continue
-        others = [np.tile(y, (n, 1)) for y in strata]
-        others[i] = x[np.array([np.delete(np.arange(n), j) for j in range(n)])]
-        found.append(_of(statistic, np.concatenate(others, -1)))
+    found = [
+        _without_each(strata, i, statistic) for i, x in enumerate(strata) if len(x) > 1
+    ]
     small = scaled(np.concatenate(found))[0]  # or a difference might overflow
     parts = np.split(small, np.cumsum([len(part) for part in found])[:-1])
     every = np.concatenate([(p.mean() - p) * (len(p) - 1) / len(p) for p in parts])

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 CONFIDENCE = 0.95
+SMALL, LARGE = 1e-100, 1e100  # sizes between which sums of squares are numbers
 
 Values: TypeAlias = ArrayLike | float
 # One number per row of values; numpy makes a scalar of that of a single row.
@@ -71,7 +72,7 @@ def known(
     """
     x = numbers(values, name)
     there = np.isfinite(x)
-    return np.where(there, x, 0.0), there, there.sum(-1)
+    return x if there.all() else np.where(there, x, 0.0), there, there.sum(-1)
 
 
 def share(total: Numbers, n: Counts) -> Numbers:
@@ -84,9 +85,14 @@ def scaled(
 ) -> tuple[Float[np.ndarray, "*p s"], Int[np.ndarray, "*p"]]:
     """Numbers by a power of two, so that no sum of them overflows, and its exponent.
 
+    Numbers of sizes that occur are left as they are.
+
     This rounds nothing: sums are those of the numbers themselves.
     """
-    exponent = np.asarray(np.frexp(np.abs(x).max(-1, initial=0.0))[1])
+    peak = np.asarray(np.abs(x).max(-1, initial=0.0))
+    if not ((peak > 0) & ((peak < SMALL) | (peak > LARGE))).any():
+        return x, np.zeros(peak.shape, int)
+    exponent = np.asarray(np.frexp(peak)[1])
     return np.ldexp(x, -exponent[..., None]), exponent
 
 
@@ -105,8 +111,9 @@ def _centre(
     x: Float[np.ndarray, "*p s"], there: Bool[np.ndarray, "*p s"], n: Counts
 ) -> Numbers:
     """The mean, which rounding does not move out of the range of the values."""
-    low = np.where(there, x, np.inf).min(-1, initial=np.inf)
-    high = np.where(there, x, -np.inf).max(-1, initial=-np.inf)
+    whole = bool(there.all())
+    low = (x if whole else np.where(there, x, np.inf)).min(-1, initial=np.inf)
+    high = (x if whole else np.where(there, x, -np.inf)).max(-1, initial=-np.inf)
     return np.where(n > 0, np.clip(share(x.sum(-1), n), low, high), np.nan)[()]
 
 

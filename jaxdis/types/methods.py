@@ -154,7 +154,7 @@ class Expectation(NamedTuple):
     Attributes:
       score: the name of a score.
       mean: its mean over seeds.
-      spread: its standard deviation over seeds; None if not known.
+      spread: its sample standard deviation over seeds; None if not known.
       of: what else than the preset itself reaches it, as "no penalty".
     """
 

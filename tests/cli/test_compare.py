@@ -137,6 +137,7 @@ def test_failed_seeds_and_those_without_the_score_are_told_apart(two, capsys):
     ("file", "changes", "told"),
     [
         ("config.json", {"data": {"x_dim": 25}}, "data.x_dim: 20 and 25"),
+        ("config.json", {"data": {"set": "B", "x_dim": 2}}, "data.set: none and B"),
         ("results.json", {"steps": 100}, "steps: 2000 and 100"),
         ("data.json", {"spec": {"rows": 800}}, "rows: 700 and 800"),
         (
@@ -237,6 +238,17 @@ def test_what_is_no_run_or_no_pair_is_said(two, tmp_path, capsys):
     assert "trained in shards and has no scores yet" in complaint(*two)
     with pytest.raises(ValueError, match="at least one run, got none"):
         jaxdis.compare([])
+
+
+def test_agreement_is_compared_when_it_is_asked_for(two):
+    declared = {"agreement": {"title": "Agreement", "better": "higher"}}
+    declared |= {"mcc": {"title": "MCC", "better": "higher"}}
+    values = {name: [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]] for name in declared}
+    for run in two:
+        change(run, "results.json", scores=declared, metrics=values)
+    assert {line.score.name for line in jaxdis.compare(two).lines} == {"mcc"}
+    found = jaxdis.compare(two, ["agreement"])
+    assert found.lines[1].gain.mean == pytest.approx(-0.1)
 
 
 def test_one_seed_and_a_merged_run_that_lacks_some(tmp_path, capsys):

@@ -461,6 +461,29 @@ def test_runs_on_other_data_or_of_other_length_are_not_ranked(tmp_path):
     assert line.endswith("data.x_dim: 20 and 25; steps: 2000 and 100")
 
 
+def test_runs_of_other_rows_in_a_file_of_one_name_are_not_ranked(tmp_path):
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for run, mean in zip(runs, (0.0, 3.0), strict=True):
+        make_run(run, seeds=2)
+        scale = {"mean": [mean], "std": [1.0]}
+        kept = {"spec": {"rows": 60}, "preparation": {"x": scale}}
+        (run / "data.json").write_text(json.dumps(kept))
+    line = headline_of(report.side_by_side(runs, tmp_path / "out.html"))
+    assert line.endswith("rows: the numbers of x have other means and deviations")
+
+
+def test_scores_that_some_seeds_lack_are_counted(tmp_path):
+    run = tmp_path / "run"
+    values = make_run(run, seeds=4)["mcc"].tolist()
+    values[0][2] = None
+    change(run, "results.json", metrics={"mcc": values})
+    page = build(run)
+    assert "(3 of 4) over 4 seeds" in headline_of(page)
+    cells, _ = table(read(page), "seed")
+    assert cells[-1] == ["seeds", "3 of 4"]
+    assert cells[-2][0] == "95 % interval"
+
+
 def test_parts_of_one_setting_are_called_so(tmp_path):
     make_run(tmp_path / "one", seeds=2)
     make_run(tmp_path / "two", seeds=2, first=2)
