@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from jaxdis import check, log
@@ -25,12 +25,11 @@ from jaxdis.metrics.inputs import (
 )
 from jaxdis.metrics.kinds import Discrete, as_factors
 from jaxdis.metrics.measures import MEASURES, Facts, Measure, Setting
-from jaxdis.metrics.resampling import Data, draw, moved_interval, place_rows
-from jaxdis.types import PRNGKey, Score
+from jaxdis.metrics.resampling import Data, moved_interval
+from jaxdis.metrics.scoring import Scored, Wish, scores_of
+from jaxdis.types import Score
 
 __all__ = ["evaluate"]
-
-HOST_NULLS = 1  # permutations of a score that runs on the host, as it takes long
 
 
 class _Ready(NamedTuple):
@@ -39,23 +38,16 @@ class _Ready(NamedTuple):
     Attributes:
       plain: as known values, and as floats of JAX.
       coded: the same with factors that are classes numbered from 0.
+      scaled: the codes as floats of JAX that have kept their scale.
       setting: what scores are told besides.
       facts: what their needs are compared with.
     """
 
     plain: tuple[Data, Data]
     coded: tuple[Data, Data]
+    scaled: Array
     setting: Setting
     facts: Facts
-
-
-class _Wish(NamedTuple):
-    """How often rows are drawn, how wide intervals are, and with what."""
-
-    bootstrap: int
-    null: int
-    confidence: float
-    key: PRNGKey
 
 
 @contextmanager
@@ -156,9 +148,19 @@ def _ready(
             data._replace(z=coded),
             Data(jnp.asarray(coded, codes.dtype), codes, **arrays),
         ),
+        scaled=_with_scale(as_numbers("codes", data.codes), codes),
         setting=setting,
         facts=facts,
     )
+
+
+def _with_scale(wide: Array | np.ndarray, codes: Array) -> Array:
+    """Codes that were centred and scaled as they came, but for their shift."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        std = np.asarray(wide, np.float64).std(-2, keepdims=True)
+        return codes * jnp.asarray(
+            std / np.asarray(codes, np.float64).std(-2, keepdims=True)
+        )
 
 
 def _number(key: Key) -> int:
@@ -176,69 +178,8 @@ def _complete(data: Data, measure: Measure) -> Data:
     return data.rows(rows, rows)._replace(mask=None)
 
 
-class _Scored(NamedTuple):
-    """One score of all rows, of resamples and of permuted factors."""
-
-    value: Float[np.ndarray, "*s"]
-    resampled: Float[np.ndarray, "b *s"]
-    permuted: Float[np.ndarray, "p *s"]
-
-
-def _scored(
-    measure: Measure, host: Data, device: Data, setting: Setting, wish: _Wish
-) -> list[_Scored]:
-    values = [np.asarray(v, float) for v in measure.compute(host, setting)]
-    drawn = _on_device if measure.device else _on_host
-    data = device if measure.device else host
-    fit = wish._replace(
-        null=wish.null * measure.null, bootstrap=wish.bootstrap * measure.bootstrap
-    )
-    resampled, permuted = drawn(measure, data, setting, fit)
-    empty = [np.full((0, *value.shape), np.nan) for value in values]
-    parts = zip(values, resampled or empty, permuted or empty, strict=True)
-    return [_Scored(*part) for part in parts]
-
-
-Found = list[Float[np.ndarray, "..."]]
-
-
-def _on_device(
-    measure: Measure, data: Data, setting: Setting, wish: _Wish
-) -> tuple[Found, Found]:
-    if not wish.bootstrap + wish.null:
-        return [], []
-    n = data.codes.shape[-2]
-    parts = () if measure.parts is None else measure.parts(n, setting.key)
-    compute = measure.compute
-    if measure.redrawn is not None:
-        compute = measure.redrawn.compute
-        data = jax.tree.map(jnp.asarray, measure.redrawn.prepare(data))
-    drawn = draw(
-        compute,
-        data,
-        setting,
-        resamples=wish.bootstrap,
-        nulls=wish.null,
-        key=wish.key,
-        place=place_rows(n, parts),
-    )
-    resampled, permuted = ([np.asarray(a, float) for a in part] for part in drawn)
-    return resampled, permuted
-
-
-def _on_host(
-    measure: Measure, data: Data, setting: Setting, wish: _Wish
-) -> tuple[Found, Found]:
-    n, rows = data.codes.shape[-2], np.arange(data.codes.shape[-2])
-    found = []
-    for key in jax.random.split(wish.key, min(wish.null, HOST_NULLS)):
-        order = np.asarray(jax.random.permutation(key, n))
-        found.append(measure.compute(data.rows(order, rows), setting))
-    return [], [np.stack(scores).astype(float) for scores in zip(*found, strict=True)]
-
-
 def _mean_interval(
-    scored: _Scored, confidence: float, span: tuple[float, float]
+    scored: Scored, confidence: float, span: tuple[float, float]
 ) -> tuple[float, float]:
     """The interval of the mean over those seeds that did not fail."""
     alive = np.isfinite(scored.value)
@@ -254,7 +195,7 @@ def _row(
     name: str,
     measure: Measure,
     score: Score,
-    scored: _Scored,
+    scored: Scored,
     n: int,
     confidence: float,
 ) -> Row:
@@ -281,18 +222,20 @@ def _row(
     )
 
 
-def _rows(name: str, measure: Measure, ready: _Ready, wish: _Wish) -> list[Row]:
+def _rows(name: str, measure: Measure, ready: _Ready, wish: Wish) -> list[Row]:
     """The scores of one measure, with interval and null.
 
     Raises:
       ValueError: the data do not have what it needs.
     """
     pair = ready.coded if measure.classes else ready.plain
+    if measure.scaled:
+        pair = pair[0], pair[1]._replace(codes=ready.scaled)
     host, device = (_complete(data, measure) for data in pair)
     n = host.codes.shape[-2]
     if reason := measure.lacks(ready.facts._replace(rows=n)):
         raise ValueError(reason)
-    found = _scored(measure, host, device, ready.setting, wish)
+    found = scores_of(measure, host, device, ready.setting, wish)
     return [
         _row(name, measure, score, scored, n, wish.confidence)
         for score, scored in zip(measure.scores, found, strict=True)
@@ -362,7 +305,7 @@ def evaluate(
         ready = _ready(*_checked(z, codes, mask, pattern, discrete), key, failed)
     for note in notes:
         warnings.warn(note, stacklevel=2)
-    wish = _Wish(bootstrap, null, confidence, as_key(key))
+    wish = Wish(bootstrap, null, confidence, as_key(key))
     rows: list[Row] = []
     left_out = {}
     with _gathered(notes), _bar(len(chosen), progress) as advance:

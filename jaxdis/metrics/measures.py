@@ -2,18 +2,27 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdis.metrics.correlation import MCC, MCC_SPEARMAN, mcc
-from jaxdis.metrics.dci import DCI, DCI_C, DCI_D, DCI_I, dci_linear, dci_trees
-from jaxdis.metrics.inputs import Failed
+from jaxdis.metrics.dci import DCI_C, DCI_D, DCI_I, dci
+from jaxdis.metrics.explicitness import EXPLICITNESS, explicitness
+from jaxdis.metrics.inputs import Failed, halves
+from jaxdis.metrics.interventions import (
+    BETA_VAE_SCORE,
+    FACTOR_VAE_SCORE,
+    beta_vae_score,
+    factor_vae_score,
+)
+from jaxdis.metrics.irs import IRS, irs
 from jaxdis.metrics.latents import R_CON_T
 from jaxdis.metrics.regression import R2, R_CON, R, r, r2, r_con
 from jaxdis.metrics.resampling import Data
+from jaxdis.metrics.separability import SAP, sap
 from jaxdis.metrics.subspaces import BLOCK_R2, block_r2
 from jaxdis.types import Score
 
@@ -69,12 +78,15 @@ class Measure(NamedTuple):
       how: by which probe, bins or rows, in words.
       lacks: what data lack for it, in words; "" where they have all.
       usual: whether it is fast enough to be scored without being named.
-      device: whether JAX can trace it. The others run on the host and get no interval.
+      device: whether drawn rows are scored by a program of JAX; or else one after the
+        other on the host.
+      sorts: whether it sorts, which XLA does slowly on CPUs; the host draws there.
       classes: whether discrete factors go in as classes, numbered from 0.
       masks: whether it leaves single labels out; others get rows that have all.
       parts: the rows that fit and those that judge, `(n, key) -> parts`.
-      null: whether permuted factors say what a useless code would get.
-      bootstrap: whether rows may come twice.
+      bootstrap: whether rows are resampled, which takes long for what is fitted on the
+        host, and is wrong where a copy of a row is its nearest neighbour.
+      nulls: at most how many permutations are scored.
       scaled: whether the scale of the codes matters.
       redrawn: a quicker way to score drawn rows, and what prepares all rows for it.
     """
@@ -85,11 +97,12 @@ class Measure(NamedTuple):
     lacks: Lack = lambda facts: ""
     usual: bool = True
     device: bool = True
+    sorts: bool = False
     classes: bool = False
     masks: bool = False
     parts: Callable[[int, int], tuple[np.ndarray, ...]] | None = None
-    null: bool = True
     bootstrap: bool = True
+    nulls: int = 10**9
     scaled: bool = False
     redrawn: "Redrawn | None" = None
 
@@ -160,26 +173,71 @@ def _blocks(data: Data, setting: Setting) -> Scores:
     return (block_r2(data.z, data.codes, data.pattern, failed=setting.failed),)
 
 
-def _three(found: DCI) -> Scores:
+def _of_classes(metric: Callable[..., Array]) -> Callable[[Data, Setting], Scores]:
+    """Of a metric that tells classes from numbers and leaves single labels out."""
+
+    def compute(data: Data, setting: Setting) -> Scores:
+        discrete, _, failed = setting
+        one = metric(
+            data.z, data.codes, discrete=discrete, mask=data.mask, failed=failed
+        )
+        return (one,)
+
+    return compute
+
+
+def _with_key(metric: Callable[..., Array]) -> Callable[[Data, Setting], Scores]:
+    """Of one that also draws or splits rows."""
+
+    def compute(data: Data, setting: Setting) -> Scores:
+        return _of_classes(partial(metric, key=setting.key))(data, setting)
+
+    return compute
+
+
+def _dci(data: Data, setting: Setting, probe: Any) -> Scores:
+    found = dci(
+        data.z,
+        data.codes,
+        probe,
+        discrete=setting.discrete,
+        mask=data.mask,
+        key=setting.key,
+        failed=setting.failed,
+        progress=False,
+    )
     return found.disentanglement, found.completeness, found.informativeness
 
 
-def _dci_linear(data: Data, setting: Setting) -> Scores:
-    return _three(dci_linear(data.z, data.codes, failed=setting.failed))
-
-
-def _dci_trees(data: Data, setting: Setting) -> Scores:
-    return _three(dci_trees(data.z, data.codes, failed=setting.failed))
-
-
-def _dci_scores(probe: str, words: str) -> tuple[Score, ...]:
-    return tuple(
+def _dci_measure(probe: str, how: str, **special: Any) -> Measure:
+    scores = tuple(
         score._replace(
             name=score.name.replace("dci", f"dci_{probe}"),
-            title=f"{score.title}, {words}",
+            title=f"{score.title}, {probe}",
         )
         for score in (DCI_D, DCI_C, DCI_I)
     )
+    compute = partial(_dci, probe=probe)
+    return Measure(scores, compute, how, _rows(4), classes=True, **special)
+
+
+FITTED: dict[str, Any] = {"usual": False, "device": False, "bootstrap": False}
+"""What takes long: it is scored if named, without an interval."""
+TREES = FITTED | {"nulls": 1}
+
+
+def _sap(data: Data, setting: Setting) -> Scores:
+    return (sap(data.z, data.codes, discrete=False, failed=setting.failed),)
+
+
+def _sap_measure(kind: Any, how: str) -> Measure:
+    score = SAP._replace(name=f"sap_{kind}", title=f"SAP, {kind}")
+    compute = _with_key(partial(sap, kind=kind))
+    return Measure((score,), compute, how, _rows(4), classes=True, masks=True, **TREES)
+
+
+def _halves(n: int, key: int) -> tuple[np.ndarray, ...]:
+    return halves(key, n)
 
 
 def _pattern(facts: Facts) -> str:
@@ -214,21 +272,50 @@ MEASURES: Mapping[str, Measure] = {
         _all(_pattern, _rows(4)),
         usual=False,
     ),
-    "dci_linear": Measure(
-        _dci_scores("linear", "linear"),
-        _dci_linear,
-        "least squares, held out",
-        _rows(4),
-        parts=lambda n, key: (np.arange(n // 2), np.arange(n // 2, n)),
+    "dci_linear": _dci_measure("linear", "least squares, held out", parts=_halves),
+    "dci_lasso": _dci_measure(
+        "lasso", "alpha .02, held out", parts=_halves, usual=False
     ),
-    "dci_trees": Measure(
-        _dci_scores("trees", "trees"),
-        _dci_trees,
-        "boosted trees, held out",
+    "dci_gbt": _dci_measure("gbt", "boosted trees, held out", **TREES),
+    "dci_lightgbm": _dci_measure("lightgbm", "boosted trees, held out", **TREES),
+    "dci_hist": _dci_measure("hist", "histogram trees, held out", **TREES),
+    "sap": Measure((SAP,), _sap, "squared correlation, in sample"),
+    "sap_discrete": _sap_measure("discrete", "a linear rule, held out"),
+    "sap_tree": _sap_measure("tree", "a tree, held out"),
+    "explicitness": Measure(
+        (EXPLICITNESS,),
+        _with_key(explicitness),
+        "linear probe, held out",
         _rows(4),
-        usual=False,
-        device=False,
         classes=True,
+        masks=True,
+        **FITTED,
+    ),
+    "irs": Measure(
+        (IRS,),
+        _of_classes(irs),
+        "quantile .99",
+        usual=False,
+        sorts=True,
+        classes=True,
+        masks=True,
+        scaled=True,
+    ),
+    "factor_vae_score": Measure(
+        (FACTOR_VAE_SCORE,),
+        _with_key(factor_vae_score),
+        "votes of 64 rows, held out",
+        classes=True,
+        masks=True,
+        **FITTED,
+    ),
+    "beta_vae_score": Measure(
+        (BETA_VAE_SCORE,),
+        _with_key(beta_vae_score),
+        "pairs of rows, held out",
+        classes=True,
+        masks=True,
+        **FITTED,
     ),
 }
 """By the name that `evaluate` takes."""

@@ -84,7 +84,7 @@ def test_the_usual_ones_come_without_being_named():
     found = metrics.evaluate(Z, NOISY, bootstrap=0, null=0)
     usual = {name for name, measure in MEASURES.items() if measure.usual}
     assert {row.measure for row in found.rows} | set(found.left_out) == usual
-    assert "dci_trees" not in usual
+    assert "dci_gbt" not in usual
 
 
 def test_names_of_rows_are_told_apart():
@@ -94,7 +94,7 @@ def test_names_of_rows_are_told_apart():
 
 def test_trees_have_a_null_and_no_interval():
     z = (Z[:40, :2] > 0.5).astype(int)
-    found = metrics.evaluate(z, NOISY[:40, 1:], names="dci_trees", bootstrap=30, null=5)
+    found = metrics.evaluate(z, NOISY[:40, 1:], names="sap_tree", bootstrap=30, null=5)
     for row in found.rows:
         assert np.isnan([row.low, row.high, row.null_std]).all()
         assert np.isfinite(row.null)
