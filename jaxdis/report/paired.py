@@ -108,17 +108,7 @@ def compare(
     for directory, run in zip(directories, loaded, strict=True):
         _check_finished(directory, run)
     settings = _settings(names, loaded)
-    check.whole("baseline", baseline)
-    if len(settings) < 2:
-        raise ValueError(
-            f"there is one setting, {settings[0].label}, and a comparison needs two: "
-            "give a second run, or one of several grid points"
-        )
-    if not 0 <= baseline < len(settings):
-        listed = ", ".join(f"{i} {g.label}" for i, g in enumerate(settings))
-        raise ValueError(
-            f"baseline must be the number of a setting, of {listed}; got {baseline}"
-        )
+    _check_baseline(baseline, settings)
     seeds = _in_common(names, loaded)
     apart = alike.unlike(directories, loaded)
     ranked = anyway or not apart
@@ -154,6 +144,20 @@ def _check_finished(directory: Path, run: Record) -> None:
         f"{directory} has {unfinished.short(run.standing)}; there are no scores to "
         f"compare. Go on with: {run.standing.again}"
     )
+
+
+def _check_baseline(baseline: int, settings: Sequence[Group]) -> None:
+    check.whole("baseline", baseline)
+    if len(settings) < 2:
+        raise ValueError(
+            f"there is one setting, {settings[0].label}, and a comparison needs two: "
+            "give a second run, or one of several grid points"
+        )
+    if not 0 <= baseline < len(settings):
+        listed = ", ".join(f"{i} {g.label}" for i, g in enumerate(settings))
+        raise ValueError(
+            f"baseline must be the number of a setting, of {listed}; got {baseline}"
+        )
 
 
 def _settings(names: Sequence[str], runs: Sequence[Record]) -> list[Group]:
