@@ -1,3 +1,5 @@
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -332,3 +334,88 @@ def test_wrong_patterns_are_refused():
             score(GOOD, GOOD, np.eye(3))
         with pytest.raises(ValueError, match="pattern holds other values than 0 and 1"):
             score(GOOD, GOOD, np.eye(2) / 2)
+
+
+def r2_of_a_basis(z, codes):
+    """R2 on the span of the codes, by singular vectors."""
+    z, codes = z - z.mean(0), (codes - codes.mean(0)) / codes.std(0)
+    u, s, _ = np.linalg.svd(codes, full_matrices=False)
+    fit = u[:, s > 1e-7 * s[0]].T @ z
+    return (fit**2).sum(0) / (z**2).sum(0)
+
+
+class TestDependentCodes:
+    def draw(self, rng):
+        z = rng.normal(size=(400, 4))
+        return z, z @ rng.normal(size=(4, 3)) + 0.5 * rng.normal(size=(400, 3))
+
+    @pytest.mark.parametrize("width", [np.float32, np.float64])
+    def test_exactly(self, rng, width):
+        z, codes = self.draw(rng)
+        expected = r2_of_a_basis(z, codes).mean()
+        sums = codes @ rng.normal(size=(3, 20))
+        for more in (codes, -2 * codes + 7, sums, np.zeros_like(codes)):
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "codes is constant")
+                found = float(r2(z, np.hstack([codes, more]).astype(width)))
+            assert found == pytest.approx(expected, abs=1e-6)
+
+    @pytest.mark.parametrize("apart", [1e-3, 1e-5, 5e-6])
+    def test_nearly(self, rng, apart):
+        # What is nearly the same still spans another direction, which matters here.
+        z, codes = self.draw(rng)
+        near = np.hstack([codes, codes + apart * z[:, :3]])
+        expected = r2_of_a_basis(z, near)
+        assert expected.mean() - r2_of_a_basis(z, codes).mean() > 0.1
+        assert float(r2(z, near)) == pytest.approx(expected.mean(), abs=1e-6)
+        assert float(r(z, near)) == pytest.approx(np.sqrt(expected).mean(), abs=1e-6)
+
+
+def test_many_factors_and_codes_match_sklearn(rng):
+    z = rng.normal(size=(1000, 40))
+    codes = z @ rng.normal(size=(40, 150)) + 5 * rng.normal(size=(1000, 150))
+    expected = LinearRegression().fit(codes, z)
+    shares = 1 - ((z - expected.predict(codes)) ** 2).sum(0) / (
+        (z - z.mean(0)) ** 2
+    ).sum(0)
+    assert float(r2(z, codes)) == pytest.approx(shares.mean(), abs=1e-6)
+    assert float(jax.jit(r2)(z, codes)) == pytest.approx(shares.mean(), abs=1e-5)
+
+
+def test_factors_of_each_seed(rng):
+    z = rng.normal(size=(3, 200, 4)).astype(np.float32)
+    codes = z + rng.normal(size=z.shape).astype(np.float32)
+    for score in (r, r2, lambda z, c: r_con(z, c, np.triu(np.ones((4, 4), int)))):
+        alone = [float(score(*pair)) for pair in zip(z, codes, strict=True)]
+        np.testing.assert_allclose(score(z, codes), alone, atol=1e-6)
+        np.testing.assert_allclose(jax.jit(score)(z, codes), alone, atol=1e-6)
+
+
+class TestKernel:
+    @pytest.mark.parametrize("key", [None, 5])
+    def test_matches_sklearn(self, rng, key):
+        z = rng.normal(size=(300, 4))
+        codes = np.sinh(z) @ rng.normal(size=(4, 3))
+        fit, judge = split_rows(300, key)
+        scaled, seen = np.asarray(standardise(z)), np.asarray(standardise(codes))
+        model = KernelRidge(kernel="rbf", alpha=0.1, gamma=1 / 3)
+        expected = model.fit(seen[fit], scaled[fit]).score(seen[judge], scaled[judge])
+        options = {"kind": "kernel", "key": key}
+        assert float(r2(z, codes, **options)) == pytest.approx(expected, abs=1e-5)
+        jitted = jax.jit(lambda z, c: r2(z, c, **options))
+        assert float(jitted(z, codes)) == pytest.approx(expected, abs=2e-5)
+
+    def test_bent_codes_count_and_useless_ones_do_not(self, rng):
+        z, useless = rng.normal(size=(2, 2000, 3))
+        bent = np.sinh(1.5 * z)
+        assert float(r2(z, bent)) < 0.7
+        assert float(r2(z, bent, kind="kernel")) > 0.9
+        assert float(r2(z, useless, kind="kernel")) < 0
+        assert float(r2(z, np.hstack([z, z]), kind="kernel")) > 0.97
+
+    @pytest.mark.usefixtures("unchecked")
+    def test_wrong_arguments_are_refused(self):
+        with pytest.raises(ValueError, match="kind must be one of 'linear', 'kernel'"):
+            r2(GOOD, GOOD, kind="rbf")
+        with pytest.raises(ValueError, match="z has 3 rows; at least 4"):
+            r2(GOOD[:3], GOOD[:3], kind="kernel")
