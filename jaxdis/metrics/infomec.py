@@ -22,7 +22,7 @@ from jaxdis.metrics.inputs import (
     standardised,
 )
 from jaxdis.metrics.kinds import Discrete, RawFactors
-from jaxdis.metrics.measured import code_classes, measured_on_host
+from jaxdis.metrics.measured import OnHost, code_classes, measured_on_host
 from jaxdis.types import Score
 
 __all__ = ["INFOC", "INFOE", "INFOM", "InfoMEC", "infomec"]
@@ -162,7 +162,7 @@ def _explicitness(
     return float(np.mean(scores))
 
 
-class _Scores(NamedTuple):
+class _OfRun(NamedTuple):
     infom: float
     infoc: float
     infoe: float
@@ -175,16 +175,36 @@ def _of_run(
     matrix: Float[np.ndarray, "k d"],
     discrete: Discrete | None,
     rule: _Rule,
-) -> _Scores:
+) -> _OfRun:
     k = codes.shape[1]
     if not np.isfinite(codes).all():
-        return _Scores(np.nan, np.nan, np.nan, np.zeros(k, bool))
+        return _OfRun(np.nan, np.nan, np.nan, np.zeros(k, bool))
     rows = np.ascontiguousarray(codes.T)
     classes = code_classes(rows, "auto" if discrete is None else discrete, k)
     active = _is_active(codes, [c is not None for c in classes], rule)
     shares = matrix[active]
     explicit = _explicitness(run, codes, classes)
-    return _Scores(_focus(shares), _focus(shares.T), explicit, active)
+    return _OfRun(_focus(shares), _focus(shares.T), explicit, active)
+
+
+def _scores(found: OnHost, discrete: Discrete | None, rule: _Rule) -> InfoMEC:
+    """Of all runs."""
+    h = found.entropies[..., None, :]
+    matrix = np.clip(found.information / np.where(h > 0, h, 1.0), 0.0, 1.0)
+    shape, runs = found.codes.shape[:-2], found.runs
+    codes = found.codes.reshape(-1, *found.codes.shape[-2:]).astype(np.float64)
+    matrices = matrix.reshape(-1, *matrix.shape[-2:])
+    scores = [
+        _of_run(runs[i % len(runs)], c, m, discrete, rule)
+        for i, (c, m) in enumerate(zip(codes, matrices, strict=True))
+    ]
+
+    def stacked(values: tuple) -> Array:
+        x = np.stack(values)
+        return jnp.asarray(x.reshape(shape + x.shape[1:]))
+
+    infom, infoc, infoe, active = map(stacked, zip(*scores, strict=True))
+    return InfoMEC(infom, infoc, infoe, jnp.asarray(matrix), active)
 
 
 def infomec(
@@ -263,25 +283,4 @@ def infomec(
         key=key,
         failed=failed,
     )
-    found = measured_on_host(z, codes, asked)
-    h = found.entropies[..., None, :]
-    matrix = np.clip(found.information / np.where(h > 0, h, 1.0), 0.0, 1.0)
-    numbers, runs = found.codes.astype(np.float64), found.runs
-    scores = [
-        _of_run(runs[i % len(runs)], c, m, discrete_codes, _ACTIVE[active])
-        for i, (c, m) in enumerate(
-            zip(
-                numbers.reshape(-1, *numbers.shape[-2:]),
-                matrix.reshape(-1, *matrix.shape[-2:]),
-                strict=True,
-            )
-        )
-    ]
-    runs_of = numbers.shape[:-2]
-
-    def stacked(values: tuple) -> Array:
-        x = np.stack(values)
-        return jnp.asarray(x.reshape(runs_of + x.shape[1:]))
-
-    infom, infoc, infoe, counts = map(stacked, zip(*scores, strict=True))
-    return InfoMEC(infom, infoc, infoe, jnp.asarray(matrix), counts)
+    return _scores(measured_on_host(z, codes, asked), discrete_codes, _ACTIVE[active])

@@ -83,12 +83,25 @@ def code_classes(
       discrete: which codes are classes.
       k: the number of codes of a seed.
     """
-    guess = isinstance(discrete, str) and discrete == "auto"
-    asked = [] if guess else _per_code(discrete, k)
-    return [
-        distinct(row)[1] if (_few(row) if guess else asked[i % k]) else None
-        for i, row in enumerate(rows)
-    ]
+    if isinstance(discrete, str) and discrete == "auto":
+        return [distinct(row)[1] if _few(row) else None for row in rows]
+    asked = _per_code(discrete, k)
+    return [_told(row, asked[i % k], i % k) for i, row in enumerate(rows)]
+
+
+def _told(
+    row: Float[np.ndarray, "n"], asked: bool | int, column: int
+) -> np.ndarray | None:
+    if not asked:
+        return None
+    if isinstance(asked, bool | np.bool_):
+        return distinct(row)[1]
+    if not (row == np.clip(np.round(row), 0, asked - 1)).all():
+        raise ValueError(
+            f"discrete_codes says that column {column} of codes has {asked} classes; "
+            f"its values must be whole numbers in 0..{asked - 1}"
+        )
+    return row.astype(np.intp)
 
 
 def _code_sizes(discrete: Discrete | None, k: int) -> tuple[int, ...]:

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import digamma
 from jaxtyping import Array, Bool, Float, Int
-from scipy.spatial import KDTree
 from scipy.special import digamma as digamma_on_host
 
 from jaxdis.metrics.counts import in_threads, plug_in, plug_in_on_host
@@ -114,6 +113,8 @@ def _ross_on_host(numbers: _Column, labels: _Column, k: int) -> float:
 
 
 def _ksg_on_host(code: _Column, factor: _Column, k: int) -> float:
+    from scipy.spatial import KDTree  # an import of a tenth of a second
+
     n = len(code.values)
     k = min(k, n - 1)
     if k == 0:

@@ -221,6 +221,7 @@ class TestMutualInformation:
             ({"discrete": [True]}, "discrete must be"),
             ({"discrete_codes": [True]}, "discrete_codes must be"),
             ({"discrete_codes": "none"}, "discrete_codes must be"),
+            ({"discrete_codes": [9] * 6}, "column 0 of codes has 9 classes"),
             ({"mask": np.ones((3, 3), bool)}, "mask has shape"),
             ({"samples": 0}, "samples must be at least 1"),
         ],
