@@ -402,7 +402,11 @@ def test_udr_of_failed_and_dead_seeds(rng, kind):
     z_hat = rng.normal(size=(5, 1000, 10))
     assert float(udr(np.ones((5, 1000, 10)), kind=kind)) == 0
     z_hat[2, 7, 1] = np.nan
-    assert np.isnan(udr(z_hat, kind=kind, failed="nan"))
+    with pytest.raises(ValueError, match=r"codes is NaN or infinite in seeds \[2\]"):
+        udr(z_hat, kind=kind)
+    left = float(udr(np.delete(z_hat, 2, 0), kind=kind))
+    found = float(udr(z_hat, kind=kind, failed="nan"))
+    assert found == pytest.approx(left, abs=1e-6)
 
 
 def test_agreement_with_a_failed_seed_and_of_a_seed_with_itself(rng):
