@@ -66,7 +66,8 @@ def irs_matrix(
       failed: "raise" refuses codes that are not finite, "nan" scores their seed NaN.
 
     Returns:
-      IRS of each run, [k, d], in [0, 1]; 0 for constant codes and constant factors.
+      IRS of each run, [k, d], at most 1; a little below 0 where a value of the factor
+      leaves a code spread as wide as before. 0 for constant codes and constant factors.
 
     Raises:
       ValueError: for a wrong shape, unequal rows, non-finite z, a quantile out of

@@ -87,6 +87,25 @@ def test_dci_of_trees():
     compare(found, LIB["dci_gbt"], 0.02)  # ties of codes are settled at random
 
 
+def test_explicitness_of_dci_es():
+    def area(x, y, baseline):
+        least = np.minimum.accumulate(y)
+        above = (least[1:] + least[:-1]) / 2 - least[-1]
+        return 1 - 2 * (above * np.diff(x)).sum() / ((x[-1] - x[0]) * baseline)
+
+    golden = GOLDEN["DCI-ES"]["explicitness_of_a_curve"]
+    compare(lambda i: area(*arrays.curve(i)), golden)
+    # Which is how ours comes from its losses.
+    z, _, codes = CODES[4]
+    found = metrics.dci_es(z, codes, capacities=(0, 8, 32))
+    x = np.log(codes.shape[1] + np.array([0, 8, 32]))
+    each = [
+        area(x, losses, 1 - 1 / (labels.max() + 1))
+        for losses, labels in zip(np.array(found.losses).T, z.T, strict=True)
+    ]
+    np.testing.assert_allclose(found.explicitness, np.mean(each), atol=1e-5)
+
+
 @pytest.mark.parametrize(("name", "quantile"), [("irs", 0.99), ("irs_largest", 1.0)])
 def test_irs(name, quantile):
     scores = {i: score for i, (score, _) in LIB[name].items()}
@@ -185,31 +204,33 @@ def test_mcc_after_canonical_correlation():
     [("latent_quantization", "range/20"), ("tripod", "quartiles/10")],
 )
 def test_infomec_of_numbers(program, active):
-    golden = GOLDEN[program]["numbers"]
+    # Codes that repeat are told apart by noise there: whatever it draws, it measures.
+    distinct = [i for i, c in enumerate(CODES) if len(np.unique(c.codes[:, 0])) > 490]
+    assert len(distinct) > 8
+    golden = {str(i): GOLDEN[program]["numbers"][str(i)] for i in distinct}
 
     def found(i):
         z, _, codes = CODES[i]
         got = metrics.infomec(z, codes, discrete_codes=False, active=active)
         return [got.infom, got.infoc, got.infoe]
 
-    # Neighbours at the same distance are settled by noise of 1e-10, and a hundred steps
-    # of a solver are not its end.
     expected = {i: [c["infom"], c["infoc"], c["infoe"]] for i, c in golden.items()}
-    compare(found, expected, 0.01)
+    compare(found, expected, 1e-3)
 
 
 def test_infomec_of_classes():
-    golden = GOLDEN["latent_quantization"]["classes"]
+    classes = GOLDEN["latent_quantization"]["classes"]
 
     def found(i):
         z, _, codes = CODES[i]
         got = metrics.infomec(z, np.round(codes), discrete_codes=True)
-        return [got.infom, got.infoc]
+        return np.r_[got.infom, got.infoc, np.ravel(got.matrix)]
 
-    def matrix(i):
-        z, _, codes = CODES[i]
-        return metrics.infomec(z, np.round(codes), discrete_codes=True).matrix
-
-    expected = {i: [c["infom"], c["infoc"]] for i, c in golden.items()}
+    # Their logistic regressions of a column for each class take seconds a case.
+    golden = {i: classes[i] for i in ("0", "1", "2", "3", "4")}
+    names = ("infom", "infoc", "nmi")
+    expected = {
+        i: np.concatenate([np.ravel(c[name]) for name in names])
+        for i, c in golden.items()
+    }
     compare(found, expected)
-    compare(matrix, {i: golden[i]["nmi"] for i in list(golden)[:4]})
