@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
-from scipy.optimize import linear_sum_assignment
 
 from jaxdis.metrics.checks import all_finite
 from jaxdis.metrics.inputs import Table, as_float, as_numbers
@@ -64,6 +63,8 @@ def pairing(
 
 def _on_host(matrix: Shaped[np.ndarray, "d k"]) -> Int[np.ndarray, "d"]:
     """`assign` of known values, without its checks."""
+    from scipy.optimize import linear_sum_assignment  # here: slow to import
+
     if not all_finite(matrix):
         matrix = np.where(np.isfinite(matrix.astype(np.float64)), matrix, 0)
     factors, codes = linear_sum_assignment(matrix.astype(np.float64, copy=False), True)

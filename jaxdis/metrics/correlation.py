@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Shaped
-from scipy.linalg import blas
 
 from jaxdis import check
 from jaxdis.metrics.assignment import matched, pairing, taken
@@ -29,7 +28,7 @@ from jaxdis.metrics.inputs import (
     over_seeds,
     standardised,
 )
-from jaxdis.metrics.least_squares import basis, weights
+from jaxdis.metrics.least_squares import basis, solve_lower, weights
 from jaxdis.metrics.moments import as_columns, correlate, rank_columns, signed
 from jaxdis.types import Score
 
@@ -163,15 +162,14 @@ def _canonical(z: Any, codes: Any, rows: Any) -> tuple[Known, Known]:
     # L_z^-1 R L_c^-T, of which the singular vectors are the canonical directions.
     cross = signed(*sides)[np.ix_(bases[0].kept, bases[1].kept)]
     for base in bases:
-        cross = blas.dtrsm(1.0, base.lower, np.asfortranarray(cross), lower=1).T
+        cross = solve_lower(base, cross).T
     left, _, right = np.linalg.svd(cross, full_matrices=False)
     found = []
     for x, side, base, turned in zip(
         (z, codes), sides, bases, (left, right.T), strict=True
     ):
-        kept, shown = base.kept, np.asfortranarray(turned[:, :COMPONENTS])
-        maps = blas.dtrsm(1.0, base.lower, shown, lower=1, trans_a=1)
-        found.append(x[:, kept] / side.std[kept] @ maps)
+        maps = solve_lower(base, turned[:, :COMPONENTS], transposed=True)
+        found.append(x[:, base.kept] / side.std[base.kept] @ maps)
     return found[0], found[1]
 
 

@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from threadpoolctl import threadpool_limits
 
 from jaxdis import prox
 
@@ -75,7 +74,6 @@ def _solved(
     return found, tried & idle & active.all(0) & (found * signs >= 0).all(0)
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")  # many small systems
 def exact_lasso(
     gram: Float[np.ndarray, "k k"], cross: Float[np.ndarray, "k t"], alpha: float
 ) -> Float[np.ndarray, "k t"]:
@@ -90,6 +88,15 @@ def exact_lasso(
       cross: b, moments of codes and targets, one column a target.
       alpha: the price of a weight.
     """
+    from threadpoolctl import threadpool_limits  # here: slow to import
+
+    with threadpool_limits(limits=1, user_api="blas"):  # many small systems
+        return _fista(gram, cross, alpha)
+
+
+def _fista(
+    gram: Float[np.ndarray, "k k"], cross: Float[np.ndarray, "k t"], alpha: float
+) -> Float[np.ndarray, "k t"]:
     step = 1 / max(np.linalg.eigvalsh(gram)[-1], 1e-300)
     done = np.zeros_like(cross)
     left = np.arange(cross.shape[1])

@@ -12,14 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
-from scipy.linalg import blas, lapack, qr
 
 from jaxdis.linalg import solve
 from jaxdis.metrics.columns import standardise
 from jaxdis.metrics.inputs import standardised
 from jaxdis.metrics.moments import Columns, as_columns, signed
 
-__all__ = ["Basis", "basis", "explained", "traced_correlation", "weights"]
+__all__ = [
+    "Basis",
+    "basis",
+    "explained",
+    "solve_lower",
+    "traced_correlation",
+    "weights",
+]
 
 DEPENDENT = 1e-13  # share of a code's variance below which the rest is rounding
 NEARLY = 1e-9  # below which correlations have lost what an orthogonal basis keeps
@@ -45,6 +51,8 @@ def basis(codes: Columns, gram: Float[np.ndarray, "k k"] | None = None) -> Basis
       codes: finite columns.
       gram: their correlations, if known.
     """
+    from scipy.linalg import lapack, qr  # here: slow to import
+
     gram = signed(codes, codes) if gram is None else gram
     lower, pivots, rank, _ = lapack.dpstrf(gram, tol=DEPENDENT, lower=1)
     kept, lower = pivots[:rank] - 1, np.asfortranarray(np.tril(lower[:rank, :rank]))
@@ -55,11 +63,27 @@ def basis(codes: Columns, gram: Float[np.ndarray, "k k"] | None = None) -> Basis
     return Basis(kept, lower)
 
 
+def solve_lower(
+    base: Basis, right: Float[np.ndarray, "r d"], *, transposed: bool = False
+) -> Float[np.ndarray, "r d"]:
+    """L^-1 b, or L^-T b, of a basis that is not empty.
+
+    Args:
+      base: the basis.
+      right: b.
+      transposed: whether L is.
+    """
+    from scipy.linalg import blas  # here: slow to import
+
+    b = np.asfortranarray(right)
+    return blas.dtrsm(1.0, base.lower, b, lower=1, trans_a=int(transposed))
+
+
 def _shares(base: Basis, cross: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "r d"]:
     """L^-1 b: how a factor of variance 1 shares it among the directions of a basis."""
     if not base.kept.size:
         return np.zeros((0, cross.shape[1]))
-    return blas.dtrsm(1.0, base.lower, np.asfortranarray(cross[base.kept]), lower=1)
+    return solve_lower(base, cross[base.kept])
 
 
 def explained(
@@ -134,7 +158,7 @@ def weights(
     base = basis(seen)
     if base.kept.size:
         shares = _shares(base, signed(seen, own))
-        solved = blas.dtrsm(1.0, base.lower, shares, lower=1, trans_a=1)
+        solved = solve_lower(base, shares, transposed=True)
         # Of the columns as they came, not of the standardised ones.
         scale = np.where(own.std > 0, _std(z), 0.0) / _std(codes[:, base.kept])[:, None]
         found[base.kept] = solved * scale

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import digamma
 from jaxtyping import Array, Bool, Float, Int
-from scipy.special import digamma as digamma_on_host
 
 from jaxdis.metrics.counts import in_threads, plug_in, plug_in_on_host
 from jaxdis.metrics.inputs import standardised
@@ -89,6 +88,8 @@ def _class_radii(
 
 
 def _ross_on_host(numbers: _Column, labels: _Column, k: int) -> float:
+    from scipy.special import digamma as digamma_on_host  # here: slow to import
+
     x, y = numbers.values, labels.classes
     assert y is not None
     counts = np.bincount(y, minlength=labels.size)
@@ -113,7 +114,8 @@ def _ross_on_host(numbers: _Column, labels: _Column, k: int) -> float:
 
 
 def _ksg_on_host(code: _Column, factor: _Column, k: int) -> float:
-    from scipy.spatial import KDTree  # an import of a tenth of a second
+    from scipy.spatial import KDTree  # here: slow to import
+    from scipy.special import digamma as digamma_on_host
 
     n = len(code.values)
     k = min(k, n - 1)
