@@ -19,6 +19,7 @@ from jaxdis.metrics.inputs import (
     Table,
     as_float,
     checked_pair,
+    each_run,
     is_known,
     over_seeds,
     paired,
@@ -82,7 +83,7 @@ def _by_correlation(z: Table, codes: Table, asked: _Asked) -> Float[Array, "*s k
     z, codes = checked_pair(z, codes, asked.failed)
     once = is_known(z, codes) and z.ndim == 2  # known seeds are taken together
     relate = partial(correlations, kind="pearson")
-    found = relate(z, codes) if once else over_seeds(relate, z, codes)
+    found = relate(z, codes) if once else each_run(relate, z, codes)
     return as_float(found).swapaxes(-1, -2) ** 2
 
 
