@@ -202,7 +202,8 @@ def _probed(
     fit, share = _PROBES[asked.probe]
     xp = np if is_known(labels.values, codes) else jnp
     alive = xp.isfinite(codes).all((1, 2))
-    some = codes[alive] if xp is np else codes  # LAPACK and trees refuse NaN
+    # LAPACK and trees refuse NaN; a copy takes its time.
+    some = codes[alive] if xp is np and not alive.all() else codes
     importance = xp.full((len(codes), codes.shape[2], len(labels.sizes)), xp.nan)
     score = xp.full(len(codes), xp.nan)
     if len(some):

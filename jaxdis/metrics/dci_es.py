@@ -19,7 +19,7 @@ from jaxdis.metrics.labels import Labels, each, labelled, parts
 from jaxdis.metrics.linear import FORMS, Target, centred, in_order, part_scores, targets
 from jaxdis.types import PRNGKey, Score
 
-__all__ = ["DCIES", "DCI_E", "DCI_S", "dci_es"]
+__all__ = ["DCIES", "DCI_E", "DCI_S", "capacity_score", "dci_es"]
 
 CAPACITIES = (0, 8, 32, 128, 512, 1024)  # random features beside the codes
 RIDGE, CG_STEPS, SHARE = 1e-3, 300, 0.5
@@ -144,7 +144,13 @@ def _curve(
 def capacity_score(
     losses: Float[Array, "t d"], base: Float[Array, "d"], sizes: Float[Array, "t"]
 ) -> Float[Array, "d"]:
-    """1 - twice the area between a falling loss and its least, of the largest area."""
+    """1 - twice the area between a falling loss and its least, of the largest area.
+
+    Args:
+      losses: of probes of growing capacity, each the least so far.
+      base: the loss of a useless probe.
+      sizes: the capacities.
+    """
     between = (losses[1:] + losses[:-1]) / 2 - losses[-1:]
     width = (sizes[1:] - sizes[:-1])[:, None]
     return 1 - 2 * (between * width).sum(0) / ((sizes[-1] - sizes[0]) * base)

@@ -20,6 +20,9 @@ from jaxdis.metrics.inputs import (
     paired,
     raw_pair,
 )
+from jaxdis.metrics.inputs import (
+    shuffled as in_random_order,
+)
 from jaxdis.metrics.kinds import Discrete, as_factors
 from jaxdis.types import PRNGKey
 
@@ -179,9 +182,11 @@ def shuffled(labels: Labels, key: PRNGKey | int | None) -> Labels:
 
     Args:
       labels: the factors.
-      key: what the order is drawn with; not the one that `parts` gives for it.
+      key: what the order is drawn with.
     """
-    rows = np.random.default_rng([1, single(key)]).permutation(len(labels.values))
+    with jax.ensure_compile_time_eval():
+        other = jax.random.fold_in(as_key(key), 1)  # not that of the split
+    rows = in_random_order(other, len(labels.values))
     known = None if labels.known is None else labels.known[rows]
     values, classes = labels.values[rows], labels.classes[rows]
     return labels._replace(values=values, classes=classes, known=known)

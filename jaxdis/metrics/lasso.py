@@ -11,7 +11,23 @@ __all__ = ["exact_lasso", "least_norm", "traced_lasso"]
 STEPS = 3000  # of a program; exact solutions take as many blocks as they need
 BLOCK, BLOCKS = 50, 400
 TOLERANCE = 1e-10  # of the optimality conditions, in units of a correlation
+REGULAR = 1e-4  # least pivot of a regular matrix, relative to the largest
 CUT = 1e-12  # of eigenvalues, relative to the largest: roundings of float32 codes
+
+
+def _factor(
+    gram: Float[np.ndarray, "k k"],
+) -> tuple[Float[np.ndarray, "k k"], bool] | None:
+    """The Cholesky factor of a matrix that is far from singular; None of another."""
+    from scipy.linalg import cho_factor  # here: slow to import
+
+    try:
+        lower, is_lower = cho_factor(gram, lower=True, check_finite=False)
+    except np.linalg.LinAlgError:
+        return None
+    pivots = np.diag(lower)
+    regular = pivots.min() > REGULAR * pivots.max()
+    return (lower, is_lower) if regular else None
 
 
 def least_norm(
@@ -24,6 +40,11 @@ def least_norm(
         eigenvalue, as of codes that depend on others, are left out.
       cross: moments of codes and targets.
     """
+    factor = _factor(gram)
+    if factor is not None:
+        from scipy.linalg import cho_solve  # here: slow to import
+
+        return cho_solve(factor, cross)
     values, vectors = np.linalg.eigh(gram)
     kept = values > CUT * values[-1]
     inverse = np.where(kept, 1 / np.where(kept, values, 1.0), 0.0)
@@ -43,14 +64,10 @@ def _on_support(
 ) -> Float[np.ndarray, "k"]:
     """The optimum if these are its signs; of least norm where codes are dependent."""
     used = np.flatnonzero(signs)
-    some, right = gram[np.ix_(used, used)], (cross - alpha * signs)[used, None]
-    try:
-        pivots = np.diag(np.linalg.cholesky(some)) if used.size else np.ones(1)
-        regular = pivots.min() ** 2 > 1e-8 * pivots.max() ** 2
-    except np.linalg.LinAlgError:
-        regular = False
     found = np.zeros_like(cross)
-    found[used] = (np.linalg.solve if regular else least_norm)(some, right)[:, 0]
+    if used.size:
+        right = (cross - alpha * signs)[used, None]
+        found[used] = least_norm(gram[np.ix_(used, used)], right)[:, 0]
     return found
 
 

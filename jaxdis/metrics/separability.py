@@ -11,12 +11,15 @@ from jaxtyping import Array, Bool, Float
 
 from jaxdis import check
 from jaxdis.metrics.columns import standardise
+from jaxdis.metrics.correlation import correlations
 from jaxdis.metrics.fitted import Work, fit_each
 from jaxdis.metrics.inputs import (
     Failed,
     Key,
     Table,
     as_float,
+    checked_pair,
+    each_run,
     is_known,
     over_seeds,
     paired,
@@ -55,13 +58,11 @@ class _Asked(NamedTuple):
 
 @jax.jit
 def _squared(
-    z: Float[Array, "n d"], codes: Float[Array, "n k"], known: Bool[Array, "n d"] | None
+    z: Float[Array, "n d"], codes: Float[Array, "n k"], known: Bool[Array, "n d"]
 ) -> Float[Array, "k d"]:
     """Squared correlations over the rows where the label is known."""
     matmul = partial(jnp.matmul, precision="highest")
     z, codes = standardise(z), standardise(codes)
-    if known is None:
-        return jnp.clip((matmul(codes.T, z) / len(z)) ** 2, 0.0, 1.0)
     share = known / known.sum(0)[None]
     means = matmul(codes.T, share)
     z = z - (share * z).sum(0)[None]
@@ -76,9 +77,14 @@ def _squared(
 
 def _by_correlation(z: Table, codes: Table, asked: _Asked) -> Float[Array, "*s k d"]:
     z, known = filled(z, asked.mask)
-    pattern = None if known is None else jnp.asarray(known)
-    pair = paired(z, codes, asked.failed)
-    return over_seeds(lambda z, codes: _squared(z, codes, pattern), *pair)
+    if known is not None:
+        pattern, pair = jnp.asarray(known), paired(z, codes, asked.failed)
+        return over_seeds(lambda z, codes: _squared(z, codes, pattern), *pair)
+    z, codes = checked_pair(z, codes, asked.failed)
+    once = is_known(z, codes) and z.ndim == 2  # known seeds are taken together
+    relate = partial(correlations, kind="pearson")
+    found = relate(z, codes) if once else each_run(relate, z, codes)
+    return as_float(found).swapaxes(-1, -2) ** 2
 
 
 def _by_probes(z: Table, codes: Table, asked: _Asked) -> Float[Array, "*s k d"]:

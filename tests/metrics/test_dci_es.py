@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxdis.metrics import dci_es, dci_linear
-from jaxdis.metrics.dci_es import CAPACITIES, RIDGE
+from jaxdis.metrics.dci_es import CAPACITIES, RIDGE, capacity_score
 from jaxdis.metrics.inputs import halves
 
 N, D = 800, 3
@@ -75,8 +75,6 @@ def test_bent_codes_take_capacity(rng):
 
 def test_a_loss_that_falls_evenly_has_no_explicitness():
     # By hand: from 1 to 0 in equal steps of x, the area is 1/2.
-    from jaxdis.metrics.dci_es import capacity_score
-
     losses = jnp.array([[1.0], [0.5], [0.0]])
     found = capacity_score(losses, jnp.ones(1), jnp.array([0.0, 1.0, 2.0]))
     assert float(found[0]) == pytest.approx(0)

@@ -70,6 +70,8 @@ class TestContinuous:
         loop = [float(sap(z, c)) for c in codes]
         assert len(set(loop)) == 3
         np.testing.assert_allclose(sap(z, codes), loop, atol=1e-6)
+        own = sap(np.stack([z] * 3), codes)
+        np.testing.assert_allclose(own, loop, atol=1e-6)
         mapped = jax.jit(jax.vmap(lambda c: sap(z, c)))
         np.testing.assert_allclose(mapped(codes), loop, atol=1e-6)
         codes[1, 0, 0] = np.nan
