@@ -25,6 +25,7 @@ from jaxdis.metrics.inputs import (
     standardised,
 )
 from jaxdis.metrics.lasso import exact_lasso, traced_lasso
+from jaxdis.metrics.moments import rank_columns
 from jaxdis.types import Score
 
 __all__ = ["AGREEMENT", "UDR", "agreement", "relative_strength", "udr"]
@@ -144,7 +145,15 @@ def _exact(
     return as_float(pairs)
 
 
-_ON_HOST = {"lasso": _exact}
+def _of_ranks(
+    codes: Num[np.ndarray, "s n k"], to: Num[np.ndarray, "t n l"], kind: str
+) -> Float[Array, "s t"]:
+    """Ranks are of numbers as wide as they came: in float32 some would tie."""
+    ranked = [np.stack([rank_columns(c) for c in x]) for x in (codes, to)]
+    return _in_program(*map(as_float, ranked), kind)
+
+
+_ON_HOST = {"lasso": _exact, "spearman": _of_ranks}
 """The kinds that known values are compared by on the host."""
 
 _MEDIANS = {"raise": jnp.median, "nan": jnp.nanmedian}

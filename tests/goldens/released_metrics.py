@@ -26,8 +26,9 @@ or has changed since:
 - LogisticRegression knows no `multi_class` any more, and no penalty is C = inf.
 
 CCA, the alignment of icebeem's runner, is called here as there, with as many components
-as there are codes in place of 20. Left out: the kernel ridge regression of tdrl, which
-is judged on the rows that it was fitted on.
+as there are codes in place of 20. Trees settle ties at random, so that `dci_gbt` is
+another in each run; all other numbers are the same. Left out: the kernel ridge
+regression of tdrl, which is judged on the rows that it was fitted on.
 """
 
 import argparse
@@ -38,6 +39,7 @@ import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import metric_arrays as arrays
 import numpy as np
@@ -86,10 +88,10 @@ class _Tensor(np.ndarray):
     def __new__(cls, x: object) -> "_Tensor":
         return np.asarray(x, float).view(cls)
 
-    def clamp(self, min: float) -> "_Tensor":
+    def clamp(self, min: float) -> np.ndarray:
         return np.maximum(self, min)
 
-    def log(self) -> "_Tensor":
+    def log(self) -> np.ndarray:
         return np.log(self)
 
 
@@ -99,32 +101,37 @@ def _configurable(*given: object, **_: object) -> object:
 
 
 def _stand_in() -> None:
+    modules: dict[str, Any] = sys.modules  # of which attributes are set
     for name in ABSENT:
-        sys.modules[name] = _Anything(name)
-        sys.modules[name].__path__ = []
-    gin = sys.modules["gin"]
+        modules[name] = _Anything(name)
+        modules[name].__path__ = []
+    gin = modules["gin"]
     gin.configurable, gin.REQUIRED = _configurable, None
-    absl = sys.modules["absl"]
+    absl = modules["absl"]
     absl.logging = types.SimpleNamespace(info=lambda *_: None)
-    ignite = sys.modules["ignite.metrics.metric"]
+    ignite = modules["ignite.metrics.metric"]
     ignite.reinit__is_reduced = lambda f: f
     ignite.sync_all_reduce = lambda *_: lambda f: f
-    six = sys.modules.setdefault("six", types.ModuleType("six"))
-    sys.modules["six.moves"] = types.SimpleNamespace(range=range)
-    six.moves = sys.modules["six.moves"]
-    torch = sys.modules["torch"]
+    modules["six"] = modules["six.moves"] = types.SimpleNamespace(range=range)
+    torch = modules["torch"]
     torch.Tensor = _Tensor
     torch.sort = lambda x, dim, descending: (np.sort(x, dim)[:, ::-1].view(_Tensor),)
     torch.mean = np.mean
 
 
-def _load(path: Path, name: str | None = None) -> types.ModuleType:
+def _load(path: Path, name: str | None = None) -> Any:
     name = name or path.stem + str(abs(hash(path)))
     spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _imported(name: str) -> Any:
+    return importlib.import_module(name)
 
 
 def _each(score: Callable[[int], object], cases: range = range(20)) -> dict:
@@ -149,9 +156,9 @@ def _disentanglement_lib(clone: Path) -> dict:
     sys.path.insert(0, str(clone))
     folder = "disentanglement_lib.evaluation.metrics."
     mig, explicit, sap, dci, irs, factor, beta, utils = (
-        importlib.import_module(folder + name) for name in DISENTANGLEMENT_LIB
+        _imported(folder + name) for name in DISENTANGLEMENT_LIB
     )
-    udr = importlib.import_module("disentanglement_lib.evaluation.udr.metrics.udr")
+    udr = _imported("disentanglement_lib.evaluation.udr.metrics.udr")
 
     def bins(x: np.ndarray) -> np.ndarray:
         return utils._histogram_discretize(x, num_bins=20)
@@ -302,7 +309,7 @@ def _tdrl(clone: Path) -> dict:
     package = types.ModuleType("tdrl_metrics")
     package.__path__ = [str(folder)]
     sys.modules["tdrl_metrics"] = package
-    program = importlib.import_module("tdrl_metrics.correlation")
+    program = _imported("tdrl_metrics.correlation")
 
     def scores(i: int) -> list[float]:
         _, z, codes = arrays.case(i)
@@ -312,7 +319,7 @@ def _tdrl(clone: Path) -> dict:
     return {"mcc": _each(scores)}
 
 
-def _patched(module: types.ModuleType) -> types.ModuleType:
+def _patched(module: Any) -> Any:
     """With functions of scikit-learn as the program knew them."""
 
     def information(*given: object, **more: object) -> float:
