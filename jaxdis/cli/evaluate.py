@@ -4,7 +4,7 @@ import dataclasses
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import tyro
@@ -22,6 +22,10 @@ __all__ = ["evaluate_command"]
 
 NULLS = 20
 NEEDED, OPTIONAL = ("z", "codes"), ("discrete", "mask", "pattern", "seeds")
+
+
+def _called(name: str) -> Any:
+    return tyro.conf.arg(metavar=name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +53,8 @@ class EvaluateOptions:
       data: what the file holds.
     """
 
-    run: tyro.conf.Positional[Path | None] = None
-    file: tyro.conf.Positional[Path | None] = None
+    run: Annotated[Path | None, tyro.conf.Positional, _called("RUN")] = None
+    file: Annotated[Path | None, tyro.conf.Positional, _called("FILE")] = None
     codes: Path | None = None
     metrics: tuple[str, ...] = ()
     bootstrap: int = 200

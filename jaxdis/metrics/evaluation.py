@@ -29,7 +29,7 @@ from jaxdis.metrics.resampling import Data, moved_interval
 from jaxdis.metrics.scoring import Scored, Wish, scores_of
 from jaxdis.types import Score
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "with_scale"]
 
 
 class _Ready(NamedTuple):
@@ -148,19 +148,24 @@ def _ready(
             data._replace(z=coded),
             Data(jnp.asarray(coded, codes.dtype), codes, **arrays),
         ),
-        scaled=_with_scale(as_numbers("codes", data.codes), codes),
+        scaled=with_scale(as_numbers("codes", data.codes), codes),
         setting=setting,
         facts=facts,
     )
 
 
-def _with_scale(wide: Array | np.ndarray, codes: Array) -> Array:
-    """Codes that were centred and scaled as they came, but for their shift."""
+def with_scale(wide: Array | np.ndarray, codes: Array) -> Array:
+    """Codes that were centred and scaled at the scale that they came in.
+
+    Args:
+      wide: as they came.
+      codes: as floats of JAX.
+    """
     with np.errstate(invalid="ignore", over="ignore"):
         std = np.asarray(wide, np.float64).std(-2, keepdims=True)
-        return codes * jnp.asarray(
-            std / np.asarray(codes, np.float64).std(-2, keepdims=True)
-        )
+        now = np.asarray(codes, np.float64).std(-2, keepdims=True)
+    # A code that does not vary keeps its value, a broken one stays so.
+    return codes * jnp.asarray(np.where(now > 0, std / np.where(now > 0, now, 1), 1))
 
 
 def _number(key: Key) -> int:

@@ -8,9 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdis.metrics.correlation import MCC, MCC_SPEARMAN, mcc
+from jaxdis.metrics.correlation import (
+    MCC,
+    MCC_CCA,
+    MCC_HELD_OUT,
+    MCC_SPEARMAN,
+    mcc,
+)
 from jaxdis.metrics.dci import DCI_C, DCI_D, DCI_I, dci
 from jaxdis.metrics.explicitness import EXPLICITNESS, explicitness
+from jaxdis.metrics.infomec import INFOC, INFOE, INFOM, infomec
+from jaxdis.metrics.information import MIG, MODULARITY, mig, modularity
 from jaxdis.metrics.inputs import Failed, halves
 from jaxdis.metrics.interventions import (
     BETA_VAE_SCORE,
@@ -20,7 +28,7 @@ from jaxdis.metrics.interventions import (
 )
 from jaxdis.metrics.irs import IRS, irs
 from jaxdis.metrics.latents import R_CON_T
-from jaxdis.metrics.regression import R2, R_CON, R, r, r2, r_con
+from jaxdis.metrics.regression import R2, R2_KERNEL, R_CON, R, r, r2, r_con
 from jaxdis.metrics.resampling import Data
 from jaxdis.metrics.separability import SAP, sap
 from jaxdis.metrics.subspaces import BLOCK_R2, block_r2
@@ -169,8 +177,29 @@ def _patterned(data: Data, setting: Setting) -> Scores:
 
 
 def _blocks(data: Data, setting: Setting) -> Scores:
-    assert data.pattern is not None
-    return (block_r2(data.z, data.codes, data.pattern, failed=setting.failed),)
+    z, codes, _, pattern = data
+    assert pattern is not None
+    return (block_r2(z, codes, pattern, key=setting.key, failed=setting.failed),)
+
+
+def _held_out(metric: Callable[..., Array]) -> Callable[[Data, Setting], Scores]:
+    """Of a metric that takes factors and codes, and splits their rows."""
+
+    def compute(data: Data, setting: Setting) -> Scores:
+        return (metric(data.z, data.codes, key=setting.key, failed=setting.failed),)
+
+    return compute
+
+
+def _infomec(data: Data, setting: Setting) -> Scores:
+    found = infomec(
+        data.z,
+        data.codes,
+        discrete=setting.discrete,
+        mask=data.mask,
+        failed=setting.failed,
+    )
+    return found.infom, found.infoc, found.infoe
 
 
 def _of_classes(metric: Callable[..., Array]) -> Callable[[Data, Setting], Scores]:
@@ -248,6 +277,11 @@ def _rows(least: int) -> Lack:
     return lambda facts: "" if facts.rows >= least else f"needs at least {least} rows"
 
 
+def _factors(least: int) -> Lack:
+    words = f"needs at least {least} factors"
+    return lambda facts: "" if facts.factors >= least else words
+
+
 def _all(*lacks: Lack) -> Lack:
     return lambda facts: next(filter(None, (lack(facts) for lack in lacks)), "")
 
@@ -260,8 +294,31 @@ MEASURES: Mapping[str, Measure] = {
         "ranks, in sample",
         redrawn=Redrawn(_numbered, _by_ranks),
     ),
+    "mcc_held_out": Measure(
+        (MCC_HELD_OUT,),
+        _held_out(partial(mcc, held_out=True)),
+        "Pearson, held out",
+        _rows(4),
+        usual=False,
+        parts=_halves,
+    ),
+    "mcc_cca": Measure(
+        (MCC_CCA,),
+        _held_out(partial(mcc, weak="cca")),
+        "canonical variables, held out",
+        _rows(4),
+        **FITTED,
+    ),
     "r": Measure((R,), _plain(r), "least squares, in sample"),
     "r2": Measure((R2,), _plain(r2), "least squares, in sample"),
+    "r2_kernel": Measure(
+        (R2_KERNEL,),
+        _held_out(partial(r2, kind="kernel")),
+        "kernel ridge, held out",
+        _rows(4),
+        usual=False,
+        parts=_halves,
+    ),
     "r_con": Measure(
         (R_CON, R_CON_T), _patterned, "least squares, in sample", _pattern
     ),
@@ -271,6 +328,7 @@ MEASURES: Mapping[str, Measure] = {
         "kernel ridge, held out",
         _all(_pattern, _rows(4)),
         usual=False,
+        parts=_halves,
     ),
     "dci_linear": _dci_measure("linear", "least squares, held out", parts=_halves),
     "dci_lasso": _dci_measure(
@@ -279,6 +337,24 @@ MEASURES: Mapping[str, Measure] = {
     "dci_gbt": _dci_measure("gbt", "boosted trees, held out", **TREES),
     "dci_lightgbm": _dci_measure("lightgbm", "boosted trees, held out", **TREES),
     "dci_hist": _dci_measure("hist", "histogram trees, held out", **TREES),
+    "mig": Measure((MIG,), _of_classes(mig), "20 bins", classes=True, masks=True),
+    "modularity": Measure(
+        (MODULARITY,),
+        _of_classes(modularity),
+        "20 bins",
+        _factors(2),
+        classes=True,
+        masks=True,
+    ),
+    "infomec": Measure(
+        (INFOM, INFOC, INFOE),
+        _infomec,
+        "10 neighbours, in sample",
+        _rows(4),
+        classes=True,
+        masks=True,
+        **FITTED,
+    ),
     "sap": Measure((SAP,), _sap, "squared correlation, in sample"),
     "sap_discrete": _sap_measure("discrete", "a linear rule, held out"),
     "sap_tree": _sap_measure("tree", "a tree, held out"),

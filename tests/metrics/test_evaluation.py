@@ -3,13 +3,17 @@
 import csv
 import json
 import warnings
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
 from jaxdis import metrics
-from jaxdis.metrics.measures import MEASURES
+from jaxdis.metrics.evaluation import with_scale
+from jaxdis.metrics.inputs import paired
+from jaxdis.metrics.measures import MEASURES, Setting
+from jaxdis.metrics.resampling import Data
 
 RNG = np.random.default_rng(0)
 N, D = 300, 3
@@ -205,3 +209,67 @@ def test_mistakes_are_one_sentence(words, message):
 def test_it_is_not_for_jit():
     with pytest.raises(ValueError, match="call the metrics themselves"):
         jax.jit(lambda z: metrics.evaluate(z, NOISY))(Z)
+
+
+CLASSES = np.random.default_rng(3).integers(0, 4, (120, 3)) * 5 + 2
+CODED = CLASSES[:, ::-1] + np.random.default_rng(4).normal(size=(120, 3))
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("mcc_held_out", partial(metrics.mcc, held_out=True, key=2)),
+        ("r2_kernel", partial(metrics.r2, kind="kernel", key=2)),
+        ("mig", metrics.mig),
+        ("sap_tree", partial(metrics.sap, kind="tree", key=2)),
+        ("irs", metrics.irs),
+        ("explicitness", partial(metrics.explicitness, key=2)),
+    ],
+)
+def test_every_entry_is_its_own_function_and_drawn_about_it(name, function):
+    some = {"names": name, "bootstrap": 12, "null": 3, "key": 2}
+    found = metrics.evaluate(CLASSES, CODED, **some)
+    assert found.left_out == {}
+    (row,) = found.rows
+    assert row.value == pytest.approx(float(function(CLASSES, CODED)), abs=1e-5)
+    assert row.null < row.value
+    if MEASURES[name].bootstrap:
+        assert row.low <= row.value <= row.high
+        assert row.high - row.low < 0.5
+    else:
+        assert np.isnan(row.low)
+
+
+@pytest.mark.parametrize("name", ["dci_linear", "dci_lasso", "infomec"])
+def test_entries_of_three_scores(name):
+    found = metrics.evaluate(CLASSES, CODED, names=name, bootstrap=0, null=0, key=2)
+    own = (
+        metrics.infomec(CLASSES, CODED)
+        if name == "infomec"
+        else metrics.dci(CLASSES, CODED, name.removeprefix("dci_"), key=2)
+    )
+    values = [row.value for row in found.rows]
+    np.testing.assert_allclose(values, np.asarray(own[:3]), atol=1e-5)
+
+
+def test_drawn_rows_of_rank_scores_are_ranked_anew():
+    """What is counted, not sorted, is the rank correlation of the drawn rows."""
+    measure = MEASURES["mcc_spearman"]
+    rng = np.random.default_rng(5)
+    rows = rng.integers(0, N, N)
+    data = Data(np.round(Z, 1), BOTH)
+    prepared = measure.redrawn.prepare(data)
+    drawn = Data(prepared.z[rows], prepared.codes[:, rows])
+    found = measure.redrawn.compute(drawn, Setting((False,) * D))[0]
+    expected = metrics.mcc(data.z[rows], BOTH[:, rows], kind="spearman")
+    np.testing.assert_allclose(found, np.asarray(expected), atol=1e-5)
+
+
+def test_scores_that_depend_on_scale_are_drawn_at_the_scale_of_the_codes():
+    """For the others codes of float64 are scaled on their way to the device."""
+    codes = CODED * [1.0, 100.0, 0.01]
+    found = metrics.evaluate(CLASSES, codes, names="irs", bootstrap=15, null=0)["irs"]
+    assert found.value == pytest.approx(float(metrics.irs(CLASSES, codes)), abs=1e-5)
+    assert found.low <= found.value <= found.high
+    ready = with_scale(codes, paired(CLASSES, codes)[1])
+    np.testing.assert_allclose(np.asarray(ready).std(0), codes.std(0), rtol=1e-5)
