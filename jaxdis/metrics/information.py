@@ -125,8 +125,9 @@ def mutual_information(
       UserWarning: if "auto" takes factors for numbers, which are then binned.
 
     Note:
-      "knn" needs numbers without ties: a code of few distinct values that is said to be
-      a number scores 0, as ties have no distance.
+      With "knn" numbers that tie are told apart by noise of 1e-10, as in scikit-learn;
+      within jit, where float32 would lose it, they are each other's neighbours (Gao et
+      al. 2017).
 
     Source: bins: Locatello et al. 2019 (arXiv 1811.12359); Ross 2014
       (doi 10.1371/journal.pone.0087357); Kraskov et al. 2004 (arXiv cond-mat/0305641).

@@ -20,6 +20,7 @@ from jaxdis.metrics.inputs import standardised
 
 __all__ = ["by_neighbours", "by_neighbours_on_host", "ksg", "ross"]
 
+NOISE = 1e-10  # which tells values apart that tie, as in scikit-learn
 STEPS = 100  # of each row of a pair, which `in_threads` asks for
 ROWS = 128  # of which the distances to all others are held at once
 
@@ -43,13 +44,19 @@ class _Column(NamedTuple):
 
 
 def _as_column(
-    values: Float[np.ndarray, "n"], classes: Int[np.ndarray, "n"] | None
+    values: Float[np.ndarray, "n"], classes: Int[np.ndarray, "n"] | None, seed: int
 ) -> _Column:
     if classes is not None:
         return _Column(values, values, values, classes, int(classes.max()) + 1)
     x = standardised(values[:, None])[:, 0]
     order = np.argsort(x)
-    return _Column(x, order, x[order], None, 0)
+    ordered = x[order]
+    if ordered[0] < ordered[-1] and (np.diff(ordered) == 0).any():
+        # For codes the draws of scikit-learn's random_state=0.
+        x = x + NOISE * np.random.RandomState(seed).standard_normal(len(x))
+        order = np.argsort(x)
+        ordered = x[order]
+    return _Column(x, order, ordered, None, 0)
 
 
 def _within(
@@ -104,11 +111,19 @@ def _ross_on_host(numbers: _Column, labels: _Column, k: int) -> float:
     small = np.uint8 if labels.size <= 256 else np.int32  # sorted by digits
     order = order[np.argsort(y[order].astype(small), kind="stable")]
     xs = x[order]
-    within = _within(ordered, xs, _class_radii(xs, counts, k))
-    there = counts[counts > 0]
-    by_class = digamma_on_host(np.minimum(k, there - 1)) - digamma_on_host(there)
+    radius = _class_radii(xs, counts, k)
     table = digamma_on_host(np.arange(1, n + 1))
-    found = digamma_on_host(n) + there @ by_class / n - table[within - 1].mean()
+    size = counts[y[order]]
+    near = np.minimum(k, size - 1)
+    if (radius == 0).any():  # all that tie with a sample are its neighbours
+        new = np.append(True, (np.diff(xs) != 0) | (np.diff(y[order]) != 0))
+        run = np.cumsum(new) - 1
+        near = np.where(radius == 0, np.bincount(run)[run], near)
+    within = _within(ordered, xs, radius)
+    found = (
+        table[n - 1] + (table[near - 1] - table[size - 1] - table[within - 1]).mean()
+    )
+    there = counts[counts > 0]
     shares = there / n
     return max(0.0, min(float(found), -float(shares @ np.log(shares))))
 
@@ -128,7 +143,7 @@ def _ksg_on_host(code: _Column, factor: _Column, k: int) -> float:
     sides = sum(
         table[_within(c.ordered, c.values, radius) - 1].mean() for c in (code, factor)
     )
-    return max(0.0, float(digamma_on_host(n) + digamma_on_host(k) - sides))
+    return max(0.0, float(table[n - 1] + table[k - 1] - sides))
 
 
 def _classes_on_host(code: _Column, factor: _Column, k: int) -> float:
@@ -173,17 +188,17 @@ def by_neighbours_on_host(
     d = z.shape[1]
     rows = [np.s_[:] if mask is None else mask[:, j] for j in range(d)]
 
-    def column(x: np.ndarray, labels: np.ndarray | None, at: Any) -> _Column:
-        return _as_column(x[at], None if labels is None else labels[at])
+    def column(x: np.ndarray, labels: np.ndarray | None, at: Any, seed: int) -> _Column:
+        return _as_column(x[at], None if labels is None else labels[at], seed)
 
-    factors = [column(z[:, j], classes[j], rows[j]) for j in range(d)]
+    factors = [column(z[:, j], classes[j], rows[j], 1) for j in range(d)]
 
     def of_code(i: int) -> list[float]:
         # The same rows for all factors are sorted once.
-        code = None if mask is not None else _as_column(codes[i], code_classes[i])
+        code = None if mask is not None else _as_column(codes[i], code_classes[i], 0)
         found = []
         for j, factor in enumerate(factors):
-            c = code or column(codes[i], code_classes[i], rows[j])
+            c = code or column(codes[i], code_classes[i], rows[j], 0)
             pair = _PAIRS[c.classes is not None, factor.classes is not None]
             found.append(pair(c, factor, neighbours))
         return found
@@ -209,7 +224,8 @@ def ross(
         I = psi(n) + <psi(k_i)> - <psi(n_class(i))> - <psi(m_i)>
 
     with m_i the number of samples within the distance of i to the k-th neighbour of its
-    class. A class of one sample is left out.
+    class. A class of one sample is left out. Where that distance is 0, k_i is the
+    number of samples of the class that tie with i.
 
     Args:
       x: numbers.
@@ -221,7 +237,7 @@ def ross(
       At least 0, and at most the entropy of the classes.
 
     Source: Ross 2014 (doi 10.1371/journal.pone.0087357), as in scikit-learn without its
-      jitter.
+      jitter; ties: Gao et al. 2017 (arXiv 1709.06212).
     """
     n = len(x)
     y = jnp.where((labels >= 0) & (labels < classes), labels, classes)
@@ -244,6 +260,9 @@ def ross(
         return jnp.where(fits, jnp.maximum(xs - ends[0], ends[1] - xs), jnp.inf)
 
     radius = jax.vmap(window)(jnp.arange(neighbours + 1)).min(0)
+    new = jnp.append(True, (jnp.diff(xs) != 0) | (jnp.diff(ys) != 0))
+    run = jnp.cumsum(new) - 1
+    near = jnp.where(radius == 0, jnp.bincount(run, length=n)[run], k)
     r = _shrunk(jnp.where(used, radius, 0.0), xs)
     ordered = jnp.sort(jnp.where(counts[y] > 0, x, jnp.inf))
     within = jnp.searchsorted(ordered, xs + r, side="right")
@@ -256,7 +275,7 @@ def ross(
     def psi(m: Array) -> Array:
         return digamma(jnp.maximum(m, 1).astype(x.dtype))
 
-    found = psi(total) + mean(psi(k) - psi(size) - psi(within))
+    found = psi(total) + mean(psi(near) - psi(size) - psi(within))
     share = jnp.where(used, size, total) / total
     return jnp.clip(found, 0.0, jnp.maximum(mean(-jnp.log(share)), 0.0))
 
@@ -272,7 +291,8 @@ def ksg(
         I = psi(n) + psi(k) - <psi(n_x(i) + 1) + psi(n_y(i) + 1)>
 
     with n_x(i) the number of others that are nearer in x than the k-th neighbour of i
-    in the larger of both distances. It takes n^2 steps.
+    in the larger of both distances; where that is 0, k is the number of samples that
+    tie with i. It takes n^2 steps.
 
     Args:
       x: numbers.
@@ -281,22 +301,27 @@ def ksg(
       neighbours: k.
 
     Source: Kraskov, Stoegbauer and Grassberger 2004 (arXiv cond-mat/0305641), as in
-      scikit-learn without its jitter.
+      scikit-learn without its jitter; ties: Gao et al. 2017 (arXiv 1709.06212).
     """
     x, y = jnp.where(known, x, jnp.inf), jnp.where(known, y, jnp.inf)
+
+    def psi(m: Array) -> Array:
+        return digamma(jnp.maximum(m, 1).astype(x.dtype))
 
     def of_row(i: tuple[Array, Array]) -> Array:
         a, b = jnp.abs(x - i[0]), jnp.abs(y - i[1])
         # Of k + 1, as each is its own neighbour.
         radius = -jax.lax.top_k(-jnp.maximum(a, b), neighbours + 1)[0][-1]
-        count = (a <= _shrunk(radius, i[0])).sum(), (b <= _shrunk(radius, i[1])).sum()
-        return digamma(count[0].astype(x.dtype)) + digamma(count[1].astype(x.dtype))
+        within = (a <= _shrunk(radius, i[0])).sum(), (b <= _shrunk(radius, i[1])).sum()
+        ties = ((a == 0) & (b == 0)).sum()
+        near = jnp.where(radius == 0, ties, neighbours)
+        return psi(near) - psi(within[0]) - psi(within[1])
 
     finite = jnp.where(known, x, 0.0), jnp.where(known, y, 0.0)
-    sides = jax.lax.map(of_row, finite, batch_size=min(ROWS, len(x)))
-    n = known.sum().astype(x.dtype)
-    mean = jnp.where(known, sides, 0.0).sum() / n
-    return jnp.maximum(digamma(n) + digamma(jnp.asarray(neighbours, n.dtype)) - mean, 0)
+    terms = jax.lax.map(of_row, finite, batch_size=min(ROWS, len(x)))
+    n = known.sum()
+    mean = jnp.where(known, terms, 0.0).sum() / n
+    return jnp.maximum(psi(n) + mean, 0.0)
 
 
 def _scaled(x: Float[Array, "n k"], known: Bool[Array, "n k"]) -> Float[Array, "n k"]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn.feature_selection import mutual_info_regression
+from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 from sklearn.feature_selection._mutual_info import _compute_mi
 from sklearn.metrics import mutual_info_score
 
@@ -105,9 +105,32 @@ class TestKnown:
         label = z[:, :1].astype(int)
         h = mutual_info_score(label[:, 0], label[:, 0])
         assert float(knn(label, label * 0.3)[0, 0]) == pytest.approx(h, abs=1e-6)
-        # Said to be numbers they tie, and ties have no distance.
-        tied = knn(label, label * 0.3, discrete_codes=False)[0, 0]
-        assert float(tied) == 0
+
+    def test_codes_that_tie_as_in_mutual_info_classif(self, data):
+        z, codes = data
+        tied = np.round(codes[:, :3])
+        want = [
+            [mutual_info_classif(c[:, None], y, random_state=0)[0] for y in z.T[:2]]
+            for c in tied.T
+        ]
+        found = knn(z[:, :2], tied, discrete_codes=False)
+        np.testing.assert_allclose(found, want, atol=2e-3)
+
+    @pytest.mark.parametrize("number", [False, True])
+    def test_numbers_that_tie(self, data, number):
+        # As scikit-learn, which tells them apart by noise.
+        z, _ = data
+        rng = np.random.default_rng(3)
+        half = np.where(rng.random(N) < 0.5, z[:, 0], rng.integers(0, 7, N))
+        codes = np.column_stack([z[:, 0] * 0.3, half, rng.integers(0, 9, N)])
+        f = z[:, :1] if number else z[:, :1].astype(int)
+        counts = mutual_information(z[:, :1].astype(int), codes, discrete_codes=True)
+        told = {"discrete": [not number], "discrete_codes": False}
+        found = knn(f, codes, **told)
+        np.testing.assert_allclose(found, counts, atol=0.06)
+        told["discrete"] = [False if number else 7]
+        traced = jax.jit(partial(knn, **told))(jnp.asarray(f), jnp.asarray(codes))
+        np.testing.assert_allclose(traced, counts, atol=0.06)
 
     def test_constants_say_nothing(self, data):
         z, codes = data
