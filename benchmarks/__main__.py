@@ -20,6 +20,7 @@ ALL = (
     "streaming",
     "shards",
     "rows",
+    "metrics",
 )
 
 for question in DEVICE if sys.argv[1:] == ["device"] else ALL:
