@@ -418,7 +418,7 @@ class TestKernel:
         z[:, 1] = 0.3
         z[split_rows(400)[0][0], 1] = 1.0
         alone = float(r2(z[:, :1], codes, kind="kernel"))
-        assert float(r2(z, codes, kind="kernel")) == pytest.approx(alone / 2, abs=1e-6)
+        assert float(r2(z, codes, kind="kernel")) == pytest.approx(alone / 2, abs=1e-4)
 
     @pytest.mark.usefixtures("unchecked")
     def test_wrong_arguments_are_refused(self):
