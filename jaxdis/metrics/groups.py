@@ -7,9 +7,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxdis import check
+from jaxdis.metrics.counts import binned, binned_on_host
 from jaxdis.metrics.inputs import Table, as_numbers
 from jaxdis.metrics.kinds import Discrete, Factors, as_factors
 from jaxdis.types import PRNGKey
@@ -95,8 +96,7 @@ def _groups(
         )
     for j in np.flatnonzero(numbers):
         values = np.asarray(z[known[:, j], j], np.float64)
-        edges = np.linspace(values.min(), values.max(), bins + 1)
-        classes[known[:, j], j] = np.digitize(values, edges[1:-1])
+        classes[known[:, j], j] = binned_on_host(values, bins, "width")
     return Groups(np.where(known, classes, -1), size)
 
 
@@ -104,11 +104,12 @@ def _traced(factors: Factors, numbers: np.ndarray, bins: int) -> Int[Array, "n d
     values, mask = factors.values, factors.mask
     if mask is None:
         mask = jnp.ones(values.shape, bool)
-    low = jnp.where(mask, values, jnp.inf).min(0)
-    width = jnp.where(mask, values, -jnp.inf).max(0) - low
-    place = (values - low[None]) / jnp.where(width > 0, width, 1.0)[None] * bins
-    binned = jnp.clip(jnp.where(mask, place, 0.0).astype(jnp.int32), 0, bins - 1)
-    classes = jnp.where(jnp.asarray(numbers)[None], binned, factors.classes)
+
+    def bin_of(values: Float[Array, "n"], mask: Bool[Array, "n"]) -> Int[Array, "n"]:
+        return binned(values, mask, bins, "width")
+
+    places = jax.vmap(bin_of, 1, 1)(values, mask)
+    classes = jnp.where(jnp.asarray(numbers)[None], places, factors.classes)
     return jnp.where(mask, classes, -1)
 
 

@@ -8,7 +8,6 @@ is traced passes unchecked.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeAlias
@@ -19,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num, Shaped
 
 from jaxdis import check
+from jaxdis.devices import cores
 from jaxdis.metrics.checks import (
     SOME,
     all_finite,
@@ -285,10 +285,10 @@ def in_threads(score: Callable[..., Any], *runs: Iterable[Any]) -> list[Any]:
     """`list(map(score, *runs))` on all cores, as numpy lets go of the interpreter.
 
     Args:
-      score: what is done to one run.
+      score: what is done to one run, or to whatever else there are several of.
       runs: its arguments, one of each a run.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         return list(pool.map(score, *runs))
 
 

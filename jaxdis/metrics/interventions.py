@@ -8,7 +8,6 @@ factor are taken from those given. Where factors can be drawn and encoded,
 
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -17,7 +16,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num
 
 from jaxdis import check
-from jaxdis.devices import cores
 from jaxdis.metrics.groups import (
     BINS,
     as_groups,
@@ -31,6 +29,7 @@ from jaxdis.metrics.inputs import (
     Table,
     as_key,
     as_numbers,
+    in_threads,
     is_known,
     over_seeds,
     paired,
@@ -356,6 +355,5 @@ def told_apart(
             warnings.simplefilter("ignore", ConvergenceWarning)
             return model.fit(x[:train], y).score(x[train:], labels[train:])
 
-    with ThreadPoolExecutor(cores()) as threads:
-        found = list(threads.map(accuracy, labels, points.reshape(-1, v, k)))
+    found = in_threads(accuracy, labels, points.reshape(-1, v, k))
     return jnp.asarray(np.reshape(found, seeds), jnp.float32)

@@ -1,6 +1,5 @@
 """Interventional robustness: does a code stand still while other factors move?"""
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import jax
@@ -8,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxdis.devices import cores
 from jaxdis.metrics.groups import BINS, Groups, as_groups
 from jaxdis.metrics.inputs import (
     Failed,
     Table,
     as_float,
     as_numbers,
+    in_threads,
     is_known,
     over_seeds,
     paired,
@@ -177,8 +176,7 @@ def _on_host(
         pairs = zip(rows, classes[:, :, j], strict=True)
         return np.stack([_moved(one, labels, quantile) for one, labels in pairs])
 
-    with ThreadPoolExecutor(cores()) as threads:
-        moved = np.stack(list(threads.map(of_factor, range(classes.shape[-1]))), -1)
+    moved = np.stack(in_threads(of_factor, range(classes.shape[-1])), -1)
     matrix = np.where(peaks[..., None] > 0, 1.0 - moved, 0.0)
     matrix[broken], peaks[broken] = np.nan, np.nan
     shape = (*seeds, k)

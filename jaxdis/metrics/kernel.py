@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxdis.metrics.columns import standardise
 from jaxdis.metrics.inputs import Key, halves
+from jaxdis.metrics.least_squares import determination
 
 __all__ = ["held_out_r2", "split_rows"]
 
@@ -57,7 +58,7 @@ def held_out_r2(
     masks: Float[Array, "m k"],
     rows: Rows,
 ) -> Float[Array, "m d"]:
-    """R2 of each factor on the codes of each mask; 0 for constant factors.
+    """R2 of each factor on the codes of each mask; 0 if it does not vary where judged.
 
     Args:
       z: factors.
@@ -67,8 +68,6 @@ def held_out_r2(
     """
     fit, judge = rows
     z, codes = standardise(z), standardise(codes)
-    truth = z[judge]
-    total = ((truth - truth.mean(0)[None]) ** 2).sum(0)
 
     def ridged(gram: Array, w: Array) -> Array:
         return jnp.matmul(gram, w, precision="highest") + KERNEL_RIDGE * w
@@ -80,7 +79,6 @@ def held_out_r2(
         weights, _ = cg(partial(ridged, gram), z[fit], tol=1e-6, maxiter=CG_STEPS)
         across = _kernel(seen[judge], seen[fit], gamma)
         fitted = jnp.matmul(across, weights, precision="highest")
-        error = ((truth - fitted) ** 2).sum(0)
-        return jnp.where(total > 0, 1 - error / jnp.where(total > 0, total, 1.0), 0.0)
+        return determination(z[judge], fitted)
 
     return jax.lax.map(one, masks)  # one at a time: seeds multiply the kernels

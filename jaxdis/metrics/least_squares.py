@@ -15,12 +15,13 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from jaxdis.linalg import solve
 from jaxdis.metrics.columns import standardise
-from jaxdis.metrics.inputs import standardised
+from jaxdis.metrics.inputs import is_known, standardised
 from jaxdis.metrics.moments import Columns, as_columns, signed
 
 __all__ = [
     "Basis",
     "basis",
+    "determination",
     "explained",
     "solve_lower",
     "traced_correlation",
@@ -115,6 +116,25 @@ def explained(
             shares = _shares(basis(some, gram[np.ix_(at, at)]), cross[np.ix_(at, of)])
             found[of] = (shares**2).sum(0)
     return np.clip(found, 0, 1)
+
+
+def determination(
+    truth: Shaped[np.ndarray | Array, "j t"], fits: Shaped[np.ndarray | Array, "j t"]
+) -> Float[np.ndarray | Array, "t"]:
+    """R2 of each column on rows that judge a probe; 0 for those that do not vary there.
+
+        R2 = 1 - sum (t - fit)^2 / sum (t - mean t)^2
+
+    Args:
+      truth: the columns.
+      fits: what the probe makes of them.
+    """
+    numpy = np if is_known(truth, fits) else jnp
+    # Their sum of squares may be a rounding, by which nothing is to be divided.
+    flat = truth.max(0) == truth.min(0)
+    total = ((truth - truth.mean(0)[None]) ** 2).sum(0)
+    share = 1 - ((truth - fits) ** 2).sum(0) / numpy.where(flat, 1.0, total)
+    return numpy.where(flat, 0.0, share)
 
 
 def _traced_weights(

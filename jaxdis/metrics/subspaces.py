@@ -30,7 +30,7 @@ from jaxdis.metrics.inputs import (
     standardised,
 )
 from jaxdis.metrics.kernel import held_out_r2, split_rows
-from jaxdis.metrics.least_squares import weights
+from jaxdis.metrics.least_squares import determination, weights
 from jaxdis.metrics.regression import R2, as_links
 
 __all__ = [
@@ -153,15 +153,6 @@ def _as_masks(name: str, blocks: Blocks, columns: int) -> Bool[np.ndarray, "b k"
     return masks
 
 
-def _share(z: Any, fitted: Any) -> Any:
-    """R2 of each factor; 0 for those that do not vary."""
-    numpy = np if is_known(z, fitted) else jnp
-    total = ((z - z.mean(0)[None]) ** 2).sum(0)
-    error = ((z - fitted) ** 2).sum(0)
-    flat = total <= 1e-9 * len(z)
-    return numpy.where(flat, 0.0, 1 - error / numpy.where(flat, 1.0, total))
-
-
 def _linear(z: Any, codes: Any, masks: Any, key: Key) -> Any:
     """Held-out R2 of each factor by least squares on each block of codes."""
     fit, judge = halves(key, len(z))
@@ -174,7 +165,7 @@ def _linear(z: Any, codes: Any, masks: Any, key: Key) -> Any:
     def one(used: Any) -> Any:
         seen = codes[:, used > 0] if known else codes * used[None]
         fitted = mean + seen[judge] @ weights(z[fit] - mean, seen[fit])
-        return _share(z[judge], fitted)
+        return determination(z[judge], fitted)
 
     if not known:
         return jax.lax.map(one, masks)

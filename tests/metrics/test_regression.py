@@ -413,6 +413,13 @@ class TestKernel:
         assert float(r2(z, useless, kind="kernel")) < 0
         assert float(r2(z, np.hstack([z, z]), kind="kernel")) > 0.97
 
+    def test_factors_that_do_not_vary_among_the_rows_that_judge_count_0(self, rng):
+        z, codes = rng.normal(size=(2, 400, 2))
+        z[:, 1] = 0.3
+        z[split_rows(400)[0][0], 1] = 1.0
+        alone = float(r2(z[:, :1], codes, kind="kernel"))
+        assert float(r2(z, codes, kind="kernel")) == pytest.approx(alone / 2, abs=1e-4)
+
     @pytest.mark.usefixtures("unchecked")
     def test_wrong_arguments_are_refused(self):
         with pytest.raises(ValueError, match="kind must be one of 'linear', 'kernel'"):
