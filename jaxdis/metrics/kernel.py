@@ -79,6 +79,6 @@ def held_out_r2(
         weights, _ = cg(partial(ridged, gram), z[fit], tol=1e-6, maxiter=CG_STEPS)
         across = _kernel(seen[judge], seen[fit], gamma)
         fitted = jnp.matmul(across, weights, precision="highest")
-        return determination(z[judge], fitted)
+        return jnp.asarray(determination(z[judge], fitted))
 
     return jax.lax.map(one, masks)  # one at a time: seeds multiply the kernels

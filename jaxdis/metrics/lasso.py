@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor
 
 from jaxdis import prox
 
@@ -20,7 +20,6 @@ def _factor(
     gram: Float[np.ndarray, "k k"],
 ) -> tuple[Float[np.ndarray, "k k"], bool] | None:
     """The Cholesky factor of a matrix that is far from singular; None of another."""
-    from scipy.linalg import cho_factor  # here: slow to import
 
     try:
         lower, is_lower = cho_factor(gram, lower=True, check_finite=False)
