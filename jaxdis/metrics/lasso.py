@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
-from scipy.linalg import cho_factor
 
 from jaxdis import prox
 
