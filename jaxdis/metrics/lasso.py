@@ -19,6 +19,7 @@ def _factor(
     gram: Float[np.ndarray, "k k"],
 ) -> tuple[Float[np.ndarray, "k k"], bool] | None:
     """The Cholesky factor of a matrix that is far from singular; None of another."""
+    from scipy.linalg import cho_factor  # here: slow to import
 
     try:
         lower, is_lower = cho_factor(gram, lower=True, check_finite=False)
