@@ -70,14 +70,14 @@ def _as_they_are(x: Any) -> Any:
 
 
 class _Kind(NamedTuple):
-    """What of the columns is correlated: of known values, and of traced ones."""
+    """What of the columns is correlated, of known values and of traced ones."""
 
-    known: Callable[[Any], Any]
+    known: Callable[[Any], Any] | None
     traced: Callable[[Any], Any]
 
 
 _KINDS = {
-    "pearson": _Kind(_as_they_are, _as_they_are),
+    "pearson": _Kind(None, _as_they_are),
     "spearman": _Kind(rank_columns, ranks),
 }
 

@@ -16,8 +16,10 @@ from jaxdis.metrics.inputs import in_threads, standardised
 __all__ = ["Columns", "as_columns", "correlate", "rank_columns", "signed"]
 
 LARGE = 2**22  # correlations, from which on they are computed in float32
-SAFE = 1e-6  # variance relative to the mean square, above which float64 has digits
-RANGE = 1e-100, 1e100  # of the mean square
+SMALL, FEW_TERMS = 2**12, 1024  # correlations and terms that are computed at once
+# Where sums of products have digits: the least share that the variance has of the mean
+# square, and the range of this.
+SAFE = {"float64": (1e-6, 1e-100, 1e100), "float32": (0.5, 1e-25, 1e25)}
 
 
 class Columns(NamedTuple):
@@ -56,7 +58,8 @@ def as_columns(x: Shaped[np.ndarray, "n k"]) -> Columns:
     with np.errstate(invalid="ignore", over="ignore"):
         mean, square = _raw_moments(wide)
         variance = square - mean**2
-        good = (variance > SAFE * square) & (square > RANGE[0]) & (square < RANGE[1])
+        part, least, most = SAFE["float64"]
+        good = (variance > part * square) & (square > least) & (square < most)
     if good.all():
         return Columns(wide, mean, np.sqrt(variance))
     return _standard(standardised(x))
@@ -103,18 +106,68 @@ def signed(a: Columns, b: Columns) -> Float[np.ndarray, "d k"]:
     return np.clip(found, -1, 1, out=found)
 
 
+def _at_once(
+    z: Shaped[np.ndarray, "*t n d"], codes: Shaped[np.ndarray, "*s n k"]
+) -> Float[np.ndarray, "*s d k"] | None:
+    """Correlations of all seeds in few calls; None where these would lose digits.
+
+    Sums of float32 keep enough of them over few terms, which are added in float64.
+    """
+    n, d, k = z.shape[-2], z.shape[-1], codes.shape[-1]
+    m = math.gcd(n, SOME)
+    few = n // m <= FEW_TERMS if z.dtype == np.float32 else True
+    kept = all(x.dtype.name in SAFE and x.flags.c_contiguous for x in (z, codes))
+    if not (kept and few and z.dtype == codes.dtype and d * k <= SMALL):
+        return None
+    part, least, most = SAFE[z.dtype.name]
+    sides = []
+    for x in (z, codes):
+        rows = x.reshape(*x.shape[:-2], n // m, -1)
+        sums = (
+            np.einsum("...ij->...j", rows),
+            np.einsum("...ij,...ij->...j", rows, rows),
+        )
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean, square = (
+                a.reshape(*x.shape[:-2], m, -1).sum(-2, dtype=np.float64) / n
+                for a in sums
+            )
+            variance = square - mean**2
+            good = (variance > part * square) & (square > least) & (square < most)
+        if not good.all():
+            return None
+        sides.append((mean, np.sqrt(variance)))
+    parts = m if z.dtype == np.float32 else 1
+    cut = [x.reshape(*x.shape[:-2], parts, n // parts, -1) for x in (z, codes)]
+    products = np.matmul(cut[0].swapaxes(-1, -2), cut[1]).sum(-3, dtype=np.float64)
+    return _scaled(products / n, *sides)
+
+
 def correlate(
     z: Shaped[np.ndarray, "*t n d"],
     codes: Shaped[np.ndarray, "*s n k"],
-    columns: Callable[[Any], Any] = lambda x: x,
+    columns: Callable[[Any], Any] | None = None,
 ) -> Float[np.ndarray, "*s d k"]:
     """Absolute correlations; 0 for constants, NaN for broken columns.
 
     Args:
       z: factors.
       codes: codes of the same samples, perhaps of several seeds.
-      columns: what of the columns of one run is correlated.
+      columns: what of the columns of one run is correlated; by default themselves.
     """
+    found = None if columns else _at_once(z, codes)
+    if found is None:
+        found = _one_by_one(z, codes, columns or (lambda x: x))
+    np.abs(found, out=found)
+    return np.minimum(found, 1, out=found)
+
+
+def _one_by_one(
+    z: Shaped[np.ndarray, "*t n d"],
+    codes: Shaped[np.ndarray, "*s n k"],
+    columns: Callable[[Any], Any],
+) -> Float[np.ndarray, "*s d k"]:
+    """Correlations of each seed by itself."""
     large = z.shape[-1] * codes.shape[-1] >= LARGE
     scale = _single if large else as_columns
     shared = scale(columns(z)) if z.ndim == 2 else None
@@ -132,9 +185,7 @@ def correlate(
         found = in_threads(run, range(len(codes)))
         products, *rest = (np.stack(a) for a in zip(*found, strict=True))
     products /= codes.shape[-2]
-    products = _scaled(products, rest[:2], rest[2:])
-    np.abs(products, out=products)
-    return np.minimum(products, 1, out=products)
+    return _scaled(products, rest[:2], rest[2:])
 
 
 def rank_columns(x: Shaped[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
