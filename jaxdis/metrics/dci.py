@@ -24,7 +24,7 @@ from jaxdis.metrics.labels import (
     each,
     labelled,
     parts,
-    shuffled,
+    permuted,
 )
 from jaxdis.metrics.linear import FORMS, linear_probe
 from jaxdis.probes import TREES, tree_probe
@@ -180,9 +180,9 @@ def _above_null(
     asked: _Asked,
 ) -> _Found:
     """Importances that permuted factors do not come near; the others are 0."""
-    permuted = shuffled(labels, asked.key)
-    rows = parts(permuted, asked.key, _PROBES[asked.probe][1])
-    least = NULL * fit(permuted, codes, rows, asked)[0].max((1, 2))
+    useless = permuted(labels, asked.key)
+    rows = parts(useless, asked.key, _PROBES[asked.probe][1])
+    least = NULL * fit(useless, codes, rows, asked)[0].max((1, 2))
     return found[0] * (found[0] > least[:, None, None]), found[1]
 
 

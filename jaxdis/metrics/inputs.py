@@ -35,6 +35,7 @@ __all__ = [
     "as_float",
     "as_key",
     "as_numbers",
+    "check_known",
     "checked_pair",
     "each_run",
     "generator",
@@ -45,6 +46,7 @@ __all__ = [
     "over_seeds",
     "paired",
     "raw_pair",
+    "seed_of",
     "shuffled",
     "standardised",
 ]
@@ -62,6 +64,20 @@ CONSTANT, CONSTANT_32 = 1e-13, 1e-8
 def is_known(*tables: Table) -> bool:
     """Whether no value is traced by JAX."""
     return not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tables))
+
+
+def check_known(what: str, *tables: Table) -> None:
+    """Whether no value is traced, for what is computed of known values alone.
+
+    Args:
+      what: what is computed, as messages call it.
+      tables: what it is computed of.
+
+    Raises:
+      ValueError: if a value is traced.
+    """
+    if not is_known(*tables):
+        raise ValueError(f"{what} is computed on the host; call it outside of jit")
 
 
 def _refused(name: str, what: str) -> ValueError:
@@ -233,8 +249,7 @@ def raw_pair(
     Raises:
       ValueError: as `paired`; and within jit or vmap.
     """
-    if not is_known(z, codes):
-        raise ValueError("this score is computed on the host; call it outside of jit")
+    check_known("this score", z, codes)
     z, codes = _checked(z, codes, failed)
     return np.asarray(z, np.float64), np.asarray(codes, np.float64)
 
@@ -317,6 +332,17 @@ def generator(key: Key) -> np.random.Generator:
     with jax.ensure_compile_time_eval():
         seed = np.asarray(jax.random.key_data(as_key(key)))
     return np.random.default_rng(seed.ravel().tolist())
+
+
+def seed_of(key: Key) -> int:
+    """A whole number of 31 bits for programs that want a seed; of key s it is s.
+
+    Args:
+      key: a key that is known; see `as_key`.
+    """
+    with jax.ensure_compile_time_eval():
+        bits = np.asarray(jax.random.key_data(as_key(key)))
+    return int(bits.ravel()[-1] & 0x7FFFFFFF)
 
 
 def shuffled(key: Key, n: int) -> Int[np.ndarray, "n"]:
