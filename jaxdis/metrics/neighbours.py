@@ -55,8 +55,7 @@ def _as_column(
         # For codes the draws of scikit-learn's random_state=0.
         x = x + NOISE * np.random.RandomState(seed).standard_normal(len(x))
         order = np.argsort(x)
-        ordered = x[order]
-    return _Column(x, order, ordered, None, 0)
+    return _Column(x, order, x[order], None, 0)
 
 
 def _within(
@@ -120,12 +119,10 @@ def _ross_on_host(numbers: _Column, labels: _Column, k: int) -> float:
         run = np.cumsum(new) - 1
         near = np.where(radius == 0, np.bincount(run)[run], near)
     within = _within(ordered, xs, radius)
-    found = (
-        table[n - 1] + (table[near - 1] - table[size - 1] - table[within - 1]).mean()
-    )
+    mean = (table[near - 1] - table[size - 1] - table[within - 1]).mean()
     there = counts[counts > 0]
     shares = there / n
-    return max(0.0, min(float(found), -float(shares @ np.log(shares))))
+    return max(0.0, min(float(table[n - 1] + mean), -float(shares @ np.log(shares))))
 
 
 def _ksg_on_host(code: _Column, factor: _Column, k: int) -> float:
