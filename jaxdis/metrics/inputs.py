@@ -34,6 +34,7 @@ __all__ = [
     "Table",
     "as_float",
     "as_key",
+    "as_matrix",
     "as_numbers",
     "check_known",
     "checked_pair",
@@ -122,6 +123,25 @@ def as_float(x: Shaped[Any, "..."]) -> Float[Array, "..."]:
     """The array in float32 or better."""
     x = jnp.asarray(x)
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def as_matrix(name: str, table: Table) -> Float[Array, "*s k d"]:
+    """A matrix of codes and factors, as floats of JAX.
+
+    Args:
+      name: the argument, as messages call it.
+      table: one row per code and one column per factor, any axes of runs in front.
+
+    Raises:
+      ValueError: as `as_numbers`, and for fewer than two axes.
+    """
+    matrix = as_float(as_numbers(name, table))
+    if matrix.ndim < 2:
+        raise ValueError(
+            f"{name} has shape {matrix.shape}; it must be [k, d]: one row per code, "
+            "one column per factor"
+        )
+    return matrix
 
 
 def standardised(x: Shaped[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n k"]:

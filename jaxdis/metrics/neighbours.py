@@ -15,13 +15,13 @@ import numpy as np
 from jax.scipy.special import digamma
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdis.metrics.counts import in_slices, plug_in, plug_in_on_host
+from jaxdis.metrics.counts import over_cores, plug_in, plug_in_on_host
 from jaxdis.metrics.inputs import standardised
 
 __all__ = ["by_neighbours", "by_neighbours_on_host", "ksg", "ross"]
 
 NOISE = 1e-10  # which tells values apart that tie, as in scikit-learn
-STEPS = 100  # of each row of a pair, which `in_slices` asks for
+STEPS = 100  # of each row of a pair, which `over_cores` asks for
 ROWS = 128  # of which the distances to all others are held at once
 
 
@@ -203,7 +203,7 @@ def by_neighbours_on_host(
     def part(at: slice) -> list[list[float]]:
         return [of_code(i) for i in range(at.start, at.stop)]
 
-    parts = in_slices(part, len(codes), STEPS * codes.size * d)
+    parts = over_cores(part, len(codes), STEPS * codes.size * d)
     return np.array([row for rows in parts for row in rows])
 
 
