@@ -83,9 +83,9 @@ def mutual_information(
       same bins it is that of scikit-learn and of numpy's histogram. It is too large by
       about (B - 1)(K - 1) / (2 n) for a code of B bins and a factor of K classes.
     - "knn": a number and a class by Ross (2014), two numbers by Kraskov et al. (2004),
-      two classes by their counts; as scikit-learn's estimates without their jitter. Of
-      10,000 samples a pair takes 2 to 20 ms; within jit two numbers take n^2 steps. See
-      `samples`.
+      two classes by their counts; as scikit-learn's estimates, of whose jitter only
+      numbers that tie get any. Of 10,000 samples a pair takes 2 to 20 ms; within jit
+      two numbers take n^2 steps. See `samples`.
 
     Values that are known are counted on the host, in float64; within jit and vmap it is
     a program of JAX, in which `discrete` must say how many classes each factor has.
@@ -210,10 +210,8 @@ def mig_from_information(information: Table, entropies: Table) -> Float[Array, "
 
     Source: Chen et al. 2018 (arXiv 1802.04942).
     """
-    i, h = (
-        as_matrix("information", information),
-        as_float(as_numbers("entropies", entropies)),
-    )
+    i = as_matrix("information", information)
+    h = as_float(as_numbers("entropies", entropies))
     if h.shape not in (i.shape[-1:], i.shape[:-2] + i.shape[-1:]):
         raise ValueError(
             f"entropies has shape {h.shape}; it must be one for each of the "
