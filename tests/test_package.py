@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 HEAVY = (
     "distrax", "tensorflow", "tensorflow_datasets", "tensorflow_probability",
     "sklearn", "matplotlib", "orbax", "tyro", "pandas", "threadpoolctl",
-    "tensorboardX", "wandb",
+    "tensorboardX", "wandb", "scipy.linalg", "scipy.optimize", "scipy.spatial",
 )  # fmt: skip
 
 

@@ -9,17 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
+from jaxdis.report.promised import AXES
+
 __all__ = ["KINDS", "Matrices", "as_edges", "read_matrices"]
 
 KINDS = {"graph": "gz", "actions": "ga", "support": "supports", "mask": "mask"}
 """The matrix that a kind of file holds, by the name that it has in an npz."""
 
-_AXES = {
-    "gz": ("latent", "latent"),
-    "ga": ("latent", "action"),
-    "supports": ("task", "latent"),
-    "mask": ("variable", "latent"),
-}
+_AXES = {name: [word.split()[-1] for word in words] for name, words in AXES.items()}
+"""What names of rows and columns are kept by."""
 _WORDS = {"true": 1.0, "false": 0.0}
 
 

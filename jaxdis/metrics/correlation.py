@@ -21,6 +21,7 @@ from jaxdis.metrics.inputs import (
     Key,
     Table,
     as_float,
+    check_known,
     checked_pair,
     each_run,
     halves,
@@ -150,8 +151,7 @@ def _linear(z: Any, codes: Any, rows: Any) -> tuple[Known, Known]:
 
 def _canonical(z: Any, codes: Any, rows: Any) -> tuple[Known, Known]:
     """The canonical variables of some rows, at most 20, of all rows."""
-    if not is_known(z, codes):
-        raise ValueError("weak='cca' is computed on the host; call it outside of jit")
+    check_known("weak='cca'", z, codes)
     z, codes = standardised(z), standardised(codes)
     if not np.isfinite(codes).all():
         return z[:, :1], np.full_like(codes[:, :1], np.nan)

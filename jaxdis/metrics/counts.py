@@ -25,7 +25,7 @@ __all__ = [
     "Binning",
     "binned",
     "binned_on_host",
-    "in_slices",
+    "over_cores",
     "plug_in",
     "plug_in_on_host",
     "xlogx",
@@ -209,7 +209,7 @@ def xlogx(most: int) -> Float[np.ndarray, "m"]:
     return c * np.log(np.maximum(c, 1.0))
 
 
-def in_slices(work: Callable[[slice], T], n: int, steps: int) -> list[T]:
+def over_cores(work: Callable[[slice], T], n: int, steps: int) -> list[T]:
     """`work` of slices that share 0 .. n - 1 out among the cores.
 
     Args:
@@ -256,7 +256,7 @@ def plug_in_on_host(
         return np.concatenate(found)
 
     work = codes.size * len(labels)
-    return np.concatenate(in_slices(part, len(codes), work))
+    return np.concatenate(over_cores(part, len(codes), work))
 
 
 def plug_in(

@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import entr
-from jaxtyping import Array, ArrayLike, Float, Num
+from jaxtyping import Array, Float
 
 from jaxdis import check
 from jaxdis.metrics.fitted import Work, fit_each
-from jaxdis.metrics.inputs import Failed, Key, Table, as_float, is_known
+from jaxdis.metrics.inputs import Failed, Key, Table, as_float, as_matrix, is_known
 from jaxdis.metrics.kinds import Discrete
 from jaxdis.metrics.labels import (
     Labels,
@@ -24,7 +24,7 @@ from jaxdis.metrics.labels import (
     each,
     labelled,
     parts,
-    shuffled,
+    permuted,
 )
 from jaxdis.metrics.linear import FORMS, linear_probe
 from jaxdis.probes import TREES, tree_probe
@@ -83,7 +83,7 @@ def _focus(importance: Float[Array, "*s r c"]) -> Float[Array, "*s"]:
 
 
 def dci_from_importance(
-    importance: Num[ArrayLike, "*s k d"],
+    importance: Table,
 ) -> tuple[Float[Array, "*s"], Float[Array, "*s"]]:
     """Disentanglement and completeness of a matrix of importances.
 
@@ -101,17 +101,12 @@ def dci_from_importance(
       (D, C), each in [0, 1], higher is better; (0, 0) for M = 0, NaN for M with NaN.
 
     Raises:
-      ValueError: if M has fewer than two axes.
+      ValueError: if M has fewer than two axes, or holds no numbers.
 
     Source: Eastwood and Williams 2018; the constant: Locatello et al. 2019
       (arXiv 1811.12359).
     """
-    m = as_float(importance)
-    if m.ndim < 2:
-        raise ValueError(
-            f"importance has shape {m.shape}; it must be [k, d]: one row per code, one "
-            "column per factor"
-        )
+    m = as_matrix("importance", importance)
     return _focus(m), _focus(m.swapaxes(-1, -2))
 
 
@@ -180,9 +175,9 @@ def _above_null(
     asked: _Asked,
 ) -> _Found:
     """Importances that permuted factors do not come near; the others are 0."""
-    permuted = shuffled(labels, asked.key)
-    rows = parts(permuted, asked.key, _PROBES[asked.probe][1])
-    least = NULL * fit(permuted, codes, rows, asked)[0].max((1, 2))
+    useless = permuted(labels, asked.key)
+    rows = parts(useless, asked.key, _PROBES[asked.probe][1])
+    least = NULL * fit(useless, codes, rows, asked)[0].max((1, 2))
     return found[0] * (found[0] > least[:, None, None]), found[1]
 
 

@@ -15,7 +15,7 @@ from jaxdis.metrics.counts import (
     Binning,
     binned,
     binned_on_host,
-    in_slices,
+    over_cores,
     plug_in,
     plug_in_on_host,
     xlogx,
@@ -37,7 +37,7 @@ __all__ = ["ESTIMATES", "Asked", "Kind", "Null", "entropies", "entropies_on_host
 Kind: TypeAlias = Literal["bins", "knn"]
 Null: TypeAlias = Literal["permute"] | None
 
-BIN_STEPS = 10  # of each value that is binned, which `in_slices` asks for
+BIN_STEPS = 10  # of each value that is binned, which `over_cores` asks for
 
 
 class Asked(NamedTuple):
@@ -99,7 +99,7 @@ def _bins_on_host(
                 else known
             )
 
-    in_slices(part, len(codes), BIN_STEPS * codes.size)
+    over_cores(part, len(codes), BIN_STEPS * codes.size)
     return plug_in_on_host(binned, int(binned.max()) + 1, labels, sizes)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -22,8 +21,9 @@ from jaxdis.metrics.inputs import (
     as_numbers,
     is_known,
     paired,
+    seed_of,
 )
-from jaxdis.metrics.kinds import Discrete, as_factors
+from jaxdis.metrics.kinds import Discrete, as_factors, filled
 from jaxdis.metrics.measures import MEASURES, Facts, Measure, Setting
 from jaxdis.metrics.resampling import Data, moved_interval
 from jaxdis.metrics.scoring import Scored, Wish, scores_of
@@ -90,13 +90,6 @@ def _chosen(names: Sequence[str] | str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _filled(z: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """Factors with a known value of the column where there is none."""
-    if mask is None:
-        return z
-    return np.where(mask, z, np.take_along_axis(z, mask.argmax(0)[None], 0))
-
-
 def _checked(
     z: Table, codes: Table, mask: Table, pattern: Table, discrete: Discrete
 ) -> tuple[Data, tuple[int, ...], Any]:
@@ -120,7 +113,7 @@ def _checked(
     factors = as_factors(z, discrete, mask)
     known = None if factors.mask is None else np.asarray(factors.mask)
     coded = np.where(np.array(factors.sizes) > 0, factors.classes, factors.values)
-    data = Data(_filled(z, known), codes, known, pattern)
+    data = Data(filled(z, known), codes, known, pattern)
     return data, factors.sizes, coded
 
 
@@ -128,7 +121,7 @@ def _ready(
     data: Data, sizes: tuple[int, ...], coded: np.ndarray, key: Key, failed: Failed
 ) -> _Ready:
     z, codes = paired(data.z, data.codes, failed)
-    setting = Setting(tuple(size or False for size in sizes), _number(key), failed)
+    setting = Setting(tuple(size or False for size in sizes), seed_of(key), failed)
     arrays: dict[str, Any] = {
         name: None if value is None else jnp.asarray(value)
         for name, value in (("mask", data.mask), ("pattern", data.pattern))
@@ -166,13 +159,6 @@ def with_scale(wide: Array | np.ndarray, codes: Array) -> Array:
         now = np.asarray(codes, np.float64).std(-2, keepdims=True)
     # A code that does not vary keeps its value, a broken one stays so.
     return codes * jnp.asarray(np.where(now > 0, std / np.where(now > 0, now, 1), 1))
-
-
-def _number(key: Key) -> int:
-    """The number of a key, as programs are told apart by numbers."""
-    if key is None or isinstance(key, int | np.integer):
-        return int(key or 0)
-    return int(jax.random.bits(as_key(key), dtype=jnp.uint32)) >> 1
 
 
 def _complete(data: Data, measure: Measure) -> Data:

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdis.metrics.fitted import Work, fit_each
-from jaxdis.metrics.inputs import Failed, Key, Table, as_float, is_known
+from jaxdis.metrics.inputs import Failed, Key, Table, as_float, check_known
 from jaxdis.metrics.kinds import Discrete
 from jaxdis.metrics.labels import each, labelled, parts
 from jaxdis.probes import explicit_probe
@@ -69,8 +69,7 @@ def explicitness(
     Source: Ridgeway and Mozer 2018 (arXiv 1802.05312); the probe: Locatello et al. 2019
       (arXiv 1811.12359).
     """
-    if not is_known(z, codes):
-        raise ValueError("explicitness is computed on the host; call it outside of jit")
+    check_known("explicitness", z, codes)
 
     def one(z: Table, codes: Table) -> Float[Array, "*s"]:
         labels, read = labelled(z, codes, discrete, mask, failed)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from jaxdis.metrics.inputs import Key
-from jaxdis.metrics.labels import Labels, Part, single
+from jaxdis.metrics.inputs import Key, seed_of
+from jaxdis.metrics.labels import Labels, Part
 from jaxdis.probes import Task
 from jaxdis.workers import in_processes
 
@@ -52,7 +52,7 @@ def fit_each(
     """
     alive = np.isfinite(codes).all((1, 2))
     _, n, k = codes.shape
-    d, seed = len(labels.sizes), single(work.key)
+    d, seed = len(labels.sizes), seed_of(work.key)
     part_of = {int(j): part for part in parts for j in part.columns}
     threads = None if alive.sum() * d == 1 else 1
 

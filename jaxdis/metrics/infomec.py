@@ -18,7 +18,7 @@ from jaxdis.metrics.inputs import (
     Failed,
     Key,
     Table,
-    is_known,
+    check_known,
     standardised,
 )
 from jaxdis.metrics.kinds import Discrete, RawFactors
@@ -270,8 +270,7 @@ def infomec(
       (arXiv 2404.10282).
     """
     check.one_of("active", active, _ACTIVE)
-    if not is_known(z, codes, mask):
-        raise ValueError("infomec is computed on the host; call it outside of jit")
+    check_known("infomec", z, codes, mask)
     asked = Asked(
         discrete,
         mask,

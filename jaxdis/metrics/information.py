@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from jaxdis.metrics.counts import Binning
 from jaxdis.metrics.estimates import Asked, Kind, Null
-from jaxdis.metrics.inputs import Failed, Key, Table, as_float, as_numbers
+from jaxdis.metrics.inputs import Failed, Key, Table, as_float, as_matrix, as_numbers
 from jaxdis.metrics.kinds import Discrete
 from jaxdis.metrics.measured import entropies_of, measured
 from jaxdis.types import Score
@@ -83,9 +83,9 @@ def mutual_information(
       same bins it is that of scikit-learn and of numpy's histogram. It is too large by
       about (B - 1)(K - 1) / (2 n) for a code of B bins and a factor of K classes.
     - "knn": a number and a class by Ross (2014), two numbers by Kraskov et al. (2004),
-      two classes by their counts; as scikit-learn's estimates without their jitter. Of
-      10,000 samples a pair takes 2 to 20 ms; within jit two numbers take n^2 steps. See
-      `samples`.
+      two classes by their counts; as scikit-learn's estimates, of whose jitter only
+      numbers that tie get any. Of 10,000 samples a pair takes 2 to 20 ms; within jit
+      two numbers take n^2 steps. See `samples`.
 
     Values that are known are counted on the host, in float64; within jit and vmap it is
     a program of JAX, in which `discrete` must say how many classes each factor has.
@@ -210,23 +210,14 @@ def mig_from_information(information: Table, entropies: Table) -> Float[Array, "
 
     Source: Chen et al. 2018 (arXiv 1802.04942).
     """
-    i, h = _matrix(information), as_float(as_numbers("entropies", entropies))
+    i = as_matrix("information", information)
+    h = as_float(as_numbers("entropies", entropies))
     if h.shape not in (i.shape[-1:], i.shape[:-2] + i.shape[-1:]):
         raise ValueError(
             f"entropies has shape {h.shape}; it must be one for each of the "
             f"{i.shape[-1]} factors"
         )
     return _mig(i, h)
-
-
-def _matrix(information: Table) -> Float[Array, "*s k d"]:
-    i = as_float(as_numbers("information", information))
-    if i.ndim < 2:
-        raise ValueError(
-            f"information has shape {i.shape}; it must be [k, d]: one row per code, "
-            "one column per factor"
-        )
-    return i
 
 
 @jax.jit
@@ -259,7 +250,7 @@ def modularity_from_information(
 
     Source: Ridgeway and Mozer 2018 (arXiv 1802.05312).
     """
-    return _modularity(_matrix(information))
+    return _modularity(as_matrix("information", information))
 
 
 def mig(

@@ -34,7 +34,9 @@ __all__ = [
     "Table",
     "as_float",
     "as_key",
+    "as_matrix",
     "as_numbers",
+    "check_known",
     "checked_pair",
     "each_run",
     "generator",
@@ -45,6 +47,7 @@ __all__ = [
     "over_seeds",
     "paired",
     "raw_pair",
+    "seed_of",
     "shuffled",
     "standardised",
 ]
@@ -62,6 +65,20 @@ CONSTANT, CONSTANT_32 = 1e-13, 1e-8
 def is_known(*tables: Table) -> bool:
     """Whether no value is traced by JAX."""
     return not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(tables))
+
+
+def check_known(what: str, *tables: Table) -> None:
+    """Whether no value is traced, for what is computed of known values alone.
+
+    Args:
+      what: what is computed, as messages call it.
+      tables: what it is computed of.
+
+    Raises:
+      ValueError: if a value is traced.
+    """
+    if not is_known(*tables):
+        raise ValueError(f"{what} is computed on the host; call it outside of jit")
 
 
 def _refused(name: str, what: str) -> ValueError:
@@ -106,6 +123,25 @@ def as_float(x: Shaped[Any, "..."]) -> Float[Array, "..."]:
     """The array in float32 or better."""
     x = jnp.asarray(x)
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def as_matrix(name: str, table: Table) -> Float[Array, "*s k d"]:
+    """A matrix of codes and factors, as floats of JAX.
+
+    Args:
+      name: the argument, as messages call it.
+      table: one row per code and one column per factor, any axes of runs in front.
+
+    Raises:
+      ValueError: as `as_numbers`, and for fewer than two axes.
+    """
+    matrix = as_float(as_numbers(name, table))
+    if matrix.ndim < 2:
+        raise ValueError(
+            f"{name} has shape {matrix.shape}; it must be [k, d]: one row per code, "
+            "one column per factor"
+        )
+    return matrix
 
 
 def standardised(x: Shaped[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n k"]:
@@ -233,8 +269,7 @@ def raw_pair(
     Raises:
       ValueError: as `paired`; and within jit or vmap.
     """
-    if not is_known(z, codes):
-        raise ValueError("this score is computed on the host; call it outside of jit")
+    check_known("this score", z, codes)
     z, codes = _checked(z, codes, failed)
     return np.asarray(z, np.float64), np.asarray(codes, np.float64)
 
@@ -317,6 +352,17 @@ def generator(key: Key) -> np.random.Generator:
     with jax.ensure_compile_time_eval():
         seed = np.asarray(jax.random.key_data(as_key(key)))
     return np.random.default_rng(seed.ravel().tolist())
+
+
+def seed_of(key: Key) -> int:
+    """A whole number of 31 bits for programs that want a seed; of key s it is s.
+
+    Args:
+      key: a key that is known; see `as_key`.
+    """
+    with jax.ensure_compile_time_eval():
+        bits = np.asarray(jax.random.key_data(as_key(key)))
+    return int(bits.ravel()[-1] & 0x7FFFFFFF)
 
 
 def shuffled(key: Key, n: int) -> Int[np.ndarray, "n"]:

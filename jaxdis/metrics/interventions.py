@@ -26,9 +26,11 @@ from jaxdis.metrics.groups import (
 )
 from jaxdis.metrics.inputs import (
     Failed,
+    Key,
     Table,
     as_key,
     as_numbers,
+    check_known,
     in_threads,
     is_known,
     over_seeds,
@@ -79,7 +81,7 @@ def factor_vae_score(
     train: int = TRAIN,
     test: int = TEST,
     batch: int = BATCH,
-    key: PRNGKey | int | None = None,
+    key: Key = None,
     failed: Failed = "raise",
 ) -> Float[Array, "*s"]:
     """FactorVAE score: does the code that varies least tell which factor is held?
@@ -147,7 +149,7 @@ def beta_vae_score(
     train: int = TRAIN,
     test: int = TEST,
     batch: int = BATCH,
-    key: PRNGKey | int | None = None,
+    key: Key = None,
     failed: Failed = "raise",
 ) -> Float[Array, "*s"]:
     """beta-VAE score: does a linear classifier tell which factor two samples share?
@@ -186,8 +188,7 @@ def beta_vae_score(
     1811.12359) and its disentanglement_lib.
     """
     sizes = check_sizes(train, test, batch)
-    if not is_known(z, codes, mask):
-        raise ValueError("this score is computed on the host; call it outside of jit")
+    check_known("this score", z, codes, mask)
     groups = as_groups(z, discrete, bins, mask)
     wide = raw_pair(groups.classes, codes, failed)[1]
     check_shared(np.asarray(groups.classes))

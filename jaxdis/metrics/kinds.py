@@ -1,6 +1,5 @@
 """Which factors are classes and which are numbers, and which labels are known."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from jaxdis.metrics.checks import warn
 from jaxdis.metrics.inputs import Table, as_float, as_numbers, is_known, standardised
 
 __all__ = [
@@ -16,7 +16,9 @@ __all__ = [
     "Factors",
     "RawFactors",
     "as_factors",
+    "as_mask",
     "distinct",
+    "filled",
     "raw_factors",
 ]
 
@@ -107,10 +109,9 @@ def _guessed(columns: list[np.ndarray]) -> list[tuple[np.ndarray, int] | None]:
         if yes and _most_classes(c) <= FEW and not (c == np.round(c)).all()
     ]
     if few:
-        warnings.warn(
+        warn(
             f"z has few distinct values in columns {few}, which are taken for classes; "
-            "say discrete= to decide otherwise",
-            stacklevel=5,
+            "say discrete= to decide otherwise"
         )
     return found
 
@@ -131,7 +132,16 @@ def _asked(discrete: Discrete, d: int) -> list[bool | int]:
     return asked
 
 
-def _as_mask(mask: Table, z: Array | np.ndarray) -> Array | np.ndarray | None:
+def as_mask(mask: Table, z: Array | np.ndarray) -> Array | np.ndarray | None:
+    """Where each label is known, [n, d]; None if all are.
+
+    Args:
+      mask: true or false for each label, or for each row.
+      z: factors [n, d].
+
+    Raises:
+      ValueError: for another shape or type, or a column without a known label.
+    """
     if mask is None:
         return None
     mask = as_numbers("mask", mask)
@@ -147,6 +157,20 @@ def _as_mask(mask: Table, z: Array | np.ndarray) -> Array | np.ndarray | None:
         empty = np.flatnonzero(~full.any(0)).tolist()
         raise ValueError(f"mask leaves no label of z in columns {empty}")
     return full
+
+
+def filled(
+    z: Shaped[np.ndarray, "n d"], known: Bool[np.ndarray, "n d"] | None
+) -> Shaped[np.ndarray, "n d"]:
+    """Factors with a known value of the column where the label is not known.
+
+    Args:
+      z: factors.
+      known: where labels are known; None if all are.
+    """
+    if known is None:
+        return z
+    return np.where(known, z, np.take_along_axis(z, known.argmax(0)[None], 0))
 
 
 def _coded(known: np.ndarray, asked: bool | int, j: int) -> tuple[np.ndarray, int]:
@@ -202,7 +226,7 @@ def raw_factors(
     z = np.asarray(as_numbers("z", z))
     if z.ndim != 2:
         raise ValueError(f"z has shape {z.shape}; it must be [n, d]")
-    full = _as_mask(mask, z)
+    full = as_mask(mask, z)
     known = None if full is None else np.asarray(full)
     _check_finite(z, known)
     d = z.shape[1]
@@ -216,10 +240,7 @@ def raw_factors(
         if coded is not None:
             classes[j, rows[j]], sizes[j] = coded
     values = z.astype(np.float64)
-    if known is not None:  # the value of a row that is known
-        first = np.take_along_axis(values, known.argmax(0)[None], 0)
-        values = np.where(known, values, first)
-    return RawFactors(values, classes.T, tuple(sizes), known)
+    return RawFactors(filled(values, known), classes.T, tuple(sizes), known)
 
 
 def as_factors(z: Table, discrete: Discrete = "auto", mask: Table = None) -> Factors:
@@ -249,7 +270,7 @@ def as_factors(z: Table, discrete: Discrete = "auto", mask: Table = None) -> Fac
     if z.ndim != 2:
         raise ValueError(f"z has shape {z.shape}; it must be [n, d]")
     guess = isinstance(discrete, str) and discrete == "auto"
-    return _traced(z, [] if guess else _asked(discrete, z.shape[1]), _as_mask(mask, z))
+    return _traced(z, [] if guess else _asked(discrete, z.shape[1]), as_mask(mask, z))
 
 
 def _traced(

@@ -19,22 +19,18 @@ from jaxdis.metrics.inputs import (
     is_known,
     paired,
     raw_pair,
+    shuffled,
 )
-from jaxdis.metrics.inputs import (
-    shuffled as in_random_order,
-)
-from jaxdis.metrics.kinds import Discrete, as_factors
-from jaxdis.types import PRNGKey
+from jaxdis.metrics.kinds import Discrete, as_factors, as_mask, filled
 
 __all__ = [
     "Labels",
     "Part",
     "each",
-    "filled",
     "labelled",
+    "masked",
     "parts",
-    "shuffled",
-    "single",
+    "permuted",
 ]
 
 T = TypeVar("T")
@@ -72,7 +68,7 @@ class Part(NamedTuple):
     judge: Int[np.ndarray, "j"]
 
 
-def filled(z: Table, mask: Table) -> tuple[Table, Bool[np.ndarray, "n d"] | None]:
+def masked(z: Table, mask: Table) -> tuple[Table, Bool[np.ndarray, "n d"] | None]:
     """Factors with known values in place of others, and where they were known.
 
     Args:
@@ -80,26 +76,17 @@ def filled(z: Table, mask: Table) -> tuple[Table, Bool[np.ndarray, "n d"] | None
       mask: where labels are known, [n, d] or [n]; None if all are.
 
     Raises:
-      ValueError: for a mask that is traced, or of another shape.
+      ValueError: for a mask that is traced, or that does not fit.
     """
     if mask is None:
         return z, None
     if not is_known(mask):
         raise ValueError("mask is traced; which labels are known must not be")
-    z, known = as_numbers("z", z), np.asarray(as_numbers("mask", mask))
-    if z.ndim != 2 or known.shape not in (z.shape, z.shape[:1]):
-        raise ValueError(
-            f"mask has shape {known.shape}; it must be that of z, {z.shape}, or of its "
-            f"rows, {z.shape[:1]}"
-        )
-    known = np.broadcast_to(known.reshape(len(z), -1), z.shape).astype(bool)
-    if not known.any(0).all():
-        empty = np.flatnonzero(~known.any(0)).tolist()
-        raise ValueError(f"mask leaves no label of z in columns {empty}")
-    if not isinstance(z, np.ndarray):
-        return z, known
-    first = np.take_along_axis(z, known.argmax(0)[None], 0)
-    return np.where(known, z, first), known
+    z = as_numbers("z", z)
+    if z.ndim != 2:
+        raise ValueError(f"z has shape {z.shape}; with a mask it must be [n, d]")
+    known = np.asarray(as_mask(mask, z))
+    return (filled(z, known) if isinstance(z, np.ndarray) else z), known
 
 
 def labelled(
@@ -120,7 +107,7 @@ def labelled(
     Raises:
       ValueError: as `inputs.paired` and `kinds.as_factors`.
     """
-    full, known = filled(z, mask)
+    full, known = masked(z, mask)
     on_host = is_known(z, codes)
     values, codes = (raw_pair if on_host else paired)(full, codes, failed)
     if values.ndim != 2:
@@ -165,19 +152,7 @@ def parts(labels: Labels, key: Key, share: float) -> list[Part]:
     return found
 
 
-def single(key: Key) -> int:
-    """A whole number of 31 bits for programs that want a seed; of key s it is s.
-
-    Args:
-      key: see `inputs.as_key`.
-    """
-    with jax.ensure_compile_time_eval():
-        return int(
-            np.asarray(jax.random.key_data(as_key(key))).ravel()[-1] & 0x7FFFFFFF
-        )
-
-
-def shuffled(labels: Labels, key: PRNGKey | int | None) -> Labels:
+def permuted(labels: Labels, key: Key) -> Labels:
     """The labels with their rows permuted: what they say of codes is lost.
 
     Args:
@@ -186,7 +161,7 @@ def shuffled(labels: Labels, key: PRNGKey | int | None) -> Labels:
     """
     with jax.ensure_compile_time_eval():
         other = jax.random.fold_in(as_key(key), 1)  # not that of the split
-    rows = in_random_order(other, len(labels.values))
+    rows = shuffled(other, len(labels.values))
     known = None if labels.known is None else labels.known[rows]
     values, classes = labels.values[rows], labels.classes[rows]
     return labels._replace(values=values, classes=classes, known=known)

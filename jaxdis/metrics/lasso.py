@@ -40,10 +40,10 @@ def least_norm(
         eigenvalue, as of codes that depend on others, are left out.
       cross: moments of codes and targets.
     """
+    from scipy.linalg import cho_solve  # here: slow to import
+
     factor = _factor(gram)
     if factor is not None:
-        from scipy.linalg import cho_solve  # here: slow to import
-
         return cho_solve(factor, cross)
     values, vectors = np.linalg.eigh(gram)
     kept = values > CUT * values[-1]

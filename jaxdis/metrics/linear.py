@@ -19,6 +19,7 @@ from jaxdis.metrics.columns import standardise
 from jaxdis.metrics.inputs import standardised
 from jaxdis.metrics.labels import Labels, Part
 from jaxdis.metrics.lasso import exact_lasso, least_norm, traced_lasso
+from jaxdis.metrics.least_squares import determination
 
 __all__ = [
     "FORMS",
@@ -27,7 +28,6 @@ __all__ = [
     "Target",
     "accuracy",
     "centred",
-    "determination",
     "in_order",
     "linear_probe",
     "part_scores",
@@ -163,22 +163,6 @@ def centred(
     return x[:half], x[half:]
 
 
-def determination(
-    form: Form, truth: Float[Numbers, "j t"], fits: Float[Numbers, "j t"]
-) -> Float[Numbers, "t"]:
-    """Held-out R2; 0 for what does not vary among the rows that judge.
-
-    Args:
-      form: the arithmetic.
-      truth: numbers of the rows that judge.
-      fits: what a probe makes of them.
-    """
-    flat = truth.max(0) == truth.min(0)
-    total = ((truth - truth.mean(0)[None]) ** 2).sum(0)
-    share = 1 - ((truth - fits) ** 2).sum(0) / form.xp.where(flat, 1.0, total)
-    return form.xp.where(flat, 0.0, share)
-
-
 def accuracy(
     form: Form,
     classes: tuple[Int[Numbers, "f"], Int[Numbers, "j"]],
@@ -221,7 +205,7 @@ def part_scores(
       truth: standardised values of the rows that judge.
       fits: what a probe makes of the rows that fit and of those that judge.
     """
-    found = list(determination(form, truth, fits[1]))
+    found = list(determination(truth, fits[1]))
     for i, size in enumerate(sizes):
         if size:
             own = fits[0][:, i : i + 1], fits[1][:, i : i + 1]

@@ -15,13 +15,13 @@ import numpy as np
 from jax.scipy.special import digamma
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdis.metrics.counts import in_slices, plug_in, plug_in_on_host
+from jaxdis.metrics.counts import over_cores, plug_in, plug_in_on_host
 from jaxdis.metrics.inputs import standardised
 
 __all__ = ["by_neighbours", "by_neighbours_on_host", "ksg", "ross"]
 
 NOISE = 1e-10  # which tells values apart that tie, as in scikit-learn
-STEPS = 100  # of each row of a pair, which `in_slices` asks for
+STEPS = 100  # of each row of a pair, which `over_cores` asks for
 ROWS = 128  # of which the distances to all others are held at once
 
 
@@ -55,8 +55,7 @@ def _as_column(
         # For codes the draws of scikit-learn's random_state=0.
         x = x + NOISE * np.random.RandomState(seed).standard_normal(len(x))
         order = np.argsort(x)
-        ordered = x[order]
-    return _Column(x, order, ordered, None, 0)
+    return _Column(x, order, x[order], None, 0)
 
 
 def _within(
@@ -120,12 +119,10 @@ def _ross_on_host(numbers: _Column, labels: _Column, k: int) -> float:
         run = np.cumsum(new) - 1
         near = np.where(radius == 0, np.bincount(run)[run], near)
     within = _within(ordered, xs, radius)
-    found = (
-        table[n - 1] + (table[near - 1] - table[size - 1] - table[within - 1]).mean()
-    )
+    mean = (table[near - 1] - table[size - 1] - table[within - 1]).mean()
     there = counts[counts > 0]
     shares = there / n
-    return max(0.0, min(float(found), -float(shares @ np.log(shares))))
+    return max(0.0, min(float(table[n - 1] + mean), -float(shares @ np.log(shares))))
 
 
 def _ksg_on_host(code: _Column, factor: _Column, k: int) -> float:
@@ -206,7 +203,7 @@ def by_neighbours_on_host(
     def part(at: slice) -> list[list[float]]:
         return [of_code(i) for i in range(at.start, at.stop)]
 
-    parts = in_slices(part, len(codes), STEPS * codes.size * d)
+    parts = over_cores(part, len(codes), STEPS * codes.size * d)
     return np.array([row for rows in parts for row in rows])
 
 

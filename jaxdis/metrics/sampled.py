@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num
 
 from jaxdis import check
-from jaxdis.metrics.inputs import Failed, Table, as_key, as_numbers, generator
+from jaxdis.metrics.inputs import Failed, Key, Table, as_key, as_numbers, generator
 from jaxdis.metrics.interventions import (
     BATCH,
     TEST,
@@ -106,7 +106,7 @@ def sampled_factor_vae_score(
     test: int = TEST,
     batch: int = BATCH,
     rows: int = ROWS,
-    key: PRNGKey | int | None = None,
+    key: Key = None,
     failed: Failed = "raise",
 ) -> Float[Array, "*s"]:
     """The FactorVAE score of factors that are drawn and encoded for it.
@@ -183,7 +183,7 @@ def sampled_beta_vae_score(
     test: int = TEST,
     batch: int = BATCH,
     rows: int = ROWS,
-    key: PRNGKey | int | None = None,
+    key: Key = None,
     failed: Failed = "raise",
 ) -> Float[Array, "*s"]:
     """The beta-VAE score of factors that are drawn and encoded for it.

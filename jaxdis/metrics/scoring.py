@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from jaxdis.metrics.inputs import generator
 from jaxdis.metrics.measures import Measure, Setting
 from jaxdis.metrics.resampling import Data, draw, place_rows
 from jaxdis.types import PRNGKey
@@ -93,8 +94,7 @@ def _on_host(
     measure: Measure, data: Data, setting: Setting, wish: Wish
 ) -> tuple[Found, Found]:
     n, rows = data.codes.shape[-2], np.arange(data.codes.shape[-2])
-    seed = np.asarray(jax.random.key_data(wish.key)).ravel().tolist()
-    rng = np.random.default_rng(seed)
+    rng = generator(wish.key)
     drawn = [rng.integers(0, n, n) for _ in range(wish.bootstrap)]
     permuted = [rng.permutation(n) for _ in range(wish.null)]
 

@@ -25,7 +25,7 @@ from jaxdis.metrics.inputs import (
     paired,
 )
 from jaxdis.metrics.kinds import Discrete
-from jaxdis.metrics.labels import each, filled, labelled, parts
+from jaxdis.metrics.labels import each, labelled, masked, parts
 from jaxdis.probes import single_probe
 from jaxdis.types import Score
 
@@ -76,7 +76,7 @@ def _squared(
 
 
 def _by_correlation(z: Table, codes: Table, asked: _Asked) -> Float[Array, "*s k d"]:
-    z, known = filled(z, asked.mask)
+    z, known = masked(z, asked.mask)
     if known is not None:
         pattern, pair = jnp.asarray(known), paired(z, codes, asked.failed)
         return over_seeds(lambda z, codes: _squared(z, codes, pattern), *pair)
