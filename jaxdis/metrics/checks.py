@@ -12,7 +12,7 @@ from jaxtyping import Array, Shaped
 
 from jaxdis import check
 
-__all__ = ["SOME", "all_finite", "check_shapes", "check_values", "some_rows"]
+__all__ = ["SOME", "all_finite", "check_shapes", "check_values", "some_rows", "warn"]
 
 PACKAGE = str(Path(__file__).parents[1])
 TO_BLAME = 5  # as many places are named in one message
@@ -108,23 +108,28 @@ def check_values(z: Array | np.ndarray, codes: Array | np.ndarray, failed: str) 
     if isinstance(z, np.ndarray):
         _check_finite("z", z, "factors must be finite; leave out rows without them")
         if constant := _constant(z):
-            _warn(f"z is constant in columns {constant}; these factors score 0")
+            warn(f"z is constant in columns {constant}; these factors score 0")
     if isinstance(codes, np.ndarray):
         if failed == "raise":
             why = "leave such a seed out, or pass failed='nan' to score it NaN"
             _check_finite("codes", codes, why)
         if constant := _constant(codes):
-            _warn(f"codes is constant in columns {constant}; they say nothing")
+            warn(f"codes is constant in columns {constant}; they say nothing")
     n, most = z.shape[-2], max(z.shape[-1], codes.shape[-1])
     if n < most:
-        _warn(
+        warn(
             f"there are {n} samples of {z.shape[-1]} factors and {codes.shape[-1]} "
             f"codes; with fewer than {most} any code scores high"
         )
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
+    """A warning at the line that called the package.
+
+    Args:
+      message: what it says.
+    """
     frame, level = inspect.currentframe(), 0
     while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level + 1)  # where the package was called
+    warnings.warn(message, stacklevel=level + 1)

@@ -1,6 +1,5 @@
 """Rows that share the value of a factor: what scores of interventions compare."""
 
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,6 +9,8 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from jaxdis import check
+from jaxdis.metrics.checks import warn
+from jaxdis.metrics.counts import binned_on_host
 from jaxdis.metrics.inputs import Table, as_numbers
 from jaxdis.metrics.kinds import Discrete, Factors, as_factors
 from jaxdis.types import PRNGKey
@@ -88,15 +89,13 @@ def _groups(
     classes = np.array(factors.classes)
     known = np.ones(z.shape, bool) if factors.mask is None else np.asarray(factors.mask)
     if numbers.any():
-        warnings.warn(
+        warn(
             f"z is continuous in columns {np.flatnonzero(numbers).tolist()}; they are "
-            f"cut into {bins} bins of equal width",
-            stacklevel=4,
+            f"cut into {bins} bins of equal width"
         )
     for j in np.flatnonzero(numbers):
         values = np.asarray(z[known[:, j], j], np.float64)
-        edges = np.linspace(values.min(), values.max(), bins + 1)
-        classes[known[:, j], j] = np.digitize(values, edges[1:-1])
+        classes[known[:, j], j] = binned_on_host(values, bins, "width")
     return Groups(np.where(known, classes, -1), size)
 
 

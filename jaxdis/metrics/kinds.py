@@ -1,6 +1,5 @@
 """Which factors are classes and which are numbers, and which labels are known."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
+from jaxdis.metrics.checks import warn
 from jaxdis.metrics.inputs import Table, as_float, as_numbers, is_known, standardised
 
 __all__ = [
@@ -107,10 +107,9 @@ def _guessed(columns: list[np.ndarray]) -> list[tuple[np.ndarray, int] | None]:
         if yes and _most_classes(c) <= FEW and not (c == np.round(c)).all()
     ]
     if few:
-        warnings.warn(
+        warn(
             f"z has few distinct values in columns {few}, which are taken for classes; "
-            "say discrete= to decide otherwise",
-            stacklevel=5,
+            "say discrete= to decide otherwise"
         )
     return found
 

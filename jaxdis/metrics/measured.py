@@ -3,7 +3,6 @@
 Failed runs and constant columns are treated as in `columns`.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from jaxdis import check
+from jaxdis.metrics.checks import warn
 from jaxdis.metrics.counts import BINNINGS
 from jaxdis.metrics.estimates import ESTIMATES, Asked, entropies, entropies_on_host
 from jaxdis.metrics.inputs import (
@@ -202,11 +202,10 @@ def _warn_of_numbers(sizes: tuple[int, ...], asked: Asked) -> None:
     numbers = [j for j, size in enumerate(sizes) if not size]
     if numbers and isinstance(asked.discrete, str):
         bins = {"width": "of equal width", "quantile": "of equally many samples"}
-        warnings.warn(
+        warn(
             f"z is taken for numbers in columns {numbers}, which are cut into "
             f"{asked.bins} bins {bins[asked.binning]}; say discrete= to decide "
-            "otherwise",
-            stacklevel=6,  # where the metric was called
+            "otherwise"
         )
 
 
