@@ -19,6 +19,7 @@ __all__ = [
 ]
 
 DEPTH = 5  # of a tree on one code
+TINIEST = np.finfo(np.float64).tiny  # a number of which 1 / x is finite
 REPEATS = 5  # permutations of each code, where importances are those of permutation
 
 
@@ -190,6 +191,7 @@ def _squared_correlations(task: Task) -> Importances:
     rows = np.concatenate([task.fit, task.judge])
     codes, factor = task.codes[rows], task.factor[rows]
     codes, factor = codes - codes.mean(0), factor - factor.mean()
+    codes = codes / np.maximum(np.abs(codes).max(0), TINIEST)  # squares would vanish
     norms = (codes**2).sum(0) * (factor**2).sum()
     return (factor @ codes) ** 2 / np.where(norms > 0, norms, np.inf)
 

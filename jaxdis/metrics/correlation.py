@@ -112,19 +112,20 @@ def correlation_matrix(
     *,
     kind: Literal["pearson", "spearman"] = "pearson",
     failed: Failed = "raise",
-) -> Float[Array, "d k"]:
+) -> Float[Array, "*s d k"]:
     """Absolute correlations of factors with codes.
 
         M[i, j] = |corr(z_i, c_j)|
 
     Args:
-      z: factors [n, d].
-      codes: codes [n, k] of the same samples.
+      z: factors [n, d], or [s, n, d] if those of the seeds differ.
+      codes: codes [n, k] of the same samples, or [s, n, k] with an axis of seeds.
       kind: "pearson", or "spearman" for the correlation of average ranks.
       failed: "raise" refuses codes that are not finite, "nan" scores them NaN.
 
     Returns:
-      M, [d, k], in [0, 1]; 0 for constant columns, NaN for codes that are not finite.
+      M of each run, [d, k], in [0, 1]; 0 for constant columns, NaN for codes that are
+      not finite.
 
     Raises:
       ValueError: for a wrong shape, unequal rows, an unknown kind, or non-finite z.
@@ -133,9 +134,9 @@ def correlation_matrix(
     """
     check.one_of("kind", kind, _KINDS)
     z, codes = checked_pair(z, codes, failed)
-    if codes.ndim != 2:
-        raise ValueError(f"codes has shape {codes.shape}; it must be [n, k]")
-    return jnp.asarray(correlations(z, codes, kind), jnp.float32)
+    if is_known(z, codes):
+        return jnp.asarray(correlations(z, codes, kind), jnp.float32)
+    return over_seeds(partial(_traced_correlations, kind=kind), z, codes)
 
 
 def _linear(z: Any, codes: Any, rows: Any) -> tuple[Known, Known]:

@@ -61,6 +61,9 @@ def _width_on_host(x: np.ndarray, bins: int) -> np.ndarray:
             return _width_on_host(x / 4, bins)
     if low == high:
         return np.zeros(len(x), np.intp)
+    if high - low < 2 * bins * np.finfo(x.dtype).tiny / np.finfo(x.dtype).eps:
+        # Such small numbers have lost digits, or 1 / width is infinite.
+        return _width_on_host(x * x.dtype.type(2.0**64), bins)
     edges = np.linspace(low, high, bins + 1, dtype=x.dtype)[1:-1]
     place = (x - low) * (bins / (high - low))
     found = place.astype(np.intp)

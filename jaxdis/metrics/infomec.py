@@ -96,6 +96,7 @@ def _is_active(
 ) -> Bool[np.ndarray, "k"]:
     """Of classes, those that vary; of numbers, as the rule says."""
     numbers = ~np.array(discrete)
+    codes = np.ldexp(codes, -np.frexp(np.abs(codes).max())[1] - 1)  # of finite ranges
     spread = rule.spread(codes)
     return np.where(numbers, spread > rule.share * spread.max(), _range(codes) > 0)
 
@@ -132,8 +133,8 @@ def _of_classes(x: np.ndarray, y: Int[np.ndarray, "n"]) -> float:
 
 def _of_numbers(x: np.ndarray, y: Float[np.ndarray, "n"]) -> float:
     """R2 of least squares."""
-    y = y - y.mean()
-    if not (y**2).sum() > 0:
+    y = standardised(y[:, None])[:, 0]
+    if not y.any():
         return 0.0
     x = x - x.mean(0)
     rest = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]

@@ -122,6 +122,8 @@ def _kinds(dtype: np.dtype) -> str:
 def as_float(x: Shaped[Any, "..."]) -> Float[Array, "..."]:
     """The array in float32 or better."""
     x = jnp.asarray(x)
+    if x.dtype.itemsize == 1:  # floats of 8 bits are promoted to nothing
+        return x.astype(jnp.float32)
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
@@ -196,9 +198,17 @@ def _rescaled(x: Shaped[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n k"]:
 def narrowed(x: Array | np.ndarray) -> Float[Array, "..."]:
     """Numbers as floats of JAX, of which nothing that a score needs is lost."""
     exact = x.dtype.itemsize <= 2 or x.dtype == np.float32
-    if exact or not isinstance(x, np.ndarray):
+    if not isinstance(x, np.ndarray) or (exact and not _extreme(x)):
         return as_float(x)
     return as_float(_rescaled(x))
+
+
+def _extreme(x: np.ndarray) -> bool:
+    """Whether squares of numbers in float32 may overflow or vanish."""
+    if x.dtype != np.float32:
+        return False
+    peak = np.maximum(-x.min(-2), x.max(-2))
+    return bool(((peak > 1e15) & (peak < np.inf) | (peak < 1e-15) & (peak > 0)).any())
 
 
 def checked_pair(
@@ -253,7 +263,8 @@ def paired(
 def _on_device(table: Table, x: Array | np.ndarray) -> Float[Array, "..."]:
     """As `narrowed`, but what lies on a device stays there."""
     is_there = isinstance(table, jax.Array) and table.dtype == jnp.float32
-    return table if is_there else narrowed(x)
+    stays = is_there and not (isinstance(x, np.ndarray) and _extreme(x))
+    return table if stays else narrowed(x)
 
 
 def raw_pair(

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Num
 
 from jaxdis import check
+from jaxdis.metrics.fitted import bounded
 from jaxdis.metrics.groups import (
     BINS,
     as_groups,
@@ -36,6 +37,7 @@ from jaxdis.metrics.inputs import (
     over_seeds,
     paired,
     raw_pair,
+    standardised,
 )
 from jaxdis.metrics.kinds import Discrete
 from jaxdis.types import PRNGKey, Score
@@ -126,7 +128,7 @@ def factor_vae_score(
     narrow = paired(groups.classes, codes, failed)[1]
     if is_known(z, codes, mask):
         check_shared(np.asarray(groups.classes))
-        wide = np.asarray(as_numbers("codes", codes), np.float64)
+        wide = bounded(np.asarray(as_numbers("codes", codes), np.float64))
         with np.errstate(invalid="ignore", over="ignore"):
             used = jnp.asarray(wide.std(-2, ddof=1, keepdims=True) >= threshold)
     else:
@@ -193,8 +195,9 @@ def beta_vae_score(
     wide = raw_pair(groups.classes, codes, failed)[1]
     check_shared(np.asarray(groups.classes))
     with np.errstate(invalid="ignore"):
-        centred = jnp.asarray(wide - wide.mean(-2, keepdims=True), jnp.float32)
-    used = centred if faithful else paired(groups.classes, codes, failed)[1]
+        wide = bounded(wide)
+        centred = wide - wide.mean(-2, keepdims=True)
+    used = jnp.asarray(centred if faithful else standardised(wide), jnp.float32)
     held, points = _differences(
         jnp.asarray(groups.classes), used, as_key(key), groups.size, *sizes
     )

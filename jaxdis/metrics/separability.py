@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from jaxdis import check
 from jaxdis.metrics.columns import standardise
 from jaxdis.metrics.correlation import correlations
-from jaxdis.metrics.fitted import Work, fit_each
+from jaxdis.metrics.fitted import Work, bounded, fit_each, readable
 from jaxdis.metrics.inputs import (
     Failed,
     Key,
@@ -98,7 +98,15 @@ def _by_probes(z: Table, codes: Table, asked: _Asked) -> Float[Array, "*s k d"]:
         labels, read = labelled(z, codes, asked.discrete, asked.mask, asked.failed)
         runs = np.asarray(read).reshape(-1, *read.shape[-2:])
         what, seconds = f"SAP, {asked.kind}", 1e-6
-        work = Work(asked.kind, asked.key, seconds, what, asked.jobs, asked.progress)
+        work = Work(
+            asked.kind,
+            asked.key,
+            seconds,
+            what,
+            asked.jobs,
+            asked.progress,
+            _PREPARED[asked.kind],
+        )
         rows = parts(labels, asked.key, SHARE)
         found = fit_each(single_probe, labels, runs, rows, work)
         full = np.broadcast_to(found, (*found.shape[:2], runs.shape[-1]))
@@ -106,6 +114,9 @@ def _by_probes(z: Table, codes: Table, asked: _Asked) -> Float[Array, "*s k d"]:
 
     return each(one, z, codes)
 
+
+_PREPARED = {"discrete": bounded, "tree": readable}
+"""What becomes of codes first: support vectors depend on their scale."""
 
 _KINDS: dict[str, Callable[[Table, Table, _Asked], Float[Array, "*s k d"]]] = {
     "continuous": _by_correlation,
