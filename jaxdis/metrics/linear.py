@@ -65,7 +65,9 @@ def _traced_least_squares(
     """Least-squares coefficients of least norm, of centred columns.
 
     The ridge keeps roundings out of the directions that the codes do not span, and the
-    refinements take its bias away in those that they do.
+    refinements take its bias away in those that they do. That of
+    `least_squares.weights` is smaller: nearer to the fit of codes that nearly depend on
+    each other, farther from the least norm of those that do.
     """
     n, k = codes.shape
     matmul = partial(jnp.matmul, precision="highest")

@@ -3,24 +3,15 @@
 import csv
 import json
 import math
-import sys
 
 import numpy as np
 import pytest
 from scipy import stats
 
 import jaxdis
-from jaxdis import cli, log, statistics
+from jaxdis import log, statistics
 from tests.report.runs import kill, make_run
-
-
-def command(*args):
-    """Runs a command; returns its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["jaxdis", *map(str, args)])
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-    return exit.value.code
+from tests.shell import command
 
 
 def change(run, file, **changes):

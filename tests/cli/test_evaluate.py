@@ -2,31 +2,22 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import jaxdis
-from jaxdis import cli, metrics
+from jaxdis import metrics
 from jaxdis.types import Rows
 from tests import own_method
+from tests.shell import command
 
 FILE = Path(own_method.__file__)
 RNG = np.random.default_rng(0)
 Z = RNG.integers(0, 4, (60, 2))
 CODES = Z[:, ::-1] + RNG.normal(size=(2, 60, 2))
 FAST = ("--metrics", "mcc", "r", "--bootstrap", "20")
-
-
-def command(*args):
-    """Runs a command; returns its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["jaxdis", *map(str, args)])
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-    return exit.value.code
 
 
 def saved(path: Path, **arrays) -> Path:

@@ -2,27 +2,18 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import jaxdis
-from jaxdis import cli, experiment, metrics
+from jaxdis import experiment, metrics
 from tests import own_method
 from tests.report.runs import kill, make_run
+from tests.shell import command
 
 FILE = Path(own_method.__file__)
-
-
-def command(*args):
-    """Runs a command; returns its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["jaxdis", *map(str, args)])
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-    return exit.value.code
 
 
 def train(folder: Path, *words) -> Path:

@@ -2,29 +2,19 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import jaxdis
-from jaxdis import cli
 from tests import own_method
+from tests.shell import command
 
 FILE = Path(own_method.__file__)
 ROWS = own_method.draw(60)
 NEW = own_method.draw(9, 7)
 COLUMNS = (*own_method.NAMES.x, "price")
-
-
-def command(*args):
-    """Runs a command; returns its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["jaxdis", *map(str, args)])
-        with pytest.raises(SystemExit) as exit:
-            cli.main()
-    return exit.value.code
 
 
 def write_csv(path: Path, columns: dict) -> Path:

@@ -7,6 +7,7 @@ from sklearn.linear_model import Lasso, LinearRegression
 
 from jaxdis.metrics import dci, dci_from_importance, dci_linear
 from jaxdis.metrics.inputs import halves
+from tests.metrics.oracles import dci_oracle
 
 HADAMARD = np.kron([[1, 1], [1, -1]], [[1, 1], [1, -1]]) / 2
 
@@ -14,13 +15,6 @@ HADAMARD = np.kron([[1, 1], [1, -1]], [[1, 1], [1, -1]]) / 2
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
-
-
-def dci_oracle(m):
-    """D and C as disentanglement_lib computes them."""
-    d = 1 - entropy(m.T + 1e-11, base=m.shape[1])
-    c = 1 - entropy(m + 1e-11, base=m.shape[0])
-    return (d * m.sum(1)).sum() / m.sum(), (c * m.sum(0)).sum() / m.sum()
 
 
 def in_order(x):

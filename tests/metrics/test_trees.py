@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-from scipy.stats import entropy
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     GradientBoostingRegressor,
@@ -17,6 +16,7 @@ from sklearn.inspection import permutation_importance
 from jaxdis import workers
 from jaxdis.metrics import dci, dci_trees
 from jaxdis.metrics.inputs import halves
+from tests.metrics.oracles import dci_oracle
 
 TREES = ["gbt", "hist", "lightgbm"]
 
@@ -24,13 +24,6 @@ TREES = ["gbt", "hist", "lightgbm"]
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
-
-
-def dci_oracle(m):
-    """D and C as disentanglement_lib computes them."""
-    d = 1 - entropy(m.T + 1e-11, base=m.shape[1])
-    c = 1 - entropy(m + 1e-11, base=m.shape[0])
-    return (d * m.sum(1)).sum() / m.sum(), (c * m.sum(0)).sum() / m.sum()
 
 
 def close(result, d, c, i, importance, atol=1e-5):
