@@ -23,14 +23,13 @@ from jaxdis.metrics.inputs import (
     as_float,
     check_known,
     checked_pair,
-    each_run,
     halves,
     is_known,
-    over_seeds,
     standardised,
 )
 from jaxdis.metrics.least_squares import basis, solve_lower, weights
 from jaxdis.metrics.moments import as_columns, correlate, rank_columns, signed
+from jaxdis.metrics.runs import each_run, over_seeds
 from jaxdis.types import Score
 
 __all__ = [

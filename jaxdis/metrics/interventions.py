@@ -32,14 +32,13 @@ from jaxdis.metrics.inputs import (
     as_key,
     as_numbers,
     check_known,
-    in_threads,
     is_known,
-    over_seeds,
     paired,
     raw_pair,
     standardised,
 )
 from jaxdis.metrics.kinds import Discrete
+from jaxdis.metrics.runs import in_threads, over_seeds
 from jaxdis.types import PRNGKey, Score
 
 __all__ = [

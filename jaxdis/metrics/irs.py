@@ -13,13 +13,12 @@ from jaxdis.metrics.inputs import (
     Table,
     as_float,
     as_numbers,
-    in_threads,
     is_known,
-    over_seeds,
     paired,
     raw_pair,
 )
 from jaxdis.metrics.kinds import Discrete
+from jaxdis.metrics.runs import in_threads, over_seeds
 from jaxdis.types import Score
 
 __all__ = ["IRS", "irs", "irs_matrix"]

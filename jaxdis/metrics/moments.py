@@ -11,7 +11,10 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from jaxdis.metrics.checks import SOME, all_finite
-from jaxdis.metrics.inputs import in_threads, standardised
+from jaxdis.metrics.inputs import (
+    standardised,
+)
+from jaxdis.metrics.runs import in_threads
 
 __all__ = ["Columns", "as_columns", "correlate", "rank_columns", "signed"]
 

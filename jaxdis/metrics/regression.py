@@ -23,14 +23,13 @@ from jaxdis.metrics.inputs import (
     Table,
     as_float,
     checked_pair,
-    each_run,
     is_known,
-    over_seeds,
     paired,
 )
 from jaxdis.metrics.kernel import held_out_r2, split_rows
 from jaxdis.metrics.least_squares import explained, traced_correlation
 from jaxdis.metrics.moments import Columns, as_columns
+from jaxdis.metrics.runs import each_run, over_seeds
 from jaxdis.types import Score
 
 __all__ = ["R2", "R2_KERNEL", "R_CON", "R", "as_links", "r", "r2", "r_con"]

@@ -19,13 +19,12 @@ from jaxdis.metrics.inputs import (
     Table,
     as_float,
     checked_pair,
-    each_run,
     is_known,
-    over_seeds,
     paired,
 )
 from jaxdis.metrics.kinds import Discrete
 from jaxdis.metrics.labels import each, labelled, masked, parts
+from jaxdis.metrics.runs import each_run, over_seeds
 from jaxdis.probes import single_probe
 from jaxdis.types import Score
 

@@ -21,17 +21,16 @@ from jaxdis.metrics.inputs import (
     Key,
     Table,
     checked_pair,
-    each_run,
     halves,
     is_known,
     narrowed,
-    over_seeds,
     paired,
     standardised,
 )
 from jaxdis.metrics.kernel import held_out_r2, split_rows
 from jaxdis.metrics.least_squares import determination, weights
 from jaxdis.metrics.regression import R2, as_links
+from jaxdis.metrics.runs import each_run, over_seeds
 
 __all__ = [
     "BLOCK_R2",
