@@ -5,14 +5,14 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +24,6 @@ __all__ = [
     "as_json",
     "console",
     "damage",
-    "fitting",
     "jsonable",
     "note",
     "read_lines",
@@ -33,6 +32,7 @@ __all__ = [
     "say",
     "seed_table",
     "show",
+    "table",
     "truncate_lines",
     "write_atomically",
     "write_json",
@@ -193,7 +193,7 @@ def _cell(value: float) -> str:
     )
 
 
-def fitting(columns: Sequence[list[str]], first: int) -> Iterator[slice]:
+def _fitting(columns: Sequence[list[str]], first: int) -> Iterator[slice]:
     """Parts of a table's columns that are no wider than the console.
 
     Args:
@@ -208,6 +208,38 @@ def fitting(columns: Sequence[list[str]], first: int) -> Iterator[slice]:
             start, width = i, first + 4
         width += needed
     yield slice(start, len(columns))
+
+
+def table(
+    title: str,
+    columns: Sequence[list[str]],
+    bold: Container[int] = (),
+    above: int = 0,
+    caption: str = "",
+) -> Group:
+    """A table in as many parts as fit the console.
+
+    Args:
+      title: the line above the first part.
+      columns: of each its name and its cells; every part begins with the first.
+      bold: the rows that stand out.
+      above: so many rows are above a line; 0 for no line.
+      caption: a line below the last part.
+    """
+    first, *rest = columns
+    found: list[Table] = []
+    for part in _fitting(rest, max(map(len, first))):
+        shown = Table(title=Text(title) if title and not found else None)
+        for i, (name, *_) in enumerate((first, *rest[part])):
+            side: JustifyMethod = "right" if i else "left"
+            shown.add_column(Text(name), justify=side, no_wrap=i > 0)
+        for i in range(1, len(first)):
+            cells = [Text(column[i]) for column in (first, *rest[part])]
+            style = "bold" if i - 1 in bold else None
+            shown.add_row(*cells, style=style, end_section=i == above)
+        found.append(shown)
+    found[-1].caption = Text(caption) if caption else None
+    return Group(*found)
 
 
 def seed_table(
@@ -244,15 +276,5 @@ def seed_table(
         means, cells = ([_cell(float(v)) for v in some] for some in (moments, own))
         of = [f"{counts[score.name]} of {good.sum()}"] * told
         columns.append([score.name, *means, *of, *cells])
-    found: list[Table] = []
-    for part in fitting(columns, max(map(len, rows))):
-        table = Table(title=None if found else Text(title))
-        table.add_column("seed")
-        for name, *_ in columns[part]:
-            table.add_column(name, justify="right")
-        for i, row in enumerate(rows):
-            cells = [column[i + 1] for column in columns[part]]
-            style = "bold" if i < 2 + told else None
-            table.add_row(row, *cells, style=style, end_section=i == 1 + told)
-        found.append(table)
-    return Group(*found)
+    above = 2 + told
+    return table(title, [["seed", *rows], *columns], range(above), above)

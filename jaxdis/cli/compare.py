@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import tyro
-from rich.table import Table
-from rich.text import Text
 
 from jaxdis import log, statistics
 from jaxdis.cli import tables
@@ -91,16 +89,8 @@ def _show_score(lines: Sequence[Line], correction: str, several: bool) -> None:
         head += [f"p, {correction}"] * several
     rows = [_cells(line)[: len(head)] for line in lines]
     columns = [list(column) for column in zip(head, *rows, strict=True)]
-    first = max(len(line.setting) for line in lines)
-    for i, part in enumerate(log.fitting(columns, first)):
-        table = Table(title=None if i else Text(title(lines[0].score)))
-        table.add_column("setting")
-        for name, *_ in columns[part]:
-            table.add_column(name, justify="right", no_wrap=True)
-        for j, line in enumerate(lines):
-            cells = [column[j + 1] for column in columns[part]]
-            table.add_row(Text(line.setting), *cells)
-        log.show(table)
+    settings = ["setting", *(line.setting for line in lines)]
+    log.show(log.table(title(lines[0].score), [settings, *columns]))
 
 
 def _cells(line: Line) -> list[str]:

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 
 from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 
 from jaxdis import log
 from jaxdis.report.averages import in_words
@@ -37,14 +35,5 @@ def point_table(record: Record, scores: Sequence[Score]) -> Group:
     for score in scores:
         cells = [in_words(group, score.name) for group in record.groups]
         columns.append([score.name, *cells])
-    found: list[Table] = []
-    for part in log.fitting(columns, max(map(len, points))):
-        table = Table(title=None if found else Text(record.name))
-        table.add_column("point")
-        for name, *_ in columns[part]:
-            table.add_column(name, justify="right", no_wrap=True)
-        for i, point in enumerate(points):
-            table.add_row(Text(point), *(column[i + 1] for column in columns[part]))
-        found.append(table)
-    found[-1].caption = "mean ± sample standard deviation over seeds"
-    return Group(*found)
+    caption = "mean ± sample standard deviation over seeds"
+    return log.table(record.name, [["point", *points], *columns], caption=caption)

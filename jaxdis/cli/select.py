@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import tyro
 from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 
 from jaxdis import devices, experiment, log, program_cache
 from jaxdis.cli import tables
@@ -54,27 +52,6 @@ def _ranks(worths: Mapping[str, np.ndarray]) -> list[list[str]]:
     ]
 
 
-def _printed(name: str, columns: list[list[str]], taken: Sequence[bool]) -> Group:
-    """Tables that fit the console, with the rows that are taken in bold.
-
-    Args:
-      name: the line above the first table.
-      columns: the name of each and its cells; all tables begin with the first.
-      taken: which rows are taken.
-    """
-    first, *rest = columns
-    found: list[Table] = []
-    for part in log.fitting(rest, max(map(len, first))):
-        table = Table(title=None if found else Text(name))
-        for head, *_ in (first, *rest[part]):
-            table.add_column(Text(head), justify="right", no_wrap=True)
-        for i, mine in enumerate(taken):
-            cells = [Text(column[i + 1]) for column in (first, *rest[part])]
-            table.add_row(*cells, style="bold" if mine else None)
-        found.append(table)
-    return Group(*found)
-
-
 def _named(record: Record, point: int, seed: int) -> str:
     """A seed of a point, as "bound 5, seed 2"."""
     label = record.groups[point].label
@@ -110,7 +87,7 @@ def _point_table(record: Record, selection: Selection) -> Group:
     for name, score in _truths(selection):
         columns.append([name, *(in_words(g, score.name) for g in groups)])
     columns += _ranks({r.title: r.points for r in selection.rankings.values()})
-    return _printed("Grid points", columns, taken)
+    return log.table("Grid points", columns, [selection.point])
 
 
 def _seed_table(record: Record, selection: Selection, point: int) -> Group:
@@ -129,7 +106,7 @@ def _seed_table(record: Record, selection: Selection, point: int) -> Group:
     worths = {r.title: r.seeds[point] for r in selection.rankings.values()}
     columns += _ranks(worths)
     label = f"Seeds of {group.label}" if group.label else "Seeds"
-    return _printed(label, columns, taken)
+    return log.table(label, columns, [i for i, mine in enumerate(taken) if mine])
 
 
 def _judged(record: Record, ranking: Ranking) -> list[str]:
@@ -165,7 +142,7 @@ def _judged_table(record: Record, selection: Selection, truth: Score) -> Group:
     ]
     columns = [_judged(record, r) for r in selection.rankings.values()]
     name = f"How good that was, by {truth.title} and its ranks"
-    return _printed(name, [head, *columns], [False] * (len(head) - 1))
+    return log.table(name, [head, *columns])
 
 
 def _best(record: Record, truth: Score) -> str:
