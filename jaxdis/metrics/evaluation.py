@@ -27,6 +27,7 @@ from jaxdis.metrics.kinds import Discrete, as_factors, filled
 from jaxdis.metrics.measures import MEASURES, Facts, Measure, Setting
 from jaxdis.metrics.resampling import Data, moved_interval
 from jaxdis.metrics.scoring import Scored, Wish, scores_of
+from jaxdis.statistics.seeds import check_confidence
 from jaxdis.types import Score
 
 __all__ = ["evaluate", "with_scale"]
@@ -289,8 +290,7 @@ def evaluate(
     for word, value in (("bootstrap", bootstrap), ("null", null)):
         check.whole(word, value)
         check.at_least(word, value, 0)
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be in (0, 1), got {confidence}")
+    check_confidence(confidence)
     notes: list[str] = []
     with _gathered(notes):
         ready = _ready(*_checked(z, codes, mask, pattern, discrete), key, failed)

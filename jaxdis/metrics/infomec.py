@@ -22,7 +22,9 @@ from jaxdis.metrics.inputs import (
     standardised,
 )
 from jaxdis.metrics.kinds import Discrete, RawFactors
+from jaxdis.metrics.least_squares import explained
 from jaxdis.metrics.measured import OnHost, code_classes, measured_on_host
+from jaxdis.metrics.moments import as_columns
 from jaxdis.types import Score
 
 __all__ = ["INFOC", "INFOE", "INFOM", "InfoMEC", "infomec"]
@@ -133,12 +135,7 @@ def _of_classes(x: np.ndarray, y: Int[np.ndarray, "n"]) -> float:
 
 def _of_numbers(x: np.ndarray, y: Float[np.ndarray, "n"]) -> float:
     """R2 of least squares."""
-    y = standardised(y[:, None])[:, 0]
-    if not y.any():
-        return 0.0
-    x = x - x.mean(0)
-    rest = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
-    return float(1 - (rest**2).sum() / (y**2).sum())
+    return float(explained(as_columns(y[:, None]), as_columns(x))[0])
 
 
 def _features(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxdis import check
 from jaxdis.metrics.groups import BINS, Groups, as_groups
 from jaxdis.metrics.inputs import (
     Failed,
@@ -136,8 +137,7 @@ def _irs(
     failed: Failed,
 ) -> tuple[Float[Array | np.ndarray, "*s k d"], Float[Array | np.ndarray, "*s k"]]:
     """The matrix, and the largest deviation of every code in a unit of each run."""
-    if not 0.0 <= quantile <= 1.0:
-        raise ValueError(f"quantile must be in [0, 1], got {quantile}")
+    check.fraction("quantile", quantile, "the rows")
     groups = as_groups(z, discrete, bins, mask)
     if is_known(z, codes, mask):
         codes = raw_pair(groups.classes, codes, failed)[1]

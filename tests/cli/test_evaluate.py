@@ -177,7 +177,10 @@ def test_bad_files_are_one_sentence(tmp_path, monkeypatch, capsys):
         (["run", "--codes", "whole.npz"], "name one of both"),
         (["--codes", "whole.npz", "--metrics", "mmc"], "the nearest name is 'mcc'"),
         (["--codes", "whole.npz", "--out", "x.txt"], "out must end in .csv or .json"),
-        (["--codes", "whole.npz", "--confidence", "2"], "confidence must be in (0, 1)"),
+        (
+            ["--codes", "whole.npz", "--confidence", "2"],
+            "confidence must be above 0 and below 1",
+        ),
         (["--codes", "whole.npz", "--bootstrap", "-1"], "bootstrap must be at least 0"),
     ],
 )

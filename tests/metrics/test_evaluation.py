@@ -194,7 +194,7 @@ def test_wide_numbers_keep_their_digits():
         ({"bootstrap": -1}, "bootstrap must be at least 0"),
         ({"bootstrap": 1.5}, "bootstrap must be a whole number"),
         ({"null": True}, "null must be a whole number"),
-        ({"confidence": 95}, r"confidence must be in \(0, 1\), got 95"),
+        ({"confidence": 95}, "confidence must be above 0 and below 1, as .95; got 95"),
         ({"codes": NOISY[1:]}, "codes has 299 rows and z has 300"),
         ({"z": Z.astype(str)}, "z holds strings"),
         ({"pattern": np.eye(2)}, r"pattern has shape \(2, 2\); it must be \(3, 3\)"),

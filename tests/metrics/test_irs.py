@@ -178,8 +178,8 @@ def test_a_failed_seed_is_refused_or_nan():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"quantile": 1.5}, "quantile must be in"),
-        ({"quantile": float("nan")}, "quantile must be in"),
+        ({"quantile": 1.5}, "quantile is a fraction of the rows"),
+        ({"quantile": float("nan")}, "quantile is a fraction of the rows"),
         ({"bins": 0}, "bins must be at least 1"),
         ({"z": factors()[:-1]}, "rows"),
         ({"z": factors().astype(str)}, "z holds strings"),
