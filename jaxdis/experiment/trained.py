@@ -58,7 +58,7 @@ class Run:
       directory: where it was written.
       method: its method.
       checkpoint: which state of it is used: "last", "best" by the score of the
-        progress bar on validation rows, which may be one that needs the truth, or a
+        progress bar on validation rows, which may need the truth, as MCC does, or a
         number of steps.
       parts: the parts of the method that were replaced, by name.
     """
@@ -372,9 +372,7 @@ def load(
 
     Args:
       directory: the directory of the run.
-      checkpoint: which state of it is used: "last", "best" by the score of the
-        progress bar on validation rows (its first, which may be one that needs the
-        truth, as MCC does), or one of the numbers of steps that were kept.
+      checkpoint: which state of it is used, of those that were kept; see `Run`.
       encoder, decoder: the networks that the run was trained with, if they were not the
         method's own: a directory cannot hold them.
       optimiser, loss: likewise; what is asked of a trained model does not need them.
