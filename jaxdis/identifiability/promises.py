@@ -239,6 +239,8 @@ def promise_of_tasks(supports: Graph) -> Promise:
       ValueError: if A is not a matrix, or holds other values than 0 and 1.
 
     Note: `enough_tasks` and `weights_span` check what it assumes of the true heads.
+
+    Source: see `support_variability`; Fumero et al. 2023 (arXiv 2304.07939).
     """
     used = np.asarray(as_graph(supports, "supports", _TASK_AXES)).astype(bool)
     found = support_variability(supports)
@@ -274,6 +276,8 @@ def promise_of_mixing(mask: Graph, domains: int | None = None) -> Promise:
 
     Raises:
       ValueError: as `mixing_report`.
+
+    Source: Zheng et al. 2022 (arXiv 2206.07751) and Li et al. 2025 (arXiv 2503.00639).
     """
     found = mixing_report(mask, domains)
 

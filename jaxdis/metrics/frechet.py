@@ -31,6 +31,9 @@ def feature_moments(features: Table) -> tuple[Float[Array, "p"], Float[Array, "p
     Args:
       features: a row for each image, [r, p].
 
+    Returns:
+      The mean [p] and the covariance [p, p].
+
     Raises:
       ValueError: for another rank, fewer than two rows; and outside of jit for features
         that are not finite or of which float32 cannot hold the squares.
@@ -124,6 +127,9 @@ def frechet_distance(
     Args:
       mean1, cov1: the mean [p] and the covariance [p, p] of one set's features.
       mean2, cov2: those of the other's.
+
+    Returns:
+      A distance of at least 0, lower is better.
 
     Raises:
       ValueError: for shapes that do not fit, and outside of jit for values that are not

@@ -38,6 +38,9 @@ def unit_gaussian(x: Table, mean: Table) -> Float[Array, "*b"]:
       x: frames, [*b, h, w, c], of any numbers.
       mean: their means, of the same shape.
 
+    Returns:
+      A number of nats for each frame.
+
     Raises:
       ValueError: for what are no frames, or of unequal shapes.
     """
@@ -73,8 +76,13 @@ def elbo(log_x: Table, log_p: Table, log_q: Table) -> Float[Array, "*b"]:
       log_p: the prior's log density at these samples.
       log_q: the posterior's log density at these samples.
 
+    Returns:
+      A number of nats for each frame, higher is better.
+
     Raises:
       ValueError: for unequal shapes, no samples, or what holds no numbers.
+
+    Source: Kingma and Welling 2014 (arXiv 1312.6114).
     """
     log_x, log_p, log_q = _of_samples(log_x, log_p, log_q)
     return jnp.mean(log_x + log_p - log_q, 0)
@@ -87,6 +95,10 @@ def iwae(log_x: Table, log_p: Table, log_q: Table) -> Float[Array, "*b"]:
       log_x: log density of the frame given each of S samples.
       log_p: the prior's log density at these samples.
       log_q: the posterior's log density at these samples.
+
+    Returns:
+      A number of nats for each frame, higher is better; above the ELBO, the more the
+      more samples.
 
     Raises:
       ValueError: for unequal shapes, no samples, or what holds no numbers.
@@ -108,6 +120,9 @@ def compat_loglik(log_x: Table, log_p: Table, log_q: Table) -> Float[Array, "*b"
       log_x: log density of the frame given each of S samples.
       log_p: the prior's log density at these samples.
       log_q: the posterior's log density at these samples.
+
+    Returns:
+      A number for each frame, of which neither side is the better one.
 
     Raises:
       ValueError: for unequal shapes, no samples, or what holds no numbers.

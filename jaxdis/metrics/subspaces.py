@@ -121,6 +121,8 @@ def block_r2(
 
     Note: Columns are standardised; then, with b the number of codes, it is
       scikit-learn's `KernelRidge(kernel="rbf", gamma=1 / b, alpha=0.1)`.
+
+    Source: defined here, as `r_con` with the kernel regression of `r2`.
     """
     z, codes = paired(z, codes, failed)
     rows = split_rows(z.shape[-2], key)

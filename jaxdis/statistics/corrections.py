@@ -29,6 +29,12 @@ def bonferroni(p: Values) -> Float[np.ndarray, "*p m"]:
     Of families whose hypotheses are all true, at most a share of the level has a
     corrected p-value below it. `holm` promises the same and finds more.
 
+    Args:
+      p: p-values, a family on the last axis; NaN is of no comparison.
+
+    Returns:
+      Corrected p-values of the same shape, from 0 to 1.
+
     Raises:
       ValueError: a p-value is not from 0 to 1.
 
@@ -57,6 +63,12 @@ def holm(p: Values) -> Float[np.ndarray, "*p m"]:
     The chance of any false rejection in the family is at most the level, however the
     comparisons depend on each other.
 
+    Args:
+      p: p-values, a family on the last axis; NaN is of no comparison.
+
+    Returns:
+      Corrected p-values of the same shape, from 0 to 1.
+
     Raises:
       ValueError: a p-value is not from 0 to 1.
 
@@ -76,6 +88,12 @@ def benjamini_hochberg(p: Values) -> Float[np.ndarray, "*p m"]:
 
     The expected share of false ones among the rejections is at most the level, where
     comparisons are independent or depend positively.
+
+    Args:
+      p: p-values, a family on the last axis; NaN is of no comparison.
+
+    Returns:
+      Corrected p-values of the same shape, from 0 to 1.
 
     Raises:
       ValueError: a p-value is not from 0 to 1.
