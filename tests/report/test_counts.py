@@ -1,11 +1,7 @@
 """Means that are over fewer seeds than did not fail say so; the truth is named."""
 
-import io
-
 import numpy as np
-from rich.console import Console
 
-from jaxdis import log
 from jaxdis.metrics import MCC
 from jaxdis.report import tables
 from jaxdis.report.averages import lacking
@@ -20,13 +16,6 @@ def group(label=""):
     """Seed 3 failed; seed 1 did not, and has no MCC."""
     mcc = [0.9, np.nan, 0.8, 0.1]
     return make_group(label, failed=(3,), mcc=mcc, nll=[1.0, 2.0, 3.0, 4.0])
-
-
-def test_a_count_is_given_where_seeds_that_lived_lack_the_score():
-    assert lacking(group(), "mcc") == "2 of 3"
-    assert lacking(group(), "nll") == ""
-    # Where no seed has it there is no mean.
-    assert lacking(make_group(mcc=[np.nan] * 3), "mcc") == ""
 
 
 def test_tables_of_pages_count():
@@ -49,14 +38,6 @@ def test_the_headline_and_the_sentences_count():
     ) in said
     many = make_group(mcc=[0.5] + [np.nan] * 9, nll=[1.0] * 10)
     assert any("9 seeds have no finite MCC" in s for s in findings(make_record([many])))
-
-
-def test_the_table_of_the_command_line_counts():
-    values = {"mcc": np.array([0.9, np.nan, 0.8, 0.1])}
-    shown = log.seed_table("a", [MCC], [0, 1, 2, 3], values, [3])
-    console = Console(width=120, file=io.StringIO())
-    console.print(shown)
-    assert "2 of 3" in console.file.getvalue()
 
 
 def test_a_udr_says_of_how_many_seeds_it_is():
