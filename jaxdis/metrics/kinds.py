@@ -146,7 +146,7 @@ def answers(name: str, discrete: Discrete, of: str, columns: int) -> list[bool |
 
 def _is_answer(x: object) -> bool:
     whole = isinstance(x, int | np.integer) and x > 0
-    return isinstance(x, bool | np.bool_) or whole
+    return isinstance(x, bool | np.bool_) or bool(whole)
 
 
 def as_mask(mask: Table, z: Array | np.ndarray) -> Array | np.ndarray | None:
