@@ -124,7 +124,8 @@ def _scored(options: EvaluateOptions, z: Any, codes: Any, **known: Any) -> Any:
             null=NULLS if options.null else 0,
             confidence=options.confidence,
             key=options.key,
-            failed="nan",
+            # Of several seeds some may have failed; one table with gaps is a mistake.
+            failed="nan" if np.ndim(codes) == 3 else "raise",
             progress=log.console.is_terminal,
             **known,
         )

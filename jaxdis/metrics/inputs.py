@@ -289,6 +289,8 @@ def as_key(key: Key) -> PRNGKey:
       ValueError: for anything else.
     """
     if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        if key.ndim:
+            raise ValueError(f"key holds {key.size} keys; it must be one key")
         return key
     check.whole("key", 0 if key is None else key)
     return jax.random.key(0 if key is None else key)

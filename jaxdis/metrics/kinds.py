@@ -1,7 +1,7 @@
 """Which factors are classes and which are numbers, and which labels are known."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ __all__ = [
     "Discrete",
     "Factors",
     "RawFactors",
+    "answers",
     "as_factors",
     "as_mask",
     "distinct",
@@ -22,7 +23,9 @@ __all__ = [
     "raw_factors",
 ]
 
-Discrete: TypeAlias = Literal["auto"] | Sequence[bool | int] | bool
+Discrete: TypeAlias = (
+    Literal["auto"] | Sequence[bool | int] | Shaped[Array | np.ndarray, "d"] | bool
+)
 """Which columns are classes: "auto", one answer for all, or one a column, where a
 number says how many classes there are (0, 1, ... below it)."""
 
@@ -116,20 +119,34 @@ def _guessed(columns: list[np.ndarray]) -> list[tuple[np.ndarray, int] | None]:
     return found
 
 
-def _asked(discrete: Discrete, d: int) -> list[bool | int]:
-    if isinstance(discrete, bool):
-        return [discrete] * d
-    asked: list[bool | int] = list(discrete)  # type: ignore[arg-type]
-    fit = len(asked) == d and all(
-        isinstance(x, bool | np.bool_) or (isinstance(x, int | np.integer) and x > 0)
-        for x in asked
-    )
-    if isinstance(discrete, str) or not fit:
+def answers(name: str, discrete: Discrete, of: str, columns: int) -> list[bool | int]:
+    """Which columns are classes, or how many: one answer a column.
+
+    Args:
+      name: the argument, as messages call it.
+      discrete: one answer for all columns, or one for each.
+      of: the table that has the columns.
+      columns: how many there are.
+
+    Raises:
+      ValueError: for anything else, or a number of classes below 1.
+    """
+    # Of arrays of any library, too; of sets and the like it is no list.
+    plain = np.asarray(discrete, None if hasattr(discrete, "dtype") else object)
+    asked: Any = plain.tolist()
+    asked = [asked] * columns if isinstance(asked, bool | np.bool_) else asked
+    fit = isinstance(asked, list) and len(asked) == columns
+    if not fit or not all(_is_answer(x) for x in asked):
         raise ValueError(
-            "discrete must be 'auto', or true, false or the number of classes for each "
-            f"of the {d} columns of z, got {discrete!r}"
+            f"{name} must be 'auto', or true, false or the number of classes for each "
+            f"of the {columns} columns of {of}, got {discrete!r}"
         )
     return asked
+
+
+def _is_answer(x: object) -> bool:
+    whole = isinstance(x, int | np.integer) and x > 0
+    return isinstance(x, bool | np.bool_) or bool(whole)
 
 
 def as_mask(mask: Table, z: Array | np.ndarray) -> Array | np.ndarray | None:
@@ -234,7 +251,11 @@ def raw_factors(
     together = np.ascontiguousarray(z.T)  # strides are slow
     columns = [together[j, at] for j, at in enumerate(rows)]
     guess = isinstance(discrete, str) and discrete == "auto"
-    found = _guessed(columns) if guess else _told(columns, _asked(discrete, d))
+    found = (
+        _guessed(columns)
+        if guess
+        else _told(columns, answers("discrete", discrete, "z", d))
+    )
     classes, sizes = np.zeros((d, len(z)), np.int32), [0] * d
     for j, coded in enumerate(found):
         if coded is not None:
@@ -270,7 +291,11 @@ def as_factors(z: Table, discrete: Discrete = "auto", mask: Table = None) -> Fac
     if z.ndim != 2:
         raise ValueError(f"z has shape {z.shape}; it must be [n, d]")
     guess = isinstance(discrete, str) and discrete == "auto"
-    return _traced(z, [] if guess else _asked(discrete, z.shape[1]), as_mask(mask, z))
+    return _traced(
+        z,
+        [] if guess else answers("discrete", discrete, "z", z.shape[1]),
+        as_mask(mask, z),
+    )
 
 
 def _traced(

@@ -3,7 +3,7 @@
 Failed runs and constant columns are treated as in `columns`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from jaxdis.metrics.kinds import (
     Discrete,
     Factors,
     RawFactors,
+    answers,
     as_factors,
     distinct,
     raw_factors,
@@ -62,15 +63,8 @@ def _few(code: Float[np.ndarray, "n"]) -> bool:
     return len(np.unique(code[: 4 * FEW])) <= FEW and len(np.unique(code)) <= FEW
 
 
-def _per_code(discrete: Discrete, k: int) -> Sequence[bool | int]:
-    asked = [discrete] * k if isinstance(discrete, bool) else list(discrete)
-    whole = (bool, np.bool_, int, np.integer)
-    if len(asked) != k or not all(isinstance(a, whole) and a >= 0 for a in asked):
-        raise ValueError(
-            "discrete_codes must be 'auto', or true, false or the number of classes "
-            f"for each of the {k} columns of codes, got {discrete!r}"
-        )
-    return asked  # type: ignore[return-value]
+def _per_code(discrete: Discrete, k: int) -> list[bool | int]:
+    return answers("discrete_codes", discrete, "codes", k)
 
 
 def code_classes(

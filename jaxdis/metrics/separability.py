@@ -74,11 +74,15 @@ def _squared(
     )
 
 
-def _by_correlation(z: Table, codes: Table, asked: _Asked) -> Float[Array, "*s k d"]:
+def _where_known(z: Table, codes: Table, asked: _Asked) -> Float[Array, "*s k d"]:
     z, known = masked(z, asked.mask)
-    if known is not None:
-        pattern, pair = jnp.asarray(known), paired(z, codes, asked.failed)
-        return over_seeds(lambda z, codes: _squared(z, codes, pattern), *pair)
+    pattern, pair = jnp.asarray(known), paired(z, codes, asked.failed)
+    return over_seeds(lambda z, codes: _squared(z, codes, pattern), *pair)
+
+
+def _by_correlation(z: Table, codes: Table, asked: _Asked) -> Float[Array, "*s k d"]:
+    if asked.mask is not None:
+        return each(partial(_where_known, asked=asked), z, codes)
     z, codes = checked_pair(z, codes, asked.failed)
     once = is_known(z, codes) and z.ndim == 2  # known seeds are taken together
     relate = partial(correlations, kind="pearson")

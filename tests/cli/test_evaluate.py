@@ -147,6 +147,8 @@ def test_bad_files_are_one_sentence(tmp_path, monkeypatch, capsys):
     saved(tmp_path / "no_z.npz", codes=CODES)
     saved(tmp_path / "rows.npz", z=Z[1:], codes=CODES)
     saved(tmp_path / "gap.npz", z=gap, codes=CODES)
+    broken = np.where(Z[:, :1] == 1, np.nan, CODES[0])  # of one run, not of seeds
+    saved(tmp_path / "broken.npz", z=Z, codes=broken)
     saved(tmp_path / "words.npz", z=Z.astype(str), codes=CODES)
     saved(tmp_path / "objects.npz", z=Z, codes=np.array([{}] * 60, object))
     saved(tmp_path / "seeds.npz", z=Z, codes=CODES, seeds=[1])
@@ -156,6 +158,7 @@ def test_bad_files_are_one_sentence(tmp_path, monkeypatch, capsys):
         "no_z": "codes must hold z and codes; no_z.npz lacks z and has codes",
         "rows": "codes has 60 rows and z has 59; both must hold the same samples",
         "gap": "z is NaN or infinite at row 3, column 1; pass mask=",
+        "broken": "codes is NaN or infinite at codes[",
         "words": "z holds strings; it must hold integers or real numbers",
         "objects": "Python objects",
         "seeds": "seeds has shape (1,)",

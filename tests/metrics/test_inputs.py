@@ -2,6 +2,7 @@
 
 import warnings
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 from jaxdis import metrics
 from jaxdis.metrics.inputs import checked_pair, halves, narrowed, paired, standardised
+from jaxdis.metrics.kinds import answers
 
 N, D = 240, 3
 BLOCKS = [[0, 1], [2]]
@@ -202,3 +204,45 @@ def test_halves_are_those_of_their_key():
     assert sorted(np.concatenate(first)) == list(range(100))
     np.testing.assert_array_equal(first[0], halves(3, 100, 0.7)[0])
     assert (halves(4, 100)[0] != halves(3, 100)[0]).any()
+
+
+ANSWERS = [[True, True, False], (True, True, False), np.array([True, True, False])]
+ANSWERS += [jnp.array([True, True, False])]
+
+
+@pytest.mark.parametrize("discrete", ANSWERS)
+def test_which_columns_are_classes_may_come_from_any_library(discrete):
+    assert answers("discrete", discrete, "z", 3) == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "discrete", [None, 3, 0.0, "no", [1.5, 1, 1], [True], {True}, [-1, 1, 1], [[1, 1]]]
+)
+def test_what_says_nothing_of_classes_is_refused(unchecked, discrete):
+    for score in (metrics.mig, metrics.irs):
+        with pytest.raises(ValueError, match="discrete must be 'auto', or true"):
+            score(Z, CODES, discrete=discrete)
+    with pytest.raises(ValueError, match="discrete_codes must be 'auto', or true"):
+        metrics.mig(Z, CODES, discrete=False, discrete_codes=discrete or 2)
+
+
+def test_one_answer_stands_for_all_columns(unchecked):
+    assert answers("discrete", np.True_, "z", 2) == answers("discrete", True, "z", 2)
+
+
+@pytest.mark.filterwarnings("ignore:z is:UserWarning")
+def test_several_keys_are_refused(unchecked):
+    keys = jax.random.split(jax.random.key(0), 2)
+    for score in (METRICS["mcc, held out"], metrics.dci_es, metrics.beta_vae_score):
+        with pytest.raises(ValueError, match="key holds 2 keys"):
+            score(Z, CODES, key=keys)
+
+
+def test_masks_of_sap_hold_truth_values_and_go_with_seeds_of_factors():
+    mask = np.random.default_rng(0).random(Z.shape) > 0.2
+    with pytest.raises(ValueError, match="type int64; it must be true"):
+        metrics.sap(Z, CODES, mask=mask.astype(int))
+    pair = np.stack([Z, Z[:, ::-1]]), np.stack([CODES, CODES**3])
+    found = metrics.sap_matrix(*pair, mask=mask)
+    each = [metrics.sap_matrix(z, c, mask=mask) for z, c in zip(*pair, strict=True)]
+    np.testing.assert_allclose(found, each, atol=1e-6)
