@@ -296,7 +296,6 @@ def test_seed_axis_jit_and_vmap_equal_a_loop(rng, kind):
             lambda: mcc(GOOD / [0, 1], GOOD),
             r"z is NaN or infinite at z\[0, 0\], .* and 5 more",
         ),
-        (lambda: correlation_matrix(GOOD, GOOD[None]), r"codes has shape \(1, 10, 2\)"),
         (lambda: assign(GOOD[0]), r"matrix has shape \(2,\)"),
         (lambda: standardise(GOOD[0]), r"x has shape \(2,\); it must be \[n, k\]"),
         (lambda: dead(GOOD[0]), r"codes has shape \(2,\)"),

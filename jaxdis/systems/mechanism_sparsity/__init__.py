@@ -48,8 +48,8 @@ METHOD = Method(
             "graphs",
             "Learned edge probabilities, in the order of the true latents where these "
             "are known. Rows are children; outlined cells are on the wrong side of "
-            "0.5. The best and the worst seed are those by SHD, then MCC: nobody could "
-            "choose so without the truth.",
+            "0.5. Where a best and a worst seed are drawn they are those by the true "
+            "graph, then by the true latents: nobody could choose so without the truth.",
             later("jaxdis.systems.mechanism_sparsity.figures", "draw_graphs"),
         ),
         Figure(
