@@ -49,7 +49,7 @@ METHOD = Method(
             "Learned edge probabilities, in the order of the true latents where these "
             "are known. Rows are children; outlined cells are on the wrong side of "
             "0.5. Where a best and a worst seed are drawn they are those by the true "
-            "graph, then by the true latents: nobody could choose so without the truth.",
+            "graph, then the true latents: nobody could choose so without the truth.",
             later("jaxdis.systems.mechanism_sparsity.figures", "draw_graphs"),
         ),
         Figure(
