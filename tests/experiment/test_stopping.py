@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 
@@ -29,7 +30,11 @@ with stop_signals(partial(leave_at_once, lambda: "go on with [/x]")) as stopping
 
 def started(training):
     program = [sys.executable, "-c", BUSY.format(training=training)]
-    process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+    # Under nohup SIGHUP is ignored, and stays so in what is started.
+    heard = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    process = subprocess.Popen(
+        program, stdout=subprocess.PIPE, text=True, preexec_fn=heard
+    )
     assert process.stdout.readline() == "ready\n"
     return process
 
