@@ -96,7 +96,7 @@ def as_numbers(name: str, table: Table) -> Array | np.ndarray:
         kept: Array | np.ndarray = table
     else:
         try:
-            kept = np.asarray(table)
+            kept = np.asarray(_without_nulls(table))
         except (ValueError, TypeError, RuntimeError) as e:
             raise _refused(name, f"is no table of numbers ({e})") from None
     if jnp.issubdtype(kept.dtype, jnp.complexfloating):
@@ -106,6 +106,15 @@ def as_numbers(name: str, table: Table) -> Array | np.ndarray:
     if 0 in kept.shape:
         raise ValueError(f"{name} has shape {kept.shape}; it must not be empty")
     return kept
+
+
+def _without_nulls(table: Table) -> Table:
+    """Frames of numbers that may be missing come as objects; NaN is what they lack."""
+    types = np.atleast_1d(getattr(table, "dtypes", [])).tolist()
+    nullable = not all(isinstance(t, np.dtype) for t in types)
+    if nullable and {getattr(t, "kind", "O") for t in types} <= set("biuf"):
+        return table.to_numpy(dtype=np.float64, na_value=np.nan)
+    return table
 
 
 def _kinds(dtype: np.dtype) -> str:

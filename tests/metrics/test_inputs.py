@@ -69,6 +69,7 @@ WAYS = {
     "Fortran order": (np.asfortranarray(CODES), CODES, 1e-6),
     "a view": (np.repeat(CODES, 2, 1)[:, ::2], CODES, 1e-6),
     "a frame": (pd.DataFrame(CODES, columns=list("abc")), CODES, 1e-6),
+    "a nullable frame": (pd.DataFrame(CODES).astype("Float64"), CODES, 1e-6),
     "a foreign array": (Foreign(CODES), CODES, 1e-6),
     "on the device": (jnp.asarray(CODES, jnp.float32), CODES, 1e-5),
 }
