@@ -18,7 +18,8 @@ def trained(out, preset, *options) -> dict[str, np.ndarray]:
     subprocess.run([*command, *options], env=environment, check=True, timeout=1_500)
     results = json.loads((out / "results.json").read_text())
     assert not any(results["failed_seeds"])  # a list for each point
-    return {name: np.array(values) for name, values in results["metrics"].items()}
+    found = results["metrics"]  # null where a score is not defined
+    return {name: np.array(values, float) for name, values in found.items()}
 
 
 def scored(name: str, metrics: dict[str, np.ndarray], *wanted: str) -> None:
@@ -63,7 +64,8 @@ def test_sparse_time_dependence_separates_the_blocks(tmp_path):
         metrics["r_con"].std(1, ddof=1),
     )
     assert sparse - dense >= 0.04
-    assert metrics["shd"][0].mean() <= 12 < metrics["shd"][1].mean()
+    assert metrics["shd"][0].mean() <= 12
+    assert np.isnan(metrics["shd"][1]).all()  # without sparsity no graph is learned
 
 
 # No log likelihood of 14 x 14 pixels under unit variance is higher.
