@@ -15,7 +15,7 @@ from jax.scipy.special import entr
 from jaxtyping import Array, Float
 
 from jaxdis import check
-from jaxdis.metrics.fitted import Work, fit_each
+from jaxdis.metrics.fitted import SHARE, Work, fit_each
 from jaxdis.metrics.inputs import Failed, Key, Table, as_float, as_matrix, is_known
 from jaxdis.metrics.kinds import Discrete
 from jaxdis.metrics.labels import (
@@ -42,7 +42,7 @@ __all__ = [
     "dci_trees",
 ]
 
-LINEAR_SHARE, TREE_SHARE = 1 / 2, 2 / 3  # of the rows that fit
+LINEAR_SHARE = 1 / 2  # of the rows that fit a line; trees want more
 NULL = 1.5  # times the largest importance of permuted factors, which counts as 0
 
 Probe: TypeAlias = Literal["gbt", "linear", "lasso", "lightgbm", "hist"]
@@ -154,11 +154,11 @@ def _by_trees(
 
 
 _PROBES: dict[str, tuple[Callable[..., _Found], float]] = {
-    "gbt": (_by_trees, TREE_SHARE),
+    "gbt": (_by_trees, SHARE),
     "linear": (_by_lines, LINEAR_SHARE),
     "lasso": (_by_lines, LINEAR_SHARE),
-    "lightgbm": (_by_trees, TREE_SHARE),
-    "hist": (_by_trees, TREE_SHARE),
+    "lightgbm": (_by_trees, SHARE),
+    "hist": (_by_trees, SHARE),
 }
 """What fits the probes of a name, and on which share of the rows."""
 

@@ -39,14 +39,12 @@ class _Ready(NamedTuple):
     Attributes:
       plain: as known values, and as floats of JAX.
       coded: the same with factors that are classes numbered from 0.
-      scaled: the codes as floats of JAX that have kept their scale.
       setting: what scores are told besides.
       facts: what their needs are compared with.
     """
 
     plain: tuple[Data, Data]
     coded: tuple[Data, Data]
-    scaled: Array
     setting: Setting
     facts: Facts
 
@@ -132,9 +130,7 @@ def _ready(
         factors=z.shape[-1],
         codes=codes.shape[-1],
         seeds=len(codes) if codes.ndim == 3 else 0,
-        classes=sum(size > 0 for size in sizes),
         pattern=data.pattern is not None,
-        shared=z.ndim == 2,
     )
     return _Ready(
         plain=(data, Data(z, codes, **arrays)),
@@ -142,7 +138,6 @@ def _ready(
             data._replace(z=coded),
             Data(jnp.asarray(coded, codes.dtype), codes, **arrays),
         ),
-        scaled=with_scale(as_numbers("codes", data.codes), codes),
         setting=setting,
         facts=facts,
     )
@@ -222,7 +217,11 @@ def _rows(name: str, measure: Measure, ready: _Ready, wish: Wish) -> list[Row]:
     """
     pair = ready.coded if measure.classes else ready.plain
     if measure.scaled:
-        pair = pair[0], pair[1]._replace(codes=ready.scaled)
+        host, device = pair
+        pair = (
+            host,
+            device._replace(codes=with_scale(host.codes, jnp.asarray(device.codes))),
+        )
     host, device = (_complete(data, measure) for data in pair)
     n = host.codes.shape[-2]
     if reason := measure.lacks(ready.facts._replace(rows=n)):

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdis.metrics.fitted import Work, fit_each
+from jaxdis.metrics.fitted import SHARE, Work, fit_each
 from jaxdis.metrics.inputs import Failed, Key, Table, as_float, check_known
 from jaxdis.metrics.kinds import Discrete
 from jaxdis.metrics.labels import each, labelled, parts
@@ -11,8 +11,6 @@ from jaxdis.probes import explicit_probe
 from jaxdis.types import Score
 
 __all__ = ["EXPLICITNESS", "explicitness"]
-
-SHARE = 2 / 3  # of the rows that fit
 
 EXPLICITNESS = Score(
     "explicitness",

@@ -11,7 +11,9 @@ from jaxdis.metrics.labels import Labels, Part
 from jaxdis.probes import Task
 from jaxdis.workers import in_processes
 
-__all__ = ["Work", "bounded", "fit_each", "readable"]
+__all__ = ["SHARE", "Work", "bounded", "fit_each", "readable"]
+
+SHARE = 2 / 3  # of the rows that fit
 
 LARGE = 2.0**10  # the libraries read columns of 1 / LARGE to LARGE without loss
 LARGEST = 2.0**60  # of which the squares are far from infinite in float32

@@ -305,16 +305,21 @@ def as_key(key: Key) -> PRNGKey:
     return jax.random.key(0 if key is None else key)
 
 
+def _words(key: Key) -> list[int]:
+    """What a key consists of, on the host."""
+    # Known within the jit of a caller too, where a sort of rows would be traced.
+    with jax.ensure_compile_time_eval():
+        words = np.asarray(jax.random.key_data(as_key(key)))
+    return [int(word) for word in words.ravel()]
+
+
 def generator(key: Key) -> np.random.Generator:
     """A generator of numpy's that is seeded by a key of JAX's.
 
     Args:
       key: a key that is known; see `as_key`.
     """
-    # Known within the jit of a caller too, where a sort of rows would be traced.
-    with jax.ensure_compile_time_eval():
-        seed = np.asarray(jax.random.key_data(as_key(key)))
-    return np.random.default_rng(seed.ravel().tolist())
+    return np.random.default_rng(_words(key))
 
 
 def seed_of(key: Key) -> int:
@@ -323,9 +328,7 @@ def seed_of(key: Key) -> int:
     Args:
       key: a key that is known; see `as_key`.
     """
-    with jax.ensure_compile_time_eval():
-        bits = np.asarray(jax.random.key_data(as_key(key)))
-    return int(bits.ravel()[-1] & 0x7FFFFFFF)
+    return _words(key)[-1] & 0x7FFFFFFF
 
 
 def shuffled(key: Key, n: int) -> Int[np.ndarray, "n"]:

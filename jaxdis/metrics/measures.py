@@ -59,18 +59,14 @@ class Facts(NamedTuple):
       factors: the number of factors.
       codes: the number of codes.
       seeds: the number of seeds; 0 where there is no axis of them.
-      classes: how many factors are classes.
       pattern: whether it is known which factors may be mixed.
-      shared: whether all seeds have the same factors.
     """
 
     rows: int
     factors: int
     codes: int
     seeds: int
-    classes: int
     pattern: bool
-    shared: bool
 
 
 Scores: TypeAlias = tuple[Array, ...]
@@ -191,14 +187,14 @@ def _held_out(metric: Callable[..., Array]) -> Callable[[Data, Setting], Scores]
     return compute
 
 
+def _told(metric: Callable[..., Any], data: Data, setting: Setting) -> Any:
+    """What a metric says that tells classes from numbers, and of which labels."""
+    discrete, _, failed = setting
+    return metric(data.z, data.codes, discrete=discrete, mask=data.mask, failed=failed)
+
+
 def _infomec(data: Data, setting: Setting) -> Scores:
-    found = infomec(
-        data.z,
-        data.codes,
-        discrete=setting.discrete,
-        mask=data.mask,
-        failed=setting.failed,
-    )
+    found = _told(infomec, data, setting)
     return found.infom, found.infoc, found.infoe
 
 
@@ -206,11 +202,7 @@ def _of_classes(metric: Callable[..., Array]) -> Callable[[Data, Setting], Score
     """Of a metric that tells classes from numbers and leaves single labels out."""
 
     def compute(data: Data, setting: Setting) -> Scores:
-        discrete, _, failed = setting
-        one = metric(
-            data.z, data.codes, discrete=discrete, mask=data.mask, failed=failed
-        )
-        return (one,)
+        return (_told(metric, data, setting),)
 
     return compute
 
@@ -219,22 +211,14 @@ def _with_key(metric: Callable[..., Array]) -> Callable[[Data, Setting], Scores]
     """Of one that also draws or splits rows."""
 
     def compute(data: Data, setting: Setting) -> Scores:
-        return _of_classes(partial(metric, key=setting.key))(data, setting)
+        return (_told(partial(metric, key=setting.key), data, setting),)
 
     return compute
 
 
 def _dci(data: Data, setting: Setting, probe: Any) -> Scores:
-    found = dci(
-        data.z,
-        data.codes,
-        probe,
-        discrete=setting.discrete,
-        mask=data.mask,
-        key=setting.key,
-        failed=setting.failed,
-        progress=False,
-    )
+    fitted = partial(dci, probe=probe, key=setting.key, progress=False)
+    found = _told(fitted, data, setting)
     return found.disentanglement, found.completeness, found.informativeness
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from jaxdis import check
 from jaxdis.metrics.columns import standardise
 from jaxdis.metrics.correlation import correlations
-from jaxdis.metrics.fitted import Work, bounded, fit_each, readable
+from jaxdis.metrics.fitted import SHARE, Work, bounded, fit_each, readable
 from jaxdis.metrics.inputs import (
     Failed,
     Key,
@@ -29,8 +29,6 @@ from jaxdis.probes import single_probe
 from jaxdis.types import Score
 
 __all__ = ["SAP", "sap", "sap_matrix"]
-
-SHARE = 2 / 3  # of the rows that fit
 
 SAP = Score(
     "sap",
