@@ -1,12 +1,10 @@
 """Beta-VAE: the baseline without inductive bias, which needs nothing but x."""
 
+from jaxdis import vae
 from jaxdis.data.rows import batches
-from jaxdis.report import later
-from jaxdis.systems.beta_vae.config import sized
 from jaxdis.systems.beta_vae.model import Config, Hyper, default_hyper, make
 from jaxdis.systems.beta_vae.presets import PRESETS
-from jaxdis.systems.beta_vae.scores import ARRAYS, scores
-from jaxdis.types import Figure, Method
+from jaxdis.types import Method
 
 __all__ = ["METHOD", "PRESETS", "Config", "Hyper", "default_hyper", "make"]
 
@@ -29,8 +27,6 @@ CITATION = """\
 }
 """
 
-_FIGURES = "jaxdis.systems.beta_vae.figures"
-
 METHOD = Method(
     name="beta_vae",
     citation=CITATION,
@@ -40,33 +36,9 @@ METHOD = Method(
     default_hyper=default_hyper,
     batches=batches,
     presets=PRESETS,
-    scores=scores,
-    arrays=ARRAYS,
-    figures=(
-        Figure(
-            "latents",
-            "The mean divergence of each latent from the prior on test rows, sorted: a "
-            "line per seed, and their mean. Below the dashed line a latent tells "
-            "nothing.",
-            later(_FIGURES, "draw_latents"),
-        ),
-        Figure(
-            "correlation",
-            "True latents against the codes matched to them, on test rows; the mean, "
-            "and the first seeds.",
-            later("jaxdis.report.correlation", "draw_correlation"),
-        ),
-        Figure(
-            "reconstructions",
-            "Test images, and below them the decoded means of their posteriors.",
-            later(_FIGURES, "draw_reconstructions"),
-        ),
-        Figure(
-            "traversals",
-            "A test image with one latent moved per row, those that tell most first.",
-            later(_FIGURES, "draw_traversals"),
-        ),
-    ),
-    sized=sized,
+    scores=vae.scores,
+    arrays=vae.ARRAYS,
+    figures=vae.FIGURES,
+    sized=vae.sized,
     positive=("learning_rate", "noise_std"),
 )

@@ -1,12 +1,11 @@
 """What can be set: all that is compiled in, and all that can be swept."""
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from jaxdis.types import Scalar, Spec
 
-__all__ = ["Config", "Hyper", "default_hyper", "sized"]
+__all__ = ["Config", "Hyper", "default_hyper"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,7 @@ class Config:
     Attributes:
       z_dim: the number of latents of the model; 0 takes that of the true latents, or
         where they are not known 10, or the numbers of x, if these are fewer.
-      networks: the kind of both networks, a key of `elbo.NETWORKS`; None takes the one
+      networks: the kind of both networks, a key of `vae.NETWORKS`; None takes the one
         that fits the shape of x.
       encoder: the hidden widths of the encoder, for "dense" networks.
       decoder: the hidden widths of the decoder, likewise.
@@ -42,22 +41,6 @@ class Config:
     warmup: float = 1.0
     batch: int = 64
     precision: Literal["highest", "high", "default"] = "highest"
-
-
-def sized(config: Config, spec: Spec) -> Config:
-    """The config with a number of latents and a likelihood.
-
-    Args:
-      config: the method's config.
-      spec: what is known of the data.
-    """
-    fitting: Literal["gaussian", "bernoulli"]
-    fitting = "bernoulli" if len(spec.shape) == 3 else "gaussian"
-    return replace(
-        config,
-        z_dim=config.z_dim or spec.z_dim or min(10, math.prod(spec.shape)),
-        likelihood=config.likelihood or fitting,
-    )
 
 
 class Hyper(NamedTuple):

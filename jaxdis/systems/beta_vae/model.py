@@ -9,30 +9,43 @@ Constrained Variational Framework" (ICLR 2017); the capacity of Burgess et al. 2
 """
 
 from collections.abc import Callable
-from functools import partial
+from typing import cast
 
-import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Shaped
 
-from jaxdis import losses, optimise
-from jaxdis.optimise import in_one_pass, minimise
+from jaxdis import check, losses, optimise, vae
+from jaxdis.optimise import in_one_pass, ramp
 from jaxdis.systems.beta_vae.config import Config, Hyper, default_hyper
-from jaxdis.systems.beta_vae.elbo import (
-    Model,
-    ModelParams,
-    build,
-    decode,
-    elbo_terms,
-    init_params,
-    observations,
-    posterior,
-)
-from jaxdis.systems.beta_vae.scores import Extra, report
-from jaxdis.types import Metrics, PRNGKey, Rows, Spec, System, TrainState
+from jaxdis.types import Metrics, Spec, System
+from jaxdis.vae import Model, ModelParams
 
-__all__ = ["Config", "Hyper", "adam", "default_hyper", "make", "objective"]
+__all__ = [
+    "CONSTRAINTS",
+    "Config",
+    "Hyper",
+    "adam",
+    "default_hyper",
+    "make",
+    "objective",
+]
+
+
+def _divergence(kl: Array, step: Array, hyper: Hyper) -> Array:
+    return kl
+
+
+def _distance(kl: Array, step: Array, hyper: Hyper) -> Array:
+    return jnp.abs(kl - hyper.capacity * ramp(step, hyper.warmup))
+
+
+CONSTRAINTS: dict[str, Callable[[Array, Array, Hyper], Array]] = {
+    "beta": _divergence,
+    "capacity": _distance,
+}
+"""What beta weighs, of a batch's mean divergence: it, or its distance from a capacity
+that rises along a line (Burgess et al. 2018, equation 8)."""
 
 
 def objective(
@@ -62,9 +75,10 @@ def objective(
 
     Note: beta is not divided by the sizes of x and z, as the paper's "normalised" one.
     """
-    terms, _ = elbo_terms(params, model, x, noise, hyper.noise_std)
+    terms, _ = vae.elbo_terms(params, model, x, noise, hyper.noise_std)
     reconstruction, kl = terms.reconstruction.mean(), terms.kl.sum(-1).mean()
-    priced = model.constraint(kl, step, hyper)
+    constraint = CONSTRAINTS[cast(Config, model.config).constraint]
+    priced = constraint(kl, step, hyper)
     loss = losses.negative_elbo(reconstruction, priced, hyper.beta)
     return loss, {"reconstruction": reconstruction, "kl": kl}
 
@@ -90,7 +104,7 @@ def make(
     Args:
       config: the method's config.
       spec: what is known of the data.
-      encoder: a network in place of that of the config; see `elbo.build`.
+      encoder: a network in place of that of the config; see `vae.build`.
       decoder: likewise.
       optimiser: an optimiser, or a function of the hyper-parameters that gives one, in
         place of `adam`.
@@ -104,28 +118,8 @@ def make(
       `jaxdis.nets`; the paper's decoder of binary images has hyperbolic tangents, and
       its convolutions halve four times.
     """
-    model = build(config, spec, encoder=encoder, decoder=decoder)
-    minimised = objective if loss is None else loss
+    check.one_of("config.constraint", config.constraint, CONSTRAINTS)
+    check.fraction("config.warmup", config.warmup, "the steps")
+    model = vae.build(config, spec, encoder=encoder, decoder=decoder)
     tx = optimise.optimiser(optimiser, adam)
-
-    def evaluate(
-        params: ModelParams, state: TrainState, batch: Rows, hyper: Hyper, key: PRNGKey
-    ) -> tuple[Array, tuple[Extra, Metrics]]:
-        x = observations(model, batch.x)
-        noise = jax.random.normal(key, (len(x), model.config.z_dim))
-        value, metrics = minimised(params, model, x, noise, state.step, hyper)
-        return value, (state.extra, metrics)
-
-    def init(key: PRNGKey, hyper: Hyper) -> TrainState:
-        params = init_params(key, model)
-        opt_state = tx(hyper).init(params)
-        extra = Extra(jnp.asarray(hyper.noise_std, float))
-        return TrainState(params, opt_state, extra, jnp.zeros((), int))
-
-    return System(
-        init=init,
-        step=minimise(evaluate, tx),
-        encode=lambda params, x: posterior(params, model, x).mean,
-        decode=lambda params, z: decode(params, model, z),
-        report=partial(report, model),
-    )
+    return vae.system(model, objective if loss is None else loss, tx)

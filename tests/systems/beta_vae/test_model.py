@@ -16,17 +16,17 @@ from jaxdis.data.mixed_factors import MixedFactors
 from jaxdis.data.rows import batches
 from jaxdis.data.sequences.stills import DigitSequences
 from jaxdis.systems.beta_vae import METHOD, default_hyper, make
-from jaxdis.systems.beta_vae.config import sized
-from jaxdis.systems.beta_vae.elbo import (
+from jaxdis.systems.beta_vae.model import objective
+from jaxdis.types import Rows, Spec
+from jaxdis.vae import (
     build,
     decode,
     elbo_terms,
     init_params,
     posterior,
     preferred,
+    sized,
 )
-from jaxdis.systems.beta_vae.model import objective
-from jaxdis.types import Rows, Spec
 from tests.systems.beta_vae.tiny import IMAGES, SMALL
 
 VECTORS = Spec(shape=(4,), z_dim=2)

@@ -8,7 +8,7 @@ from jaxdis.report.frames import BLOCK_GAP, PAIR_GAP, Tiles, mosaic, survivors
 from jaxdis.report.kit import DPI, FAINT, coloured
 from jaxdis.report.read import Record
 from jaxdis.report.text import tick
-from jaxdis.systems.beta_vae.scores import DEAD_KL
+from jaxdis.vae.scores import DEAD_KL
 
 __all__ = ["draw_latents", "draw_reconstructions", "draw_traversals"]
 

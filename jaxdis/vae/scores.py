@@ -9,17 +9,15 @@ from jaxtyping import Array, Float, Shaped
 
 from jaxdis import losses, metrics
 from jaxdis.data.colours import unit
-from jaxdis.systems.beta_vae.config import Config
-from jaxdis.systems.beta_vae.elbo import (
+from jaxdis.types import Config, Metrics, PRNGKey, Rows, Score, Spec, TrainState
+from jaxdis.vae.model import (
     Model,
     ModelParams,
-    build,
     decode,
     elbo_terms,
     observations,
     posterior,
 )
-from jaxdis.types import Metrics, PRNGKey, Rows, Score, Spec, TrainState
 
 __all__ = [
     "ARRAYS",
@@ -27,6 +25,8 @@ __all__ = [
     "KL",
     "RECONSTRUCTION",
     "Extra",
+    "latent_scores",
+    "pictures",
     "report",
     "scores",
 ]
@@ -81,7 +81,7 @@ def scores(config: Config, spec: Spec) -> tuple[Score, ...]:
         metrics.DCI_I,
     )
     always = (metrics.ELBO, RECONSTRUCTION, KL, metrics.DEAD)
-    return (*latents, *always) if build(config, spec).z_true else always
+    return (*latents, *always) if spec.z_dim else always
 
 
 def report(model: Model, state: TrainState, batch: Rows, key: PRNGKey) -> Metrics:
@@ -123,13 +123,19 @@ def report(model: Model, state: TrainState, batch: Rows, key: PRNGKey) -> Metric
         "kl_per_code": per_code,
     }
     if len(model.shape) == 3:
-        found |= _pictures(state.params, model, x, per_code)
+        found |= pictures(state.params, model, x, per_code)
     if batch.z is None or not model.z_true:
         return found
-    return found | _latent_scores(batch.z.reshape(-1, batch.z.shape[-1]), codes)
+    return found | latent_scores(batch.z.reshape(-1, batch.z.shape[-1]), codes)
 
 
-def _latent_scores(z: Float[Array, "b d"], codes: Float[Array, "b z"]) -> Metrics:
+def latent_scores(z: Float[Array, "b d"], codes: Float[Array, "b z"]) -> Metrics:
+    """MCC, R, R2 and DCI of a linear probe, and the matrix `correlation`.
+
+    Args:
+      z: the true latents.
+      codes: the codes of the same rows.
+    """
     found, _ = metrics.latent_scores(z, codes)
     dci = metrics.dci_linear(z, codes)
     return found | {
@@ -140,12 +146,21 @@ def _latent_scores(z: Float[Array, "b d"], codes: Float[Array, "b z"]) -> Metric
     }
 
 
-def _pictures(
+def pictures(
     params: ModelParams, model: Model, x: Shaped[Array, "b ..."], kl: Float[Array, "z"]
 ) -> Metrics:
     """Some images, what is made of them, and of the first one with a latent moved.
 
     The latents that are moved are those that tell most, in order.
+
+    Args:
+      params: the parameters.
+      model: networks and sizes.
+      x: images.
+      kl: what each latent tells.
+
+    Returns:
+      `originals`, `reconstructions` and `traversals`.
     """
     chosen = jnp.linspace(0, len(x) - 1, EXAMPLES).astype(int)
     some = x[chosen]

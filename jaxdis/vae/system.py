@@ -1,0 +1,73 @@
+"""A system that follows the gradient of one objective of a variational autoencoder."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from jaxdis.optimise import minimise
+from jaxdis.types import (
+    Hyper,
+    Metrics,
+    PRNGKey,
+    Rows,
+    System,
+    TrainState,
+)
+from jaxdis.vae.model import (
+    Model,
+    ModelParams,
+    decode,
+    init_params,
+    observations,
+    posterior,
+)
+from jaxdis.vae.scores import Extra, report
+
+__all__ = ["Objective", "system"]
+
+Objective: TypeAlias = Callable[..., tuple[Array, Metrics]]
+"""`(params, model, x, noise, step, hyper) -> (loss, logged)` of observations `[b, ...]`
+and standard normal noise `[b, z]`."""
+
+
+def system(
+    model: Model,
+    objective: Objective,
+    tx: Callable[[Hyper], optax.GradientTransformation],
+) -> System:
+    """The system of an objective that sees the observations alone.
+
+    Every observation of a sequence is a row of its own.
+
+    Args:
+      model: networks and sizes.
+      objective: what is minimised; its hyper-parameters have a `noise_std`.
+      tx: `hyper -> optimiser`.
+    """
+
+    def evaluate(
+        params: ModelParams, state: TrainState, batch: Rows, hyper: Hyper, key: PRNGKey
+    ) -> tuple[Array, tuple[Extra, Metrics]]:
+        x = observations(model, batch.x)
+        noise = jax.random.normal(key, (len(x), model.config.z_dim))
+        value, metrics = objective(params, model, x, noise, state.step, hyper)
+        return value, (state.extra, metrics)
+
+    def init(key: PRNGKey, hyper: Hyper) -> TrainState:
+        params = init_params(key, model)
+        opt_state = tx(hyper).init(params)
+        extra = Extra(jnp.asarray(hyper.noise_std, float))
+        return TrainState(params, opt_state, extra, jnp.zeros((), int))
+
+    return System(
+        init=init,
+        step=minimise(evaluate, tx),
+        encode=lambda params, x: posterior(params, model, x).mean,
+        decode=lambda params, z: decode(params, model, z),
+        report=partial(report, model),
+    )
