@@ -39,8 +39,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         f"{plan.seeds[-1]}{of_points}"
     )
     yield f"steps: {plan.steps:,} in chunks of {plan.chunk:,}"
-    if plan.rule:
-        yield plan.rule
+    yield from filter(None, (plan.rule, plan.shared))
 
 
 def rehearse(plan: Plan, execution: Execution) -> int:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxdis import check
+from jaxdis.data import draws
 from jaxdis.types import PRNGKey, Rows, Source, Spec, Splits
 
 __all__ = ["RANGE", "MixedFactors", "Mixing", "draw_mixing", "mix"]
@@ -28,19 +29,23 @@ class MixedFactors:
       z_dim: the number of factors.
       x_dim: the number of observed variables, at least z_dim.
       test_rows: the number of rows of each of the two held-out splits.
-      seed: the seed of the mixing and of the held-out rows.
+      worlds: the number of independent draws of the mixing and the held-out rows, of
+        which seed s sees number s mod worlds; 0 for one of its own for every seed, 1
+        for one that all see.
+      seed: the seed of the mixings and of the held-out rows.
     """
 
     z_dim: int = 5
     x_dim: int = 10
     test_rows: int = 5_120
+    worlds: int = 1
     seed: int = 0
 
     def spec(self) -> Spec:
         """Sizes.
 
         Raises:
-          ValueError: a size below 1, or z_dim > x_dim.
+          ValueError: a size below its least, or z_dim > x_dim.
         """
         check.at_least("data.z_dim", self.z_dim, 1)
         check.at_least("data.test_rows", self.test_rows, 1)
@@ -49,21 +54,38 @@ class MixedFactors:
                 "data.z_dim must not exceed data.x_dim, or no encoder can recover the "
                 f"factors; got {self.z_dim} > {self.x_dim}"
             )
-        return Spec(shape=(self.x_dim,), z_dim=self.z_dim)
+        draws.check_worlds(self.worlds)
+        worlds = draws.count(self.worlds)
+        return Spec(shape=(self.x_dim,), z_dim=self.z_dim, worlds=worlds)
 
     def load(self) -> Splits:
         """Where training rows are drawn, and held-out rows.
+
+        Of all worlds, or of 8 where every seed has its own; they have an axis in front.
 
         Raises:
           ValueError: as `spec`.
         """
         self.spec()
-        mix_key, *keys = jax.random.split(jax.random.key(self.seed), 3)
+        if self.worlds != 1:
+            return self.load_worlds(draws.numbers(self.worlds))
+        mixing, valid, test = self._world(0)
+        return Splits(Source(Partial(_draw, mixing)), valid, test)
+
+    def load_worlds(self, numbers: tuple[int, ...]) -> Splits:
+        """The same of the worlds with those numbers."""
+        mixing, valid, test = draws.stacked(self._world, numbers)
+        return Splits(Source(Partial(_draw_world, mixing)), valid, test)
+
+    def _world(self, number: int) -> "tuple[Mixing, Rows, Rows]":
+        """The mixing and the held-out rows of a world."""
+        key = draws.key_of(self.seed, number)
+        mix_key, *keys = jax.random.split(key, 3)
         mixing = draw_mixing(mix_key, self.z_dim, self.x_dim)
         valid, test = (
             _draw(mixing, jax.random.split(key)[0], self.test_rows) for key in keys
         )
-        return Splits(Source(Partial(_draw, mixing)), valid, test)
+        return mixing, valid, test
 
 
 class Mixing(NamedTuple):
@@ -111,3 +133,7 @@ def _draw(mixing: Mixing, key: PRNGKey, n: int) -> Rows:
     shape = (n, mixing.first.shape[0])
     z = jax.random.uniform(key, shape, minval=-RANGE, maxval=RANGE)
     return Rows(mix(mixing, z), z=z)
+
+
+def _draw_world(mixings: Mixing, key: PRNGKey, n: int, world: Int[Array, ""]) -> Rows:
+    return _draw(jax.tree.map(lambda w: w[world], mixings), key, n)

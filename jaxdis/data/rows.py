@@ -144,13 +144,21 @@ def sampler(train: Rows | Source, batch: int, *, worlds: bool = False) -> Sample
     """
     check.at_least("batch", batch, 1)
     if isinstance(train, Source):
-        return Partial(bind(_draw_source, batch), train.draw)
+        drawn = _draw_source_worlds if worlds else _draw_source
+        return Partial(bind(drawn, batch), train.draw)
     check_rows(train, worlds=worlds)
     return Partial(bind(_draw_worlds if worlds else _draw_rows, batch), train)
 
 
 def _draw_source(batch: int, draw: Partial, key: PRNGKey) -> Rows:
     rows: Rows = draw(key, batch)
+    return rows
+
+
+def _draw_source_worlds(
+    batch: int, draw: Partial, key: PRNGKey, world: Int[Array, ""]
+) -> Rows:
+    rows: Rows = draw(key, batch, world)
     return rows
 
 
@@ -169,8 +177,8 @@ def _draw_worlds(batch: int, rows: Rows, key: PRNGKey, world: Int[Array, ""]) ->
 
 
 def world_of(seed: Int[np.ndarray, "n"], worlds: int) -> Int[np.ndarray, "n"]:
-    """Which world a seed sees: `seed mod worlds`."""
-    return np.asarray(seed) % worlds
+    """Which world a seed sees: `seed mod worlds`, or with 0 worlds its own."""
+    return np.asarray(seed) % worlds if worlds else np.asarray(seed)
 
 
 def check_rows(rows: Rows, *, worlds: bool = False) -> None:

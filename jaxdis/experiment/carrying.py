@@ -189,7 +189,7 @@ def _new(plan: Plan, execution: Execution, out: Path | None) -> Run:
         directories.new(out, plan.name, record) as directory,
     ):
         where.append(directory)
-        if plan.rule:
-            log.say(plan.rule)
+        for told in filter(None, (plan.rule, plan.shared)):
+            log.say(told)
         complete(plan, directory, execution, stopping, source=source)
     return Run(directory.absolute(), plan.method, parts=plan.parts)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxdis import program, sweep
+from jaxdis.data import draws
 from jaxdis.experiment.plan import Plan
 from jaxdis.experiment.prepared import Experiment
 from jaxdis.memory import OutOfMemory, Room, shown, size
@@ -210,11 +211,12 @@ def _drawn(plan: Plan, spec: Spec) -> int:
     fields = dataclasses.fields(plan.data)  # type: ignore[arg-type]
     values = (getattr(plan.data, field.name) for field in fields)
     largest = max((v for v in values if isinstance(v, int)), default=0)
-    if 4 * largest * math.prod(spec.shape) * (spec.steps or 1) < MANY:
+    worlds = len(draws.needed(plan.data, spec, plan.seeds) or (0,))
+    if 4 * largest * worlds * math.prod(spec.shape) * (spec.steps or 1) < MANY:
         return 0
 
     def rows() -> list[Any]:
-        splits = plan.data.load()
+        splits = draws.load(plan.data, spec, plan.seeds).splits
         return jax.tree.leaves((splits.train, splits.valid, splits.test))
 
     try:

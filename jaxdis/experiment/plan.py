@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from jaxdis import check, systems
+from jaxdis.data import draws
 from jaxdis.data.own import Own, as_data_set
 from jaxdis.types import DataSet, Method, Preset, Score, Spec, System
 
@@ -44,6 +45,7 @@ class Plan(NamedTuple):
       parts: those parts of the method that the user replaced, by name; see
         `Method.make`.
       rule: what was chosen by the size of the data, in words; "" where nothing was.
+      shared: that several seeds see the same world of data, in words; "" where none do.
     """
 
     method: Method
@@ -57,6 +59,7 @@ class Plan(NamedTuple):
     chunk: int
     parts: Mapping[str, Any] = {}
     rule: str = ""
+    shared: str = ""
 
     @property
     def name(self) -> str:
@@ -334,6 +337,7 @@ def plan(
             f"{steps:,} steps in chunks of {chunk:,}" if by_rule else "",
             _sizes(given, config),
         ),
+        shared=draws.repeated(spec.worlds, range(first_seed, first_seed + seeds)),
     )
     planned.make(spec)  # raises where config, data and parts do not fit
     return planned

@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxdis import runner, streaming, sweep
-from jaxdis.data.rows import world_of
+from jaxdis.data import draws
 from jaxdis.devices import default_mesh, take
 from jaxdis.experiment.plan import Plan, declared
 from jaxdis.program import StackedRows, initialiser
@@ -77,13 +77,13 @@ def prepare(
         devices in blocks that are too small.
     """
     spec = plan.data.spec()
-    splits = plan.data.load() if drawn is None else drawn.splits
+    found = _loaded(plan, spec, drawn)
+    splits = found.splits
     seeds = sweep.keys_of(plan.seeds)
     keys, hyper = sweep.lay_out(seeds, plan.method.hyper, plan.points)
     world = None
-    if spec.worlds is not None:
-        worlds = world_of(np.array(plan.seeds), spec.worlds)
-        world = jnp.tile(worlds, len(plan.points))
+    if found.world is not None:
+        world = jnp.tile(found.world, len(plan.points))
     batches = plan.method.batches(plan.config, spec, splits)
     streaming.check_block(batches.sample, keys)
     return Experiment(
@@ -98,6 +98,16 @@ def prepare(
         scores=declared(plan.method, plan.preset_name, plan.config, spec),
         rows_at_once=rows_at_once,
     )
+
+
+def _loaded(plan: Plan, spec: Spec, drawn: Experiment | None) -> draws.Drawn:
+    """The rows that the seeds see: those of another plan, if they are the same."""
+    if drawn is not None and (
+        draws.needed(plan.data, spec, plan.seeds)
+        == draws.needed(plan.data, spec, drawn.plan.seeds)
+    ):
+        return draws.Drawn(drawn.splits, draws.places(plan.data, spec, plan.seeds))
+    return draws.load(plan.data, spec, plan.seeds)
 
 
 def own_devices(experiment: Experiment) -> Mesh:

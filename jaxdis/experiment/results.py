@@ -132,7 +132,7 @@ def _observed(experiment: Experiment) -> Float[np.ndarray, "w"] | None:
     asked = metrics.MCC.name in experiment.scores and len(spec.shape) == 1
     if test.z is None or not asked:
         return None
-    worlds = spec.worlds or 1
+    worlds = 1 if spec.worlds is None else len(test.x)
     x, z = (
         np.asarray(a).reshape(worlds, -1, a.shape[-1])[:, : codes.ROWS]
         for a in (test.x, test.z)

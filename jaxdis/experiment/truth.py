@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from jaxdis.data.rows import world_of
+from jaxdis.data import draws
 from jaxdis.experiment.again import plan_of
 from jaxdis.experiment.model import Model
 from jaxdis.experiment.using import in_slices, observations, taken
@@ -94,17 +94,17 @@ def of_test_rows(directory: Any, model: Model, parts: Any) -> Encoded:
       ValueError: there are no true latents, or the data are not there any more.
     """
     plan = plan_of(directory, method=model.method, parts=parts)
-    test = plan.data.load().test
+    splits, world = draws.load(plan.data, model.spec, plan.seeds)
+    test = splits.test
     if test.z is None:
         raise _lacking(f"the data of {directory}")
-    own = model.spec.worlds is not None
+    own = world is not None
     steps = model.spec.steps or 1
     most = max(1, ROWS // steps)
     x, z = (
         jax.tree.map(lambda a: np.asarray(a[:, :most] if own else a[:most]), part)
         for part in (test.x, test.z)
     )
-    if model.spec.worlds is not None:
-        world = world_of(np.array(model.seeds), model.spec.worlds)
+    if world is not None:
         x, z = x[world], z[world]
     return _stacked(z, _encoded(model, x, own=own), own)

@@ -52,11 +52,10 @@ def _no_udr(record: Record) -> str:
     """Why the seeds cannot be compared."""
     if len(record.groups[0].seeds) == 1:
         return "there is one seed: UDR needs two, so that there is none"
-    if (draws := record.spec.get("worlds") or 1) > 1:
+    if record.spec.get("worlds") is not None:
         return (
-            f"there is no UDR: the data are {draws} independent draws, and seeds of "
-            "different draws have no codes of the same rows; train on a single draw "
-            "to have one"
+            "there is no UDR: seeds see different draws of the data, and have no codes "
+            "of the same rows; train on a single draw (--data.worlds 1) to have one"
         )
     return (
         "there is no UDR: seeds have no codes of the same rows, or fewer than two of "

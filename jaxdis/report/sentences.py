@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from jaxdis import metrics
+from jaxdis.data.draws import repeated
 from jaxdis.report.choice import choose, objective, recommendation, side
 from jaxdis.report.read import Group, Record, alive, finite, lived, moments
 from jaxdis.report.text import fixed, number, phrase
@@ -150,6 +151,7 @@ def findings(record: Record) -> list[str]:
     """What to know before a run is believed, a sentence each.
 
     What is lost of its files; shards that are missing; which point of a grid to take;
+    that there are more seeds than draws of the data;
     where all seeds diverged; scores that some seeds lack; where the held-out objective
     and the seeds disagree, seeds that stand apart, dead codes, and scores below their
     floor.
@@ -160,6 +162,8 @@ def findings(record: Record) -> list[str]:
     first = recommendation(record)
     found = [_whole(s) for s in ([first] if first else []) + [*_of_points(record)]]
     lost = record.results.get("missing") or []
+    if shared := repeated(record.spec.get("worlds"), record.groups[0].seeds):
+        found.append(_whole(shared))
     found = [*record.notes, *(f"Not in this table: {told}." for told in lost), *found]
     for of in (_of_failures, _of_missing, _of_floors, _of_agreement, _of_codes):
         where: dict[str, list[str]] = {}

@@ -22,6 +22,7 @@ from jaxdis.types.data import (
     Splits,
     Stream,
     Truth,
+    WorldsApart,
 )
 from jaxdis.types.methods import (
     Batches,
@@ -64,4 +65,5 @@ __all__ = [
     "System",
     "TrainState",
     "Truth",
+    "WorldsApart",
 ]

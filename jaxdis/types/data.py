@@ -22,6 +22,7 @@ __all__ = [
     "Splits",
     "Stream",
     "Truth",
+    "WorldsApart",
 ]
 
 
@@ -104,10 +105,11 @@ class Source(NamedTuple):
     """Training rows that are drawn on the device when they are needed.
 
     Attributes:
-      draw: `(key, n) -> Rows`, a `jax.tree_util.Partial` of what it draws from.
+      draw: `(key, n) -> Rows`, a `jax.tree_util.Partial` of what it draws from; of a
+        data set with several worlds `(key, n, world) -> Rows` of the one at that place.
     """
 
-    draw: Callable[[PRNGKey, int], Rows]
+    draw: Callable[..., Rows]
 
 
 class Stream(NamedTuple):
@@ -154,8 +156,9 @@ class Spec(NamedTuple):
       transformations: the names of the transformations.
       z_dim: the number of true latents; 0 where they are not known.
       truth: what is known of how the data were made.
-      worlds: the number of independent draws of the whole data set that `Rows` hold,
-        one for each seed in turn; None where all seeds see the same rows.
+      worlds: the number of independent draws of the whole data set, worlds, of which
+        seed s sees number `s mod worlds`; 0 where every seed has one of its own, number
+        s; None where all seeds see the same rows.
       rows: the number of training rows; None where it is not known or has no end.
       breaks: what these data are known to break of what theory assumes, as a clause; ""
         for nothing.
@@ -253,3 +256,11 @@ class DataSet(Protocol):
 
     def load(self) -> Splits:
         """Reads or draws the rows; ValueError if they are not there or damaged."""
+
+
+@runtime_checkable
+class WorldsApart(Protocol):
+    """A data set that draws some of its worlds without the others."""
+
+    def load_worlds(self, numbers: tuple[int, ...]) -> Splits:
+        """Rows of the worlds with those numbers, with an axis of them in front."""

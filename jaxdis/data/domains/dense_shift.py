@@ -7,8 +7,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from jaxdis.data import draws
 from jaxdis.data.domains import worlds
 from jaxdis.data.domains.toy import mask_matrix
 from jaxdis.data.domains.worlds import Process, World
@@ -31,8 +32,8 @@ class DenseShift:
       samples: the number of training rows of each domain.
       valid_samples: the number of validation rows of each domain.
       test_samples: the number of test rows of each domain.
-      worlds: the number of independent draws of everything; of a single one all seeds
-        see the same rows.
+      worlds: the number of independent draws of everything, of which seed s sees number
+        s mod worlds; 0 for one of its own for every seed, 1 for one that all see.
       seed: the seed of all draws.
     """
 
@@ -42,7 +43,7 @@ class DenseShift:
     samples: int = 3_000
     valid_samples: int = 100
     test_samples: int = 300
-    worlds: int = 8
+    worlds: int = 0
     seed: int = 200
 
     def spec(self) -> Spec:
@@ -62,16 +63,20 @@ class DenseShift:
             domains=worlds.domain_names(self.domains),
             z_dim=self.z_dim,
             truth=Truth(mask=mask_matrix("dense", self.z_dim)),
-            worlds=worlds.count(self),
+            worlds=draws.count(self.worlds),
             breaks=_breaks(self.z_dim - self.changing, self.z_dim),
         )
 
     def load(self) -> Splits:
-        """Draws the rows; see `draw`.
+        """Draws the rows of all worlds, of 8 where every seed has its own; see `draw`.
 
-        Arrays have an axis of worlds in front, if there is more than one.
+        Arrays have an axis of worlds in front, unless all seeds see the same one.
         """
-        return worlds.as_rows(draw(self)[1])
+        return worlds.as_rows(self, draw(self)[1])
+
+    def load_worlds(self, numbers: tuple[int, ...]) -> Splits:
+        """Draws the rows of the worlds with those numbers; see `draw`."""
+        return draw(self, numbers)[1]
 
 
 def _breaks(still: int, z_dim: int) -> str:
@@ -135,17 +140,25 @@ def _draw_world(data: DenseShift, key: PRNGKey, attempt: Array) -> World:
 
 
 @partial(jax.jit, static_argnums=1)
-def _draw(key: PRNGKey, data: DenseShift) -> tuple[World, Splits]:
+def _draw(
+    key: PRNGKey, data: DenseShift, numbers: Int[Array, "w"]
+) -> tuple[World, Splits]:
     process = Process(partial(_draw_world, data), _g, accepts=None)
-    return worlds.draw_worlds(process, key, data)
+    return worlds.draw_worlds(process, key, data, numbers)
 
 
-def draw(data: DenseShift) -> tuple[World, Splits]:
+def draw(
+    data: DenseShift, numbers: tuple[int, ...] | None = None
+) -> tuple[World, Splits]:
     """Draws the worlds and their rows on the default device.
 
     In domain u, `z_i = m_ui + s_ui e_i`, e standard normal; m ~ U(-4, 4) and s ~
     U(.01, 1) for the last `changing` latents, m = 0 and s = 1 for the others. `g(z) =
     W_2 lrelu(W_1 z)`, W uniform orthogonal, slope .2.
+
+    Args:
+      data: the settings.
+      numbers: the numbers of the worlds; None for those that `DenseShift.load` draws.
 
     Returns:
       The worlds, stacked; the rows.
@@ -154,4 +167,6 @@ def draw(data: DenseShift) -> tuple[World, Splits]:
       ValueError: as `DenseShift.spec`.
     """
     data.spec()
-    return _draw(jax.random.key(data.seed), replace(data, seed=0))
+    numbers = draws.numbers(data.worlds) if numbers is None else numbers
+    alike = replace(data, seed=0, worlds=0)
+    return _draw(jax.random.key(data.seed), alike, jnp.asarray(numbers))

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxdis import check, linalg
+from jaxdis.data import draws
 from jaxdis.data.domains import worlds
 from jaxdis.data.domains.worlds import Process, World
 from jaxdis.types import PRNGKey, Spec, Splits, Truth
@@ -50,8 +51,8 @@ class ToyMixing:
       samples: the number of training rows of each domain.
       valid_samples: the number of validation rows of each domain.
       test_samples: the number of test rows of each domain.
-      worlds: the number of independent draws of everything; of a single one all seeds
-        see the same rows.
+      worlds: the number of independent draws of everything, of which seed s sees number
+        s mod worlds; 0 for one of its own for every seed, 1 for one that all see.
       seed: the seed of all draws.
     """
 
@@ -63,7 +64,7 @@ class ToyMixing:
     samples: int = 3_000
     valid_samples: int = 100
     test_samples: int = 300
-    worlds: int = 8
+    worlds: int = 0
     seed: int = 200
 
     def spec(self) -> Spec:
@@ -80,15 +81,19 @@ class ToyMixing:
             domains=worlds.domain_names(self.domains),
             z_dim=self.z_dim,
             truth=Truth(mask=mask),
-            worlds=worlds.count(self),
+            worlds=draws.count(self.worlds),
         )
 
     def load(self) -> Splits:
-        """Draws the rows; see `draw`.
+        """Draws the rows of all worlds, of 8 where every seed has its own; see `draw`.
 
-        Arrays have an axis of worlds in front, if there is more than one.
+        Arrays have an axis of worlds in front, unless all seeds see the same one.
         """
-        return worlds.as_rows(draw(self)[1])
+        return worlds.as_rows(self, draw(self)[1])
+
+    def load_worlds(self, numbers: tuple[int, ...]) -> Splits:
+        """Draws the rows of the worlds with those numbers; see `draw`."""
+        return draw(self, numbers)[1]
 
 
 def mask_matrix(
@@ -202,13 +207,17 @@ def _injective(key: PRNGKey, world: World, z: Float[Array, "r z"]) -> Bool[Array
 
 
 @partial(jax.jit, static_argnums=1)
-def _draw(key: PRNGKey, data: ToyMixing) -> tuple[World, Splits]:
+def _draw(
+    key: PRNGKey, data: ToyMixing, numbers: Int[Array, "w"]
+) -> tuple[World, Splits]:
     mask = mask_matrix(data.mask, data.z_dim, data.tall, data.block)
     process = Process(partial(_draw_world, data, mask), _g, _injective)
-    return worlds.draw_worlds(process, key, data)
+    return worlds.draw_worlds(process, key, data, numbers)
 
 
-def draw(data: ToyMixing) -> tuple[World, Splits]:
+def draw(
+    data: ToyMixing, numbers: tuple[int, ...] | None = None
+) -> tuple[World, Splits]:
     """Draws the worlds of a toy, and their rows, on the default device.
 
     In domain u, `z_i = m_ui + s_ui e_i`, e standard normal, m ~ U(-4, 4), s ~ U(.3,
@@ -222,6 +231,10 @@ def draw(data: ToyMixing) -> tuple[World, Splits]:
     every 25 draws that fail, r and A_kj (j != k) of those that follow are weakened by
     10 % more.
 
+    Args:
+      data: the settings.
+      numbers: the numbers of the worlds; None for those that `ToyMixing.load` draws.
+
     Returns:
       The worlds, stacked, with the draws that each took and its weakening; the rows.
 
@@ -234,8 +247,10 @@ def draw(data: ToyMixing) -> tuple[World, Splits]:
       determinant changes its sign on a part of most dense worlds.
     """
     data.spec()
-    world, splits = _draw(jax.random.key(data.seed), replace(data, seed=0))
-    failed = np.flatnonzero(np.asarray(world.attempts) > worlds.LIMIT)
+    numbers = draws.numbers(data.worlds) if numbers is None else numbers
+    alike = replace(data, seed=0, worlds=0)
+    world, splits = _draw(jax.random.key(data.seed), alike, jnp.asarray(numbers))
+    failed = np.array(numbers)[np.asarray(world.attempts) > worlds.LIMIT]
     if failed.size:
         raise ValueError(
             f"no injective mixing was found in {worlds.LIMIT} draws for worlds "

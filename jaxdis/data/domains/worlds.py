@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxdis import check
+from jaxdis.data import draws
 from jaxdis.types import PRNGKey, Rows, Splits
 
 __all__ = [
@@ -18,7 +19,6 @@ __all__ = [
     "World",
     "as_rows",
     "check_sizes",
-    "count",
     "domain_names",
     "draw_uniform",
     "draw_worlds",
@@ -88,27 +88,28 @@ class Sizes(Protocol):
 
     @property
     def worlds(self) -> int:
-        """The number of worlds."""
+        """The number of worlds; 0 for one of its own for every seed."""
 
 
 def check_sizes(data: Sizes) -> None:
-    """Raises ValueError for fewer than 2 domains, or no rows or worlds."""
+    """Raises ValueError for fewer than 2 domains, or no rows."""
     if data.domains < 2:
         raise ValueError(
             f"data.domains must be at least 2, or nothing changes; got {data.domains}"
         )
-    for name in ("samples", "valid_samples", "test_samples", "worlds"):
+    for name in ("samples", "valid_samples", "test_samples"):
         check.at_least(f"data.{name}", getattr(data, name), 1)
+    draws.check_worlds(data.worlds)
 
 
-def count(data: Sizes) -> int | None:
-    """`Spec.worlds`: None for a single one, as all seeds then see the same rows."""
-    return None if data.worlds == 1 else data.worlds
+def as_rows(data: Sizes, splits: Splits) -> Splits:
+    """Rows of a set of a single world without an axis for it.
 
-
-def as_rows(splits: Splits) -> Splits:
-    """Rows of a single world without an axis for it."""
-    if splits.valid.x.shape[0] > 1:
+    Args:
+      data: the data set.
+      splits: its rows with an axis of worlds in front.
+    """
+    if data.worlds != 1:
         return splits
     alone: Splits = jax.tree.map(lambda a: a[0], splits)
     return alone
@@ -164,8 +165,10 @@ def _draw_latents(key: PRNGKey, world: World, samples: int) -> Float[Array, "r z
     return world.means[u] + world.stds[u] * noise
 
 
-def draw_worlds(process: Process, key: PRNGKey, data: Sizes) -> tuple[World, Splits]:
-    """Worlds and their rows; world w is the same however many worlds there are.
+def draw_worlds(
+    process: Process, key: PRNGKey, data: Sizes, numbers: Int[Array, "w"]
+) -> tuple[World, Splits]:
+    """Worlds and their rows; a world is the same whichever others are drawn.
 
     In domain u, `z_i = m_ui + s_ui e_i`, e standard normal. x is standardised by the
     training rows of its world; rows of valid and test are fresh draws of the same
@@ -175,6 +178,7 @@ def draw_worlds(process: Process, key: PRNGKey, data: Sizes) -> tuple[World, Spl
       process: how a world is drawn.
       key: the randomness.
       data: how much is drawn.
+      numbers: the numbers of the worlds.
 
     Returns:
       The worlds, stacked, and rows whose arrays have an axis of worlds in front.
@@ -209,9 +213,9 @@ def draw_worlds(process: Process, key: PRNGKey, data: Sizes) -> tuple[World, Spl
         return world, [mix(process.g, world, z) for z in latents], latents
 
     # One after another: each ends with its own last attempt.
-    world, xs, zs = jax.lax.map(one, jnp.arange(data.worlds))
+    world, xs, zs = jax.lax.map(one, numbers)
     train, valid, test = (
-        Rows(x, u=jnp.tile(_domain(x.shape[1], data.domains), (data.worlds, 1)), z=z)
+        Rows(x, u=jnp.tile(_domain(x.shape[1], data.domains), (len(numbers), 1)), z=z)
         for x, z in zip(xs, zs, strict=True)
     )
     return world, Splits(train, valid, test)

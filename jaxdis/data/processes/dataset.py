@@ -4,7 +4,7 @@
 its parents among the actions, the past latents, or both.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxdis import check
+from jaxdis.data import draws
 from jaxdis.data.processes.mechanisms import PROCESSES, Parents, Process
 from jaxdis.types import PRNGKey, Rows, Spec, Splits, Truth
 
@@ -38,6 +39,11 @@ class CausalProcess:
       samples: the number of rows in all; 80 % train, 10 % valid, 10 % test.
       latent_noise: the variance of a latent given its parents.
       observation_noise: the standard deviation of the noise on standardised x.
+      worlds: the number of independent draws of all that is drawn: the mixing, the
+        strengths of the mechanism, actions, latents and noise. Seed s sees number s mod
+        worlds; 0 for one of its own for every seed, 1 for one that all see. The graph
+        is the same in all: the named ones are one structure each, and random ones have
+        a graph_seed.
       seed: the seed of the process (mixing, mechanism) and of the draws.
       density: the probability of an edge in ActionRandom and TimeRandom.
       graph_seed: the number of the graph of ActionRandom and TimeRandom.
@@ -51,6 +57,7 @@ class CausalProcess:
     samples: int = 1_000_000
     latent_noise: float = 1e-4
     observation_noise: float = 1e-2
+    worlds: int = 1
     seed: int = 265542
     density: float = 0.5
     graph_seed: int = 0
@@ -75,6 +82,7 @@ class CausalProcess:
         check.at_least("data.samples", self.samples, 10)
         check.positive("data.latent_noise", self.latent_noise)
         check.at_least("data.observation_noise", self.observation_noise, 0)
+        draws.check_worlds(self.worlds)
         process = PROCESSES[self.process]
         sizes = (self.z_dim, self.density, self.graph_seed)
         gz = None if process.gz is None else process.gz(*sizes)
@@ -85,6 +93,7 @@ class CausalProcess:
             a_dim=0 if ga is None else ga.shape[1],
             z_dim=self.z_dim,
             truth=Truth(gz=gz, ga=ga),
+            worlds=draws.count(self.worlds),
             breaks=process.breaks,
         )
 
@@ -93,13 +102,27 @@ class CausalProcess:
 
         The mechanism and the mixing belong to the set; each split has its own actions,
         latents and noise. x is standardised by the training split, then
-        `N(0, observation_noise^2)` is added.
+        `N(0, observation_noise^2)` is added. Of all worlds, or of 8 where every seed
+        has its own; they have an axis in front.
 
         Raises:
           ValueError: as `spec`.
         """
         self.spec()
-        return Splits(*_draw(jax.random.key(self.seed), self))
+        if self.worlds != 1:
+            return self.load_worlds(draws.numbers(self.worlds))
+        train, valid, test = self._world(0)
+        return Splits(train, valid, test)
+
+    def load_worlds(self, numbers: tuple[int, ...]) -> Splits:
+        """The same of the worlds with those numbers."""
+        train, valid, test = draws.stacked(self._world, numbers)
+        return Splits(train, valid, test)
+
+    def _world(self, number: int) -> list[Rows]:
+        """Train, valid and test of a world, by one program for all seeds and worlds."""
+        alike = replace(self, worlds=1, seed=0)
+        return _draw(draws.key_of(self.seed, number), alike)
 
 
 def _orthogonal(key: PRNGKey, rows: int, cols: int) -> Float[Array, "r c"]:

@@ -36,7 +36,7 @@ def _random(preset: Preset, *expects: Expectation) -> Preset:
 
 _QUICKSTART = Preset(
     config=Config(z_dim=0, encoder=(64,) * 3, batch=256),
-    data=CausalProcess(z_dim=5, x_dim=10, samples=100_000),
+    data=CausalProcess(z_dim=5, x_dim=10, samples=100_000, worlds=0),
     steps=10_000,
     hyper={"learning_rate": 2e-3},
     source="this library",

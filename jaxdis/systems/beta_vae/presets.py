@@ -33,7 +33,7 @@ PRESETS: dict[str, Preset] = {
     # Five factors and eight latents. Run first: `jaxdis train beta_vae/quickstart`.
     "quickstart": Preset(
         config=Config(z_dim=8, encoder=(64, 64), decoder=(64, 64), batch=256),
-        data=MixedFactors(),
+        data=MixedFactors(worlds=0),
         steps=10_000,
         hyper={"learning_rate": 2e-3, "beta": 4.0, "noise_std": 0.1},
         source=_SOURCE,

@@ -133,7 +133,7 @@ _WITHOUT = "no sparsity"
 PRESETS: dict[str, Preset] = {
     # Small settings. Run first: `jaxdis train mechanism_sparsity/quickstart`.
     "quickstart": _small(
-        CausalProcess("ActionNonDiag", z_dim=5, x_dim=10, samples=100_000),
+        CausalProcess("ActionNonDiag", z_dim=5, x_dim=10, samples=100_000, worlds=0),
         steps=40_000,
         cost="2 min for 8 seeds on 2 cores",
         expects=(
@@ -145,7 +145,7 @@ PRESETS: dict[str, Preset] = {
     ),
     # Blocks of two latents that no graph can tell apart: R_con is the score, not MCC.
     "quickstart_time": _small(
-        CausalProcess("TimeBlockEasy", z_dim=6, x_dim=12, samples=100_000),
+        CausalProcess("TimeBlockEasy", z_dim=6, x_dim=12, samples=100_000, worlds=0),
         steps=20_000,
         cost="3 min for 8 seeds on 2 cores",
         expects=(

@@ -1,6 +1,7 @@
 """Tasks on the latents of a toy and on image factors: fresh ones in every step."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxdis.data.draws import stacked
 from jaxdis.data.factor_images import spread
 from jaxdis.data.rows import bind
 from jaxdis.systems.shared_features.config import Config
@@ -91,11 +93,12 @@ def _draw_latent_tasks(
     noise: float,
     n: int,
     tasks: int,
-    draw: Callable[[PRNGKey, int], Rows],
+    draw: Callable[..., Rows],
     key: PRNGKey,
+    *world: Int[Array, ""],
 ) -> Tasks:
     z_key, use_key, y_key = jax.random.split(key, 3)
-    rows = draw(z_key, tasks * n)
+    rows = draw(z_key, tasks * n, *world)
     assert rows.z is not None  # as `check_tasks` has seen in the spec
     x, z = (a.reshape(tasks, n, *a.shape[1:]) for a in (rows.x, rows.z))
     y, uses = targets(noise, use_key, y_key, z)
@@ -110,11 +113,12 @@ def latent_tasks(
     Args:
       targets: what tasks ask of latents.
       config: the settings of tasks.
-      spec: not used.
+      spec: whether there are several worlds.
       splits: the data, whose training split is a source of rows.
 
     Returns:
-      The sampler of training tasks, and the new tasks of validation and test.
+      The sampler of training tasks, and the new tasks of validation and test, with an
+      axis of worlds in front where the rows have one.
 
     Raises:
       ValueError: training rows that are not drawn, whose latents are for scores alone.
@@ -130,10 +134,14 @@ def latent_tasks(
         _draw_latent_tasks, *fixed, config.support + config.query, config.batch
     )
     n = max(config.shots) + config.test_query
-    valid, test = (
-        _draw_latent_tasks(*fixed, n, config.test_tasks, draw, key)
-        for key in _new_task_keys(config.seed)
-    )
+    new = partial(_draw_latent_tasks, *fixed, n, config.test_tasks, draw)
+    keys = _new_task_keys(config.seed)
+    if spec.worlds is None:
+        valid, test = (new(key) for key in keys)
+    else:
+        # The same tasks of the latents of all worlds: what differs is how x shows them.
+        worlds = range(len(splits.valid.x))
+        valid, test = (stacked(partial(new, key), worlds) for key in keys)
     return Partial(training, draw), valid, test
 
 

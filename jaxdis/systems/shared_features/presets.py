@@ -56,7 +56,7 @@ def _images(data: DataSet, z_dim: int, tasks: Kinds) -> Preset:
 PRESETS: dict[str, Preset] = {
     "quickstart": Preset(
         config=Config(),
-        data=MixedFactors(),
+        data=MixedFactors(worlds=0),
         steps=1_000,
         points=_ABLATION,
         source=_OURS,
@@ -73,7 +73,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "classification": Preset(
         config=Config(iters=25, tasks="thresholds"),
-        data=MixedFactors(),
+        data=MixedFactors(worlds=0),
         steps=800,
         # Without it one seed of five merged two factors, MCC .69.
         hyper={"warmup": 400.0},

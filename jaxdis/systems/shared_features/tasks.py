@@ -63,7 +63,7 @@ class HeldOut(NamedTuple):
     x: Array
     z: Float[Array, "r z"] | None
     tasks: Tasks
-    raw: Float[Array, "h k"] | None
+    raw: Float[Array, "*w h k"] | None
     labels: LabelRows | None = None
 
 
@@ -265,6 +265,11 @@ def check_tasks(config: Config, spec: Spec) -> None:
         )
     kind = KINDS[config.tasks]
     check.needs(f"config.tasks={config.tasks!r}", (kind.needs,), spec)
+    if spec.worlds is not None and kind.needs != "z":
+        raise ValueError(
+            f"config.tasks={config.tasks!r} needs data that all seeds see; these have "
+            "a draw of their own for each: set data.worlds to 1"
+        )
     kind.fits(config, spec)
     least = 1 if kind.columns(spec) is None else 0
     check.at_least("config.test_query", config.test_query, least)
@@ -324,6 +329,17 @@ def raw_scores(config: Config, spec: Spec, new: Tasks) -> Float[Array, "h k"] | 
     return jnp.asarray(table, float)
 
 
+def _raw_scores(config: Config, spec: Spec, new: Tasks) -> Array | None:
+    """Those of every world, where there are several."""
+    if spec.worlds is None or not raw_heads(config, spec):
+        return raw_scores(config, spec, new)
+
+    def of_world(w: int) -> Array:
+        return jnp.asarray(raw_scores(config, spec, jax.tree.map(lambda a: a[w], new)))
+
+    return jnp.stack([of_world(w) for w in range(len(new.x))])
+
+
 def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
     """Training tasks, and held-out rows with new tasks.
 
@@ -338,9 +354,10 @@ def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
     check_tasks(config, spec)
     resident(splits, "shared_features")
     sample, *new = KINDS[config.tasks].draw(config, spec, splits)
-    x, z = jax.tree.map(lambda a: a[:VALID_ROWS], (splits.valid.x, splits.valid.z))
+    some = (slice(None),) * (spec.worlds is not None) + (slice(VALID_ROWS),)
+    x, z = jax.tree.map(lambda a: a[some], (splits.valid.x, splits.valid.z))
     valid = HeldOut(x, z, new[0], None)
-    raw = raw_scores(config, spec, new[1])
+    raw = _raw_scores(config, spec, new[1])
     labels = None
     if KINDS[config.tasks].columns(spec) is not None:
         labels = label_rows(config, spec, splits)

@@ -158,7 +158,7 @@ def test_a_batch_is_of_one_world(ring):
         ({"z_dim": 1}, "data.z_dim must be at least 2, got 1"),
         ({"mask": "block"}, "data.block must divide data.z_dim = 3"),
         ({"mask": "block", "block": 0}, "data.block must divide data.z_dim = 3"),
-        ({"worlds": 0}, "data.worlds must be at least 1"),
+        ({"worlds": -1}, "data.worlds must be at least 0"),
         ({"samples": 0}, "data.samples must be at least 1"),
         ({"valid_samples": 0}, "data.valid_samples must be at least 1"),
     ],
@@ -176,7 +176,7 @@ def test_worlds_that_no_draw_makes_injective_are_named(monkeypatch):
     """With no draw to spare every world fails."""
     worlds, splits = toy.worlds, None
     one = world_with(attempts=[1, worlds.LIMIT + 1])
-    monkeypatch.setattr(toy, "_draw", lambda key, data: (one, splits))
+    monkeypatch.setattr(toy, "_draw", lambda key, data, numbers: (one, splits))
     with pytest.raises(ValueError, match=r"no injective .* for worlds \[1\] of data\."):
         toy.draw(SMALL)
 

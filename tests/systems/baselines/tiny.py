@@ -21,7 +21,7 @@ def pictures(rows=100):
 TINY: dict[str, tuple[Config, DataSet, dict[str, float]]] = {
     "supervised": (
         Config(z_dim=4, encoder=(8,), batch=16),
-        CausalProcess("TimeNonDiag", z_dim=4, x_dim=6, samples=200),
+        CausalProcess("TimeNonDiag", z_dim=4, x_dim=6, samples=200, worlds=0),
         {},
     ),
     "random": (

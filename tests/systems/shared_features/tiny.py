@@ -1,6 +1,6 @@
 """Settings that compile in seconds and together take every branch of the method."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ OWN = Config(
 
 TINY = {
     "own": (OWN, OwnRows(own_rows()), {}),
-    "toy": (SMALL, TOY, {"warmup": 2.0, "usage_decay": 0.5}),
+    "toy": (SMALL, replace(TOY, worlds=2), {"warmup": 2.0, "usage_decay": 0.5}),
     "digits": (LABELS, Digits(), {}),
     # Adam makes full steps of what is rounding in gradients that are nearly 0.
     "images": (IMAGES, Tiles(), {"learning_rate": 1e-6}),
