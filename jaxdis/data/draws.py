@@ -3,8 +3,8 @@
 World w is the same however many there are, and whichever others are drawn with it.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -73,11 +73,11 @@ def key_of(seed: int, world: int) -> PRNGKey:
     return key if world == 0 else jax.random.fold_in(key, world)
 
 
-def stacked(one: Callable[[int], T], numbers: Sequence[int]) -> T:
+def stacked(one: Callable[[Any], T], numbers: Iterable[Any]) -> T:
     """Several worlds with an axis of them in front of every array.
 
     Args:
-      one: `number of a world -> its arrays`.
+      one: `world -> its arrays`.
       numbers: the worlds.
     """
     drawn = [one(number) for number in numbers]

@@ -95,10 +95,10 @@ def _draw_latent_tasks(
     tasks: int,
     draw: Callable[..., Rows],
     key: PRNGKey,
-    *world: Int[Array, ""],
+    world: Int[Array, ""] | None = None,
 ) -> Tasks:
     z_key, use_key, y_key = jax.random.split(key, 3)
-    rows = draw(z_key, tasks * n, *world)
+    rows = draw(z_key, tasks * n, *(() if world is None else (world,)))
     assert rows.z is not None  # as `check_tasks` has seen in the spec
     x, z = (a.reshape(tasks, n, *a.shape[1:]) for a in (rows.x, rows.z))
     y, uses = targets(noise, use_key, y_key, z)
@@ -140,7 +140,7 @@ def latent_tasks(
         valid, test = (new(key) for key in keys)
     else:
         # The same tasks of the latents of all worlds: what differs is how x shows them.
-        worlds = range(len(splits.valid.x))
+        worlds = jnp.arange(len(splits.valid.x))
         valid, test = (stacked(partial(new, key), worlds) for key in keys)
     return Partial(training, draw), valid, test
 
