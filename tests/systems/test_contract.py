@@ -301,7 +301,8 @@ def test_rows_of_the_host_stay_there_or_are_refused(case):
     spec, splits = plan.data.spec(), plan.data.load()
     train = splits.train
     if isinstance(train, Source):
-        train = train.draw(jax.random.key(0), 40)
+        world = () if spec.worlds is None else (jax.numpy.int32(0),)
+        train = train.draw(jax.random.key(0), 40, *world)
     splits = splits._replace(train=jax.device_get(train), block=1)
     try:
         sample = plan.method.batches(plan.config, spec, splits).sample
