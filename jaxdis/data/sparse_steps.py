@@ -113,7 +113,8 @@ def _draw(key: PRNGKey, data: SparseSteps) -> Splits:
             draw_latents(k, n, data.steps, data.z_dim, data.rate)
             for k, n in zip(keys, sizes, strict=True)
         )
-        return Splits(*(Rows(mix(mixing, z), z=z) for z in walks))
+        train, valid, test = (Rows(mix(mixing, z), z=z) for z in walks)
+        return Splits(train, valid, test)
 
     splits: Splits = jax.lax.map(world, jnp.arange(data.worlds))
     return splits
