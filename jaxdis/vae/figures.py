@@ -88,7 +88,10 @@ def draw_traversals(record: Record) -> Figure | None:
     ]
     gaps = {latents: BLOCK_GAP}
     return _mosaic(
-        tiles, names, gaps, "the latent from −2 to 2; the others as they are"
+        tiles,
+        names,
+        gaps,
+        "the latent from −2 to 2 deviations of its prior; the others as they are",
     )
 
 

@@ -1,18 +1,21 @@
 """What is measured of the bound, the codes and the latents on held-out rows."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from jaxdis import losses, metrics
+from jaxdis import gaussian, losses, metrics
 from jaxdis.data.colours import unit
+from jaxdis.gaussian import Posterior
 from jaxdis.types import Config, Metrics, PRNGKey, Rows, Score, Spec, TrainState
 from jaxdis.vae.model import (
     Model,
     ModelParams,
+    Terms,
     decode,
     elbo_terms,
     observations,
@@ -26,6 +29,7 @@ __all__ = [
     "RECONSTRUCTION",
     "Extra",
     "latent_scores",
+    "measure",
     "pictures",
     "report",
     "scores",
@@ -105,16 +109,49 @@ def report(model: Model, state: TrainState, batch: Rows, key: PRNGKey) -> Metric
     """
     x = observations(model, batch.x)
     noise = jax.random.normal(key, (len(x), model.config.z_dim))
+    z = None if batch.z is None else batch.z.reshape(-1, batch.z.shape[-1])
 
-    def one(row: tuple[Array, Array]) -> tuple[Array, Array, Array]:
-        terms, q = elbo_terms(
-            state.params, model, row[0][None], row[1][None], state.extra.noise_std
-        )
-        return terms.reconstruction[0], terms.kl[0], q.mean[0]
+    def bound(x: Array, noise: Array) -> tuple[Terms, Posterior]:
+        return elbo_terms(state.params, model, x, noise, state.extra.noise_std)
 
-    errors, kl, codes = jax.lax.map(one, (x, noise), batch_size=min(BLOCK, len(x)))
+    def standard(q: Posterior) -> Posterior:
+        return gaussian.standard(q.mean[0])
+
+    return measure(state.params, model, bound, (x, noise), z, standard)
+
+
+def measure(
+    params: ModelParams,
+    model: Model,
+    bound: Callable[..., tuple[Terms, Posterior]],
+    inputs: tuple[Array, ...],
+    z: Float[Array, "b d"] | None,
+    law: Callable[[Posterior], Posterior],
+) -> Metrics:
+    """What `report` returns, of a bound of any kind.
+
+    Args:
+      params: the parameters of encoder and decoder.
+      model: networks and sizes.
+      bound: of some rows of the inputs, the terms of the negative ELBO, and the
+        posteriors whose means are the codes.
+      inputs: observations, and whatever else `bound` takes, row by row.
+      z: the true latents.
+      law: from all posteriors `[b, z]` the law `[z]` of the latents of all rows, which
+        tells how far a posterior is from knowing nothing of its row.
+    """
+
+    def one(row: tuple[Array, ...]) -> tuple[Array, ...]:
+        terms, q = bound(*(a[None] for a in row))
+        return terms.reconstruction[0], terms.kl[0], q.mean[0], q.var[0]
+
+    x = inputs[0]
+    errors, kl, *parts = jax.lax.map(one, inputs, batch_size=min(BLOCK, len(x)))
+    q = Posterior(*parts)
+    prior = law(q)
+    tells = gaussian.kl(*q, *(part[None] for part in prior)).mean(0)
     per_code, error = kl.mean(0), errors.mean()
-    codes = jnp.where((per_code < DEAD_KL)[None], 0.0, codes)
+    codes = jnp.where((tells < DEAD_KL)[None], 0.0, q.mean)
     found: Metrics = {
         "reconstruction": error,
         "kl": per_code.sum(),
@@ -123,10 +160,10 @@ def report(model: Model, state: TrainState, batch: Rows, key: PRNGKey) -> Metric
         "kl_per_code": per_code,
     }
     if len(model.shape) == 3:
-        found |= pictures(state.params, model, x, per_code)
-    if batch.z is None or not model.z_true:
+        found |= pictures(params, model, x, tells, prior)
+    if z is None or not model.z_true:
         return found
-    return found | latent_scores(batch.z.reshape(-1, batch.z.shape[-1]), codes)
+    return found | latent_scores(z, codes)
 
 
 def latent_scores(z: Float[Array, "b d"], codes: Float[Array, "b z"]) -> Metrics:
@@ -147,7 +184,11 @@ def latent_scores(z: Float[Array, "b d"], codes: Float[Array, "b z"]) -> Metrics
 
 
 def pictures(
-    params: ModelParams, model: Model, x: Shaped[Array, "b ..."], kl: Float[Array, "z"]
+    params: ModelParams,
+    model: Model,
+    x: Shaped[Array, "b ..."],
+    kl: Float[Array, "z"],
+    prior: Posterior,
 ) -> Metrics:
     """Some images, what is made of them, and of the first one with a latent moved.
 
@@ -158,6 +199,7 @@ def pictures(
       model: networks and sizes.
       x: images.
       kl: what each latent tells.
+      prior: the law `[z]` of each latent, in whose deviations it is moved.
 
     Returns:
       `originals`, `reconstructions` and `traversals`.
@@ -169,7 +211,8 @@ def pictures(
     values = jnp.linspace(-REACH, REACH, VALUES)
     start = jnp.broadcast_to(codes[0][None, None], (len(moved), VALUES, len(kl)))
     at = jnp.arange(len(kl))[None, None] == moved[:, None, None]
-    walks = jnp.where(at, values[None, :, None], start)
+    steps = prior.mean[None] + jnp.sqrt(prior.var)[None] * values[:, None]
+    walks = jnp.where(at, steps[None], start)
     return {
         "originals": unit(some),
         "reconstructions": decode(params, model, codes),

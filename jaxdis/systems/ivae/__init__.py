@@ -1,0 +1,35 @@
+"""iVAE: a prior that changes with actions, domains, labels or the past."""
+
+from jaxdis import vae
+from jaxdis.data.rows import batches
+from jaxdis.systems.ivae.model import Config, Hyper, default_hyper, make
+from jaxdis.systems.ivae.presets import PRESETS
+from jaxdis.types import Method
+
+__all__ = ["METHOD", "PRESETS", "Config", "Hyper", "default_hyper", "make"]
+
+CITATION = """\
+@inproceedings{khemakhem2020variational,
+  title     = {Variational Autoencoders and Nonlinear {ICA}: A Unifying Framework},
+  author    = {Khemakhem, Ilyes and Kingma, Diederik P. and Monti, Ricardo Pio and
+               Hyv{\\"a}rinen, Aapo},
+  booktitle = {International Conference on Artificial Intelligence and Statistics},
+  year      = {2020}
+}
+"""
+
+METHOD = Method(
+    name="ivae",
+    citation=CITATION,
+    needs=(("a", "u", "y", "sequences"),),
+    make=make,
+    hyper=Hyper,
+    default_hyper=default_hyper,
+    batches=batches,
+    presets=PRESETS,
+    scores=vae.scores,
+    arrays=vae.ARRAYS,
+    figures=vae.FIGURES,
+    sized=vae.sized,
+    positive=("learning_rate", "noise_std"),
+)

@@ -1,0 +1,35 @@
+"""Small settings: a toy of sparse steps, and data of one's own."""
+
+from jaxdis.data.own import OwnFile
+from jaxdis.data.sparse_steps import SparseSteps
+from jaxdis.systems.slow_vae.config import Config
+from jaxdis.types import Preset
+
+__all__ = ["PRESETS"]
+
+_SOURCE = "this library"
+
+PRESETS: dict[str, Preset] = {
+    # Run first: `jaxdis train slow_vae/quickstart`.
+    "quickstart": Preset(
+        config=Config(z_dim=0, encoder=(64, 64), decoder=(64, 64), batch=128),
+        data=SparseSteps(),
+        steps=10_000,
+        hyper={"learning_rate": 2e-3, "noise_std": 0.1, "gamma": 1.0, "rate": 2.0},
+        source=_SOURCE,
+        cost="2 min for 8 seeds on 2 cores",
+        seeds=8,
+        scores=("mcc", "r2", "dci_d", "elbo", "kl", "transition", "dead"),
+    ),
+    # Sequences of one's own: vectors or images.
+    "own": Preset(
+        config=Config(z_dim=0, encoder=(64,) * 3, decoder=(64,) * 3, batch=64),
+        data=OwnFile(),
+        steps=0,
+        hyper={"learning_rate": 1e-3, "noise_std": 0.1},
+        source=_SOURCE,
+        cost="minutes for 8 seeds of vectors on 2 cores",
+        seeds=8,
+        scores=("elbo", "reconstruction", "kl", "transition", "dead"),
+    ),
+}
