@@ -1,15 +1,23 @@
-"""Determinants and linear systems of many small matrices.
+"""Determinants, linear systems and eigenvectors of many small matrices.
 
-By elimination in plain array operations. XLA's CPU back end hands `jnp.linalg` to
-LAPACK, whose batched calls wait for threads that other devices' programs hold: with as
-many devices as cores, as here for seeds, programs were seen to hang for ever.
+By elimination and rotations in plain array operations. XLA's CPU back end hands
+`jnp.linalg` to LAPACK, whose batched calls wait for threads that other devices'
+programs hold: with as many devices as cores, as here for seeds, programs were seen to
+hang for ever.
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-__all__ = ["det", "is_positive_definite", "log_abs_det", "solve"]
+__all__ = [
+    "det",
+    "eigh",
+    "is_positive_definite",
+    "log_abs_det",
+    "orthonormal",
+    "solve",
+]
 
 
 def _eliminate(
@@ -94,3 +102,75 @@ def is_positive_definite(a: Float[Array, "n n"]) -> Bool[Array, ""]:
 
     start = (a, jnp.asarray(jnp.inf, a.dtype))
     return jax.lax.fori_loop(0, len(a), column, start)[1] > 0
+
+
+SWEEPS = 12  # of rotations at most; some 6 do for 20 x 20
+
+
+def eigh(a: Float[Array, "n n"]) -> tuple[Float[Array, "n"], Float[Array, "n n"]]:
+    """Eigenvalues of a symmetric matrix, the largest first, and eigenvectors.
+
+    `a = v diag(w) v^T`, eigenvectors as columns, by Jacobi's rotations: a matrix that
+    is nearly diagonal costs nearly nothing, and its eigenvectors keep their signs.
+
+    Args:
+      a: the matrix; n^2 / 2 rotations are made one after the other, so that n should be
+        some tens at most.
+
+    Source: Golub and Van Loan, Matrix Computations, section 8.5.
+    """
+    n = len(a)
+    if n < 2:
+        return jnp.diag(a), jnp.eye(n, dtype=a.dtype)
+    first, second = jnp.triu_indices(n, 1)
+    scale = jnp.maximum(jnp.abs(a).max(initial=0.0), jnp.finfo(a.dtype).tiny)
+
+    def rotate(i: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        a, v = carry
+        p, q = first[i], second[i]
+        # The angle that makes a[p, q] zero, the smaller one of the two.
+        angle = 0.5 * jnp.arctan2(2 * a[p, q], a[q, q] - a[p, p])
+        half = jnp.pi / 2
+        angle = angle - half * jnp.round(angle / half)
+        c, s = jnp.cos(angle), jnp.sin(angle)
+
+        def columns(m: Array) -> Array:
+            x, y = m[:, p], m[:, q]
+            return m.at[:, p].set(c * x - s * y).at[:, q].set(s * x + c * y)
+
+        return columns(columns(a).T).T, columns(v)
+
+    def rough(carry: tuple[Array, Array, Array]) -> Array:
+        count, a, _ = carry
+        off = jnp.abs(a - jnp.diag(jnp.diag(a))).max(initial=0.0)
+        return (count < SWEEPS) & (off > jnp.finfo(a.dtype).eps * scale)
+
+    def sweep(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        count, a, v = carry
+        a, v = jax.lax.fori_loop(0, len(first), rotate, (a, v))
+        return count + 1, a, v
+
+    start = (jnp.zeros((), int), a, jnp.eye(n, dtype=a.dtype))
+    _, a, v = jax.lax.while_loop(rough, sweep, start)
+    values = jnp.diag(a)
+    order = jnp.argsort(-values)
+    return values[order], v[:, order]
+
+
+def orthonormal(a: Float[Array, "n m"]) -> Float[Array, "n m"]:
+    """Columns that span what those of a matrix do, by Gram and Schmidt, twice.
+
+    The first columns span what the first of `a` do. A column that depends on those
+    before it is what rounding leaves of it, or zero.
+    """
+
+    def column(j: Array, q: Array) -> Array:
+        found = a[:, j]
+        for _ in range(2):
+            inner = jnp.matmul(q.T, found, precision="highest")
+            found = found - jnp.matmul(q, inner, precision="highest")
+        size = jnp.sqrt(jnp.sum(found**2))
+        found = found / jnp.maximum(size, jnp.finfo(a.dtype).tiny)
+        return q.at[:, j].set(found)
+
+    return jax.lax.fori_loop(0, a.shape[1], column, jnp.zeros_like(a))

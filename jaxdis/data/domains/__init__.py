@@ -4,7 +4,8 @@
 the latents are independent with a distribution of their own in every domain.
 
 - `ToyMixing`: a smooth mixing with a given mask, locally injective where it was tested;
-- `DenseShift`: only some latents change, mixed by orthogonal matrices and a leaky ReLU.
+- `DenseShift`: only some latents change, mixed by orthogonal matrices and a leaky ReLU;
+- `Segments`: many segments whose laws of all latents overlap widely.
 
 A generated set holds several worlds, which differ in everything but their settings: one
 for each seed, so that a spread over seeds is one over data too.
@@ -14,6 +15,7 @@ code of the same group, constants of the toy are this library's.
 """
 
 from jaxdis.data.domains.dense_shift import DenseShift
+from jaxdis.data.domains.segments import Segments
 from jaxdis.data.domains.toy import ToyMixing
 
-__all__ = ["DenseShift", "ToyMixing"]
+__all__ = ["DenseShift", "Segments", "ToyMixing"]

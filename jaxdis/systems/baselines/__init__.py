@@ -1,4 +1,4 @@
-"""References for the encoder's scores: what no learning and full supervision reach."""
+"""Controls: raw observations, an untrained encoder, and a supervised one."""
 
 from jaxdis.data.rows import batches
 from jaxdis.report import later

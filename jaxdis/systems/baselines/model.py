@@ -1,8 +1,9 @@
-"""References for the encoder's scores: what no learning and full supervision reach.
+"""Controls: what raw observations, an untrained encoder and full supervision reach.
 
-Both are the encoder of a variational autoencoder and nothing else, so that the score of
-such a method lies between that of random weights and that of regression on the true
-latents.
+The untrained ("random") and the supervised one are the encoder of a variational
+autoencoder and nothing else, so that the score of such a method lies between that of
+random weights and that of regression on the true latents. The raw observations are
+codes that nobody has computed: a mixing that they see through is no test of a method.
 
 Source: Lachapelle et al. 2022 (arXiv 2107.10098), section 5 ("random", "supervised").
 """
@@ -14,6 +15,7 @@ from typing import Literal, NamedTuple
 
 import chex
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Shaped
 
@@ -33,8 +35,10 @@ from jaxdis.types import (
 )
 
 __all__ = [
-    "OBJECTIVES",
+    "CONTROLS",
+    "MOST",
     "Config",
+    "Control",
     "Hyper",
     "Model",
     "adam",
@@ -43,9 +47,15 @@ __all__ = [
     "encode",
     "make",
     "no_objective",
+    "numbers",
     "sized",
     "squared_error",
 ]
+
+
+MOST = 256
+"""Numbers of an observation that are codes as they are, at most: as many as are matched
+to latents on the device."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +63,18 @@ class Config:
     """What is compiled in.
 
     Attributes:
-      method: "supervised" regresses the true latents; "random" leaves the encoder as
-        it was drawn.
-      z_dim: the number of codes; that of the data's latents, if supervised, or if 0.
+      method: the control: "supervised" regresses the true latents; "random" leaves the
+        encoder untrained, as it was drawn; "observations" has no encoder, and its codes
+        are the raw numbers of x.
+      z_dim: the number of codes; that of the data's latents, if supervised, or if 0. Of
+        "observations" it is that of x, at most `MOST`.
       encoder: the hidden widths of the encoder of vectors.
       channels: the channels of the first convolution of the encoder of images.
       batch: the number of rows in a step.
       precision: the precision of matrix products.
     """
 
-    method: Literal["supervised", "random"] = "supervised"
+    method: Literal["supervised", "random", "observations"] = "supervised"
     z_dim: int = 10
     encoder: tuple[int, ...] = (512,) * 6
     channels: int = 32
@@ -116,11 +128,54 @@ def no_objective(
     return jnp.zeros((), codes.dtype)
 
 
-OBJECTIVES: dict[str, Callable[[Array, Array], Array]] = {
-    "supervised": squared_error,
-    "random": no_objective,
+def numbers(x: Float[Array, "..."], axes: int) -> Float[Array, "*b n"]:
+    """The numbers of each observation in a row: all of them, or `MOST`, evenly spaced.
+
+    Args:
+      x: the observations, with any axes in front.
+      axes: the number of axes of one observation.
+    """
+    rows = x.reshape(*x.shape[: x.ndim - axes], -1)
+    n = rows.shape[-1]
+    return rows[..., np.linspace(0, n - 1, min(n, MOST)).astype(int)]
+
+
+def _encoded(encoder: nets.Network, params: Params, x: Array, axes: int) -> Array:
+    return jnp.split(encoder.over(params, x, axes), 2, axis=-1)[0]
+
+
+def _raw(encoder: nets.Network, params: Params, x: Array, axes: int) -> Array:
+    return numbers(x, axes)
+
+
+def _weights(encoder: nets.Network, key: PRNGKey, x: Array) -> Params:
+    return encoder.init(key, x)
+
+
+def _none(encoder: nets.Network, key: PRNGKey, x: Array) -> Params:
+    return {}
+
+
+class Control(NamedTuple):
+    """Where codes come from, and what they learn from.
+
+    Attributes:
+      objective: what is minimised, `(codes, true latents) -> loss`.
+      init: `(encoder, key, x) -> params`.
+      encode: `(encoder, params, x, axes) -> codes`, axes those of one observation.
+    """
+
+    objective: Callable[[Array, Array], Array]
+    init: Callable[[nets.Network, PRNGKey, Array], Params] = _weights
+    encode: Callable[[nets.Network, Params, Array, int], Array] = _encoded
+
+
+CONTROLS: dict[str, Control] = {
+    "supervised": Control(squared_error),
+    "random": Control(no_objective),
+    "observations": Control(no_objective, _none, _raw),
 }
-"""What is minimised: `(codes, true latents) -> loss`."""
+"""The ceiling; what an encoder has before it learns; and what it starts from."""
 
 
 class Model(NamedTuple):
@@ -129,13 +184,13 @@ class Model(NamedTuple):
     Attributes:
       encoder: its first half of outputs are the codes; the others, a variance in the
         methods that it stands for, are not used.
-      objective: `(codes, true latents) -> loss`.
+      control: where codes come from, and what they learn from.
       shape: the shape of one observation.
       sequences: whether x and z have a time axis.
     """
 
     encoder: nets.Network
-    objective: Callable[[Array, Array], Array]
+    control: Control
     shape: tuple[int, ...]
     sequences: bool
 
@@ -158,7 +213,7 @@ def build(config: Config, spec: Spec, *, encoder: object = None) -> Model:
             "baselines compares codes with true latents, which these data do not have"
         )
     config = sized(config, spec)
-    check.one_of("config.method", config.method, OBJECTIVES)
+    check.one_of("config.method", config.method, CONTROLS)
     check.at_least("config.z_dim", config.z_dim, 1)
     check.widths("config.encoder", config.encoder)
     check.at_least("config.channels", config.channels, 1)
@@ -178,7 +233,7 @@ def build(config: Config, spec: Spec, *, encoder: object = None) -> Model:
             given=encoder,
             meaning="twice config.z_dim: codes, and as many that are not used",
         ),
-        objective=OBJECTIVES[config.method],
+        control=CONTROLS[config.method],
         shape=spec.shape,
         sequences=spec.steps is not None,
     )
@@ -196,8 +251,8 @@ def encode(model: Model, params: Params, x: Shaped[Array, "..."]) -> Array:
       Codes `[..., z]`.
     """
     axes = len(model.shape)
-    seen = x if axes == 1 else unit(x)
-    return jnp.split(model.encoder.over(params, seen, axes), 2, axis=-1)[0]
+    seen = x.astype(float) if axes == 1 else unit(x)
+    return model.control.encode(model.encoder, params, seen, axes)
 
 
 def adam(hyper: Hyper) -> optax.GradientTransformation:
@@ -212,7 +267,7 @@ def make(
     encoder: object = None,
     optimiser: object = None,
 ) -> System:
-    """Builds a reference: `loss = mean (f(x)_i - z_i)^2` over the last step, or 0.
+    """Builds a control: `loss = mean (f(x)_i - z_i)^2` over the last step, or 0.
 
     Args:
       config: the method's config.
@@ -228,7 +283,7 @@ def make(
     tx = optimise.optimiser(optimiser, adam)
 
     def init(key: PRNGKey, hyper: Hyper) -> TrainState:
-        params = model.encoder.init(key, jnp.zeros(model.shape))
+        params = model.control.init(model.encoder, key, jnp.zeros(model.shape))
         opt_state = tx(hyper).init(params)
         return TrainState(params, opt_state, (), jnp.zeros((), int))
 
@@ -238,7 +293,7 @@ def make(
         x, z = batch.x, true_latents(batch)
         if model.sequences:
             x, z = x[:, -1], z[:, -1] if z.ndim == 3 else z
-        return model.objective(encode(model, params, x), z), ((), {})
+        return model.control.objective(encode(model, params, x), z), ((), {})
 
     return System(
         init=init,

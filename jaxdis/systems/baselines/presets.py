@@ -25,9 +25,9 @@ def _supervised(process: str, steps: int, hours: str) -> Preset:
     )
 
 
-def _random(preset: Preset, *expects: Expectation) -> Preset:
+def _untaught(method: str, preset: Preset, *expects: Expectation) -> Preset:
     return preset._replace(
-        config=replace(Config(), **vars(preset.config) | {"method": "random"}),
+        config=replace(Config(), **vars(preset.config) | {"method": method}),
         steps=1,
         cost="seconds",
         expects=expects,
@@ -59,10 +59,12 @@ _OWN = Preset(
 
 PRESETS: dict[str, Preset] = {
     "quickstart_supervised": _QUICKSTART,
-    "quickstart_random": _random(_QUICKSTART, Expectation("mcc", 0.44)),
+    "quickstart_observations": _untaught("observations", _QUICKSTART),
+    "quickstart_random": _untaught("random", _QUICKSTART, Expectation("mcc", 0.44)),
     # Data of one's own whose true latents are known.
     "own": _OWN,
-    "own_random": _random(_OWN),
+    "own_observations": _untaught("observations", _OWN),
+    "own_random": _untaught("random", _OWN),
     # The authors' logged means of five seeds.
     "ActionBlockEasy_supervised": _supervised("ActionBlockEasy", 300_000, "1.4"),
     "ActionBlockHard_supervised": _supervised("ActionBlockHard", 300_000, "1.6"),
@@ -71,7 +73,8 @@ PRESETS: dict[str, Preset] = {
 }
 
 PRESETS |= {
-    f"{process}_random": _random(
+    f"{process}_random": _untaught(
+        "random",
         PRESETS[f"{process}_supervised"],
         Expectation("r_con", r_con),
         Expectation("mcc", mcc),

@@ -29,6 +29,11 @@ TINY: dict[str, tuple[Config, DataSet, dict[str, float]]] = {
         CausalProcess("ActionNonDiag", z_dim=4, x_dim=6, samples=200),
         {},
     ),
+    "observations": (
+        Config(method="observations", z_dim=0, batch=16),
+        CausalProcess("TimeNonDiag", z_dim=3, x_dim=5, samples=200),
+        {},
+    ),
     "images": (
         Config(z_dim=0, channels=2, batch=16),
         OwnRows(pictures()),

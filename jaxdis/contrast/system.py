@@ -1,0 +1,64 @@
+"""A system whose encoder learns by what its codes discriminate."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from jaxdis.contrast.model import Model, ModelParams, encode, init_params
+from jaxdis.contrast.scores import Objective, report
+from jaxdis.optimise import cosine, in_one_pass, minimise
+from jaxdis.types import Hyper, Metrics, PRNGKey, Rows, Scalar, System, TrainState
+
+__all__ = ["Rates", "adam", "system"]
+
+
+@runtime_checkable
+class Rates(Protocol):
+    """The hyper-parameters of `adam`."""
+
+    @property
+    def learning_rate(self) -> Scalar: ...
+    @property
+    def decay_steps(self) -> Scalar: ...
+
+
+def adam(hyper: Rates) -> optax.GradientTransformation:
+    """Adam with a rate that falls to 0 along a cosine, on one vector of parameters."""
+    return in_one_pass(optax.adam(cosine(hyper.learning_rate, hyper.decay_steps)))
+
+
+def system(
+    model: Model,
+    objective: Objective,
+    tx: Callable[[Hyper], optax.GradientTransformation],
+) -> System:
+    """The system of an objective of codes; it has no decoder.
+
+    Args:
+      model: networks and sizes.
+      objective: what is minimised.
+      tx: `hyper -> optimiser`.
+    """
+
+    def loss(
+        params: ModelParams, state: TrainState, batch: Rows, hyper: Hyper, key: PRNGKey
+    ) -> tuple[Array, tuple[tuple[()], Metrics]]:
+        codes = encode(params, model, batch.x)
+        value, logged = objective(params.head, codes, batch)
+        return value, ((), logged)
+
+    def init(key: PRNGKey, hyper: Hyper) -> TrainState:
+        params = init_params(key, model)
+        return TrainState(params, tx(hyper).init(params), (), jnp.zeros((), int))
+
+    return System(
+        init=init,
+        step=minimise(loss, tx),
+        encode=lambda params, x: encode(params, model, x),
+        decode=None,
+        report=partial(report, model, objective),
+    )

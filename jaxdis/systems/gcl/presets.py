@@ -1,0 +1,46 @@
+"""Small settings: domains and actions with known latents, and data of one's own."""
+
+from jaxdis.data.domains import Segments
+from jaxdis.data.own import OwnFile
+from jaxdis.data.processes import CausalProcess
+from jaxdis.systems.gcl.config import Config
+from jaxdis.types import Preset
+
+__all__ = ["PRESETS"]
+
+_SOURCE = "this library"
+_COST = "minutes for 8 seeds on 2 cores"
+_SCORES = ("mcc", "r2", "contrast", "accuracy")
+
+PRESETS: dict[str, Preset] = {
+    # Latents whose means and variances differ between domains.
+    "quickstart": Preset(
+        config=Config(form="quadratic"),
+        data=Segments(),
+        steps=10_000,
+        source=_SOURCE,
+        cost=_COST,
+        seeds=8,
+        scores=_SCORES,
+    ),
+    # Latents whose means and variances actions move.
+    "actions": Preset(
+        config=Config(form="quadratic"),
+        data=CausalProcess("ActionDoubleSuffStat", z_dim=5, x_dim=10, samples=100_000),
+        steps=10_000,
+        source=_SOURCE,
+        cost=_COST,
+        seeds=8,
+        scores=_SCORES,
+    ),
+    # Data of one's own: with actions, domains or labels.
+    "own": Preset(
+        config=Config(),
+        data=OwnFile(),
+        steps=0,
+        source=_SOURCE,
+        cost=_COST,
+        seeds=8,
+        scores=("contrast", "accuracy"),
+    ),
+}

@@ -1,0 +1,32 @@
+"""Small settings: a toy with known latents, and data of one's own."""
+
+from dataclasses import replace
+
+from jaxdis.data.mixed_factors import MixedFactors
+from jaxdis.data.own import OwnFile
+from jaxdis.systems.linear.config import Config
+from jaxdis.types import Preset
+
+__all__ = ["PRESETS"]
+
+_SCORES = ("mcc", "r2", "explained")
+
+_QUICKSTART = Preset(
+    config=Config(),
+    data=MixedFactors(),
+    steps=200,
+    chunk=200,
+    source="this library",
+    cost="seconds for 8 seeds on 2 cores",
+    seeds=8,
+    scores=_SCORES,
+)
+# Data of one's own: vectors or images.
+_OWN = _QUICKSTART._replace(data=OwnFile(), scores=("explained",))
+
+PRESETS: dict[str, Preset] = {
+    "quickstart": _QUICKSTART,
+    "quickstart_pca": _QUICKSTART._replace(config=Config(codes="pca")),
+    "own": _OWN,
+    "own_pca": _OWN._replace(config=replace(_OWN.config, codes="pca")),
+}
