@@ -13,6 +13,7 @@ from jaxtyping import Int
 __all__ = [
     "Graph",
     "action_pairs",
+    "action_pairs_between",
     "action_pairs_chained",
     "action_pairs_doubly_nested",
     "action_pairs_nested",
@@ -81,6 +82,16 @@ def action_pairs(d: int) -> Graph:
     """`[d, d / 2]`: action l causes latents 2l and 2l + 1."""
     _even(d, 2, "action_pairs")
     return np.kron(np.eye(d // 2, dtype=int), np.ones((2, 1), int))
+
+
+def action_pairs_between(d: int) -> Graph:
+    """`[d, d / 2]`: action l causes latents 2l + 1 and 2l + 2 mod d.
+
+    Its pairs have one latent in each of two neighbouring blocks of `pairs`: neither
+    graph tells the latents of a pair apart, both together tell all.
+    """
+    _even(d, 4, "action_pairs_between")
+    return np.roll(action_pairs(d), 1, axis=0)
 
 
 def _with_edges(graph: Graph, children: Iterable[int], parents: Iterable[int]) -> Graph:

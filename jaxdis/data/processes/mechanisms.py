@@ -1,7 +1,7 @@
 """How the latents of a process move, and the processes by name.
 
-Those of Lachapelle et al. (arXiv 2107.10098 and 2401.04890), and three with
-interventions of unknown target.
+Those of Lachapelle et al. (arXiv 2107.10098 and 2401.04890), one that both actions and
+the past move, and three with interventions of unknown target.
 """
 
 from collections.abc import Callable
@@ -183,6 +183,12 @@ def _time_linear(of: Parents, noise: Scalar) -> Moments:
     return _constant(of.past + 0.5 * of.gz @ of.past, noise)
 
 
+def _action_and_time_sine(of: Parents, noise: Scalar) -> Moments:
+    """The mean of `_time_sine`, plus that of `_action_sine`."""
+    mean = of.past + 0.5 * _sum_sines(of.gz, of.past) + _sum_sines(of.ga, of.action)
+    return _constant(mean, noise)
+
+
 def _shift(of: Parents, noise: Scalar) -> Moments:
     """`z_i ~ N(3 sum_l G^a_il a_l, 1)`: interventions that move a mean."""
     return _constant(3.0 * of.ga @ of.action, 1.0)
@@ -235,6 +241,11 @@ PROCESSES: dict[str, Process] = {
     "TimeBlockCrossed": _time(_time_sine, graphs.pairs_crossed),
     "TimeNearlyFull": _time(_time_sine, graphs.nearly_full),
     "TimeRandom": Process(_time_sine, gz=_random_with_diagonal),
+    "ActionTimeBlocks": Process(
+        _action_and_time_sine,
+        gz=_named(graphs.pairs),
+        ga=_named(graphs.action_pairs_between),
+    ),
     "InterventionSingle": Process(
         _shift, ga=_named(graphs.identity), actions=draw_interventions
     ),
@@ -253,7 +264,9 @@ PROCESSES: dict[str, Process] = {
 }
 """Generating processes by name.
 
-Action* have one step and continuous actions, Time* two steps and none, Intervention*
-one-hot actions of unknown target. In InterventionPair an intervention moves two latents
-along one fixed direction, so it is a negative control: theory promises nothing.
+Action* have one step and continuous actions, Time* two steps and none, ActionTime* two
+steps and continuous actions, Intervention* one-hot actions of unknown target. In
+ActionTimeBlocks neither graph identifies a latent, and both together identify all. In
+InterventionPair an intervention moves two latents along one fixed direction, so it is a
+negative control: theory promises nothing.
 """

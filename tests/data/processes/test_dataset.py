@@ -63,13 +63,15 @@ def wave_variance(graph, inputs):
 
 def moments(name, spec, past, a):
     """Mean and variance of the last step's latents, from the published formulas."""
-    if name.startswith("Action"):
+    if spec.steps is None and name.startswith("Action"):
         mean = np.sin(a) if name == "ActionDiag" else sines(spec.truth.ga, a)
     elif name in ("InterventionSingle", "InterventionPair"):
         return 3.0 * a @ spec.truth.ga.T, 1.0
     else:
         delta = np.sin(past) if name == "TimeDiag" else sines(spec.truth.gz, past)
         mean = past + 0.5 * delta
+    if name == "ActionTimeBlocks":
+        mean = mean + sines(spec.truth.ga, a)
     if name == "InterventionTime":
         for i, k in zip(*np.nonzero(spec.truth.ga), strict=True):
             mean[:, i] += a[:, k] * np.cos((i + 3) / np.pi * past[:, i] + k)

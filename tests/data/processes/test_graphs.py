@@ -28,6 +28,8 @@ PUBLISHED = {
     "TimeBlockHard": (32, None, 0, 24),
     "TimeBlockCrossed": (32, None, 0, 24),
     "TimeNearlyFull": (92, None, 0, 32),
+    # Ours: pairs of the past, and actions on pairs between them.
+    "ActionTimeBlocks": (20, 10, 5, 10),
     # Ours: identity and ring of unknown targets, with a past that tells nothing.
     "InterventionSingle": (None, 10, 10, 10),
     "InterventionPair": (None, 20, 10, 10),
@@ -71,7 +73,18 @@ def test_rows_are_children():
     low, high = {0, 1, 2}, {3, 4, 5}
     assert parents(graphs.halves(6)) == [low, low, low, high, high, high]
     assert parents(graphs.action_pairs(4)) == [{0}, {0}, {1}, {1}]
+    assert parents(graphs.action_pairs_between(6)) == [{2}, {0}, {0}, {1}, {1}, {2}]
     assert parents(graphs.action_pairs_nested(4)) == [{0}, {0}, {0, 1}, {0, 1}]
+
+
+@pytest.mark.parametrize("d", [4, 6, 10])
+def test_two_graphs_identify_what_neither_does_alone(d):
+    truth = CausalProcess("ActionTimeBlocks", z_dim=d).spec().truth
+    for alone in [(truth.gz, None), (None, truth.ga)]:
+        pattern = np.asarray(consistency_pattern(*alone))
+        np.testing.assert_array_equal(pattern.sum(1), np.full(d, 2))
+    both = consistency_pattern(truth.gz, truth.ga)
+    np.testing.assert_array_equal(both, np.eye(d, dtype=bool))
 
 
 def doubled(*rows):
@@ -169,6 +182,7 @@ def test_graphs_of_ten_latents_only(graph, process, d):
         (graphs.pairs, 2),
         (graphs.halves, 2),
         (graphs.action_pairs, 2),
+        (graphs.action_pairs_between, 4),
         (graphs.action_pairs_nested, 4),
         (graphs.pairs_linked, 8),
     ],
