@@ -1,4 +1,4 @@
-"""What theory says of graphs, tasks and mixings: which latents can be told apart."""
+"""What theory says of graphs, interventions, tasks, mixings: what can be told apart."""
 
 from jaxdis.identifiability.changes import change_strength, gaussian_changes_ok
 from jaxdis.identifiability.graphs import (
@@ -9,6 +9,7 @@ from jaxdis.identifiability.graphs import (
     consistency_pattern,
     graph_criterion,
 )
+from jaxdis.identifiability.interventions import promise_of_interventions
 from jaxdis.identifiability.mixing import (
     SUPPORT_THRESHOLD,
     MixingReport,
@@ -56,6 +57,7 @@ __all__ = [
     "mixing_pattern",
     "mixing_report",
     "promise_of_graphs",
+    "promise_of_interventions",
     "promise_of_mixing",
     "promise_of_tasks",
     "structural_sparsity",

@@ -1,7 +1,7 @@
 """How the latents of a process move, and the processes by name.
 
 Those of Lachapelle et al. (arXiv 2107.10098 and 2401.04890), one that both actions and
-the past move, and three with interventions of unknown target.
+the past move, and some with interventions of unknown target.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdis.data.processes import graphs
+from jaxdis.data.processes.interventions import Change, Changes, changed
 from jaxdis.types import PRNGKey, Scalar
 
 __all__ = [
@@ -94,6 +95,7 @@ class Process(NamedTuple):
       ga: the graph from actions, likewise; None where there is no action.
       actions: `(key, n, a_dim) -> actions`.
       strengths: `(key, graph) -> what the mechanism sees of the graph`.
+      changes: what interventions do, where they put their targets under fixed laws.
       breaks: see `Spec.breaks`.
     """
 
@@ -102,6 +104,7 @@ class Process(NamedTuple):
     ga: _GraphOf | None = None
     actions: Callable[[PRNGKey, int, int], Array] = draw_uniform_actions
     strengths: Callable[[PRNGKey, graphs.Graph], Array] = _ones
+    changes: Changes = ()
     breaks: str = ""
 
 
@@ -189,11 +192,6 @@ def _action_and_time_sine(of: Parents, noise: Scalar) -> Moments:
     return _constant(mean, noise)
 
 
-def _shift(of: Parents, noise: Scalar) -> Moments:
-    """`z_i ~ N(3 sum_l G^a_il a_l, 1)`: interventions that move a mean."""
-    return _constant(3.0 * of.ga @ of.action, 1.0)
-
-
 def _time_intervened(of: Parents, noise: Scalar) -> Moments:
     """`_time_sine` plus `sum_l G^a_il a_l cos(omega_i z_i + i_l)`, i_l = l."""
     d, k = of.ga.shape
@@ -204,12 +202,43 @@ def _time_intervened(of: Parents, noise: Scalar) -> Moments:
     return _constant(past + 0.5 * _sum_sines(of.gz, past) + effect, noise)
 
 
+def _put(changes: Changes) -> Mechanism:
+    """`z_i ~ N(0, 1)`, and under the laws of an intervention where it is a target."""
+
+    def mechanism(of: Parents, noise: Scalar) -> Moments:
+        d = len(of.ga)
+        mean, std = changed(of.ga, of.action, jnp.zeros(d), jnp.ones(d), changes)
+        return mean, std**2
+
+    return mechanism
+
+
+def _time_put(mean: float) -> Mechanism:
+    """`mu_i = z_i / 2 + sum_j G^z_ij sin(omega_i z_j + i) / 2`, or a fixed mean.
+
+    An intervention cuts its targets off their past.
+    """
+
+    def mechanism(of: Parents, noise: Scalar) -> Moments:
+        past = 0.5 * (of.past + _sum_sines(of.gz, of.past))
+        moved = jnp.any(of.ga * of.action[None] > 0, axis=1)
+        return _constant(jnp.where(moved, mean, past), noise)
+
+    return mechanism
+
+
 def _action(mechanism: Mechanism, graph: Callable[[int], graphs.Graph]) -> Process:
     return Process(mechanism, ga=_named(graph))
 
 
 def _time(mechanism: Mechanism, graph: Callable[[int], graphs.Graph]) -> Process:
     return Process(mechanism, gz=_named(graph))
+
+
+def _interventions(graph: Callable[[int], graphs.Graph], *changes: Change) -> Process:
+    return Process(
+        _put(changes), ga=_named(graph), actions=draw_interventions, changes=changes
+    )
 
 
 PROCESSES: dict[str, Process] = {
@@ -246,14 +275,26 @@ PROCESSES: dict[str, Process] = {
         gz=_named(graphs.pairs),
         ga=_named(graphs.action_pairs_between),
     ),
-    "InterventionSingle": Process(
-        _shift, ga=_named(graphs.identity), actions=draw_interventions
+    "InterventionSingle": _interventions(graphs.identity, Change(3.0, 1.0)),
+    "InterventionHard": _interventions(graphs.identity, Change(2.0, 0.3)),
+    "InterventionScale": _interventions(graphs.identity, Change(0.0, 0.2)),
+    "InterventionPair": _interventions(
+        graphs.ring, Change(3.0, 1.0), Change(3.0, 1.0)
+    )._replace(breaks="each intervention moves its latents along one direction only"),
+    "InterventionPairScale": _interventions(
+        graphs.ring, Change(0.0, 0.2), Change(0.0, 2.5)
     ),
-    "InterventionPair": Process(
-        _shift,
+    "InterventionTimeHard": Process(
+        _time_put(2.0),
+        gz=_named(graphs.full),
         ga=_named(graphs.ring),
         actions=draw_interventions,
-        breaks="each intervention moves its latents along one direction only",
+    ),
+    "InterventionTimeSingle": Process(
+        _time_put(2.0),
+        gz=_named(graphs.full),
+        ga=_named(graphs.identity),
+        actions=draw_interventions,
     ),
     "InterventionTime": Process(
         _time_intervened,
