@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from jaxdis import check, data
-from jaxdis.types import DataSet, Spec, Splits, Truth
+from jaxdis.types import DataSet, Spec, Splits, Truth, WorldsApart
 
 __all__ = ["Blind", "data_set"]
 
@@ -65,3 +65,17 @@ class Blind:
           ValueError: as `spec`.
         """
         return data_set(self.name, self.settings).load()
+
+    def load_worlds(self, numbers: tuple[int, ...]) -> Splits:
+        """The rows of some worlds.
+
+        Args:
+          numbers: of the worlds.
+
+        Raises:
+          ValueError: as `spec`; or the data set cannot draw them by themselves.
+        """
+        found = data_set(self.name, self.settings)
+        if not isinstance(found, WorldsApart):
+            raise ValueError(f"data: {self.name} draws all of its worlds or none")
+        return found.load_worlds(numbers)

@@ -76,7 +76,7 @@ def _cell(benchmark: Benchmark, case: Case, entry: Entry) -> Cell:
             seeds=benchmark.seeds,
             steps=min(benchmark.steps, preset.steps or benchmark.steps),
             config=shared(preset.config, {**benchmark.config, **case.config}),
-            data=Blind(case.dataset, full(case, benchmark.seeds)),
+            data=Blind(case.dataset, full(case)),
         )
     except ValueError as error:
         return Cell(case, entry, None, False, str(error))

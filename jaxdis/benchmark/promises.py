@@ -26,6 +26,7 @@ KINDS = ("all", "part", "nothing", "broken", "unknown")
 """Each latent a code of its own; blocks, or some latents; nothing; what would be
 promised does not hold; no theory is known here."""
 NO_THEORY = "no theory known here"
+OBSERVED = "observed"  # the word for observed variables in declared axes
 
 
 class Promised(NamedTuple):
@@ -46,16 +47,17 @@ def _uses(method: Method, field: str) -> bool:
     return any(field in options for options in every)
 
 
-def _learns(method: Method, rows: str) -> bool:
-    """Whether it learns a matrix of which that is a row, as "latent" or "observed"."""
+def _learned(method: Method) -> list[str]:
+    """What a row is of each matrix that it learns, as "child" or "observed"."""
     axes = [method.arrays.get(name, "").split() for name in method.graphs]
-    return any(len(one) > 1 and one[1] == rows for one in axes)
+    return [one[1] for one in axes if len(one) > 1]
 
 
 def _graphs(method: Method, spec: Spec) -> Promise | None:
     gz = spec.truth.gz if spec.steps else None
     ga = spec.truth.ga if spec.a_dim else None
-    if (gz is None and ga is None) or not _learns(method, "latent"):
+    of_latents = set(_learned(method)) - {OBSERVED}
+    if (gz is None and ga is None) or not of_latents:
         return None
     return promise_of_graphs(gz, ga)
 
@@ -67,7 +69,7 @@ def _tasks(method: Method, spec: Spec) -> Promise | None:
 
 
 def _mixing(method: Method, spec: Spec) -> Promise | None:
-    if spec.truth.mask is None or not _learns(method, "observed"):
+    if spec.truth.mask is None or OBSERVED not in _learned(method):
         return None
     return promise_of_mixing(spec.truth.mask, max(1, len(spec.domains)))
 

@@ -160,10 +160,10 @@ def _why_failed(path: Path) -> str:
         return ""
 
 
-def _promise(cell: Cell, benchmark: Benchmark) -> Promised:
+def _promise(cell: Cell) -> Promised:
     case = cell.case
     try:
-        spec = data_set(case.dataset, full(case, benchmark.seeds)).spec()
+        spec = data_set(case.dataset, full(case)).spec()
     except ValueError:
         return Promised("unknown", "")
     return promised(cell.entry.method, spec, case.breaks)
@@ -174,7 +174,7 @@ def _outcome(benchmark: Benchmark, cell: Cell, out: Path) -> tuple[Outcome, Any]
     if cell.plan is None:
         state = "skipped" if cell.skipped else "unfit"
         return Outcome(cell, state, cell.why, Promised("unknown", "")), None
-    promise, directory = _promise(cell, benchmark), cell.directory(out)
+    promise, directory = _promise(cell), cell.directory(out)
     if why := _why_failed(cell.failure(out)):
         return Outcome(cell, "failed", why, promise), None
     if not directory.is_dir() or not is_finished(cell.plan, directory):

@@ -14,7 +14,7 @@ from jaxdis import check, log, systems
 from jaxdis.benchmark.blind import data_set
 from jaxdis.data.own import OwnFile
 from jaxdis.experiment import find_preset
-from jaxdis.types import DataSet, Method
+from jaxdis.types import Method
 
 __all__ = [
     "Benchmark",
@@ -40,8 +40,8 @@ class Case:
     Attributes:
       name: what they are called, and their directory.
       dataset: the name of a data set, as `jaxdis train --data NAME` takes it.
-      settings: the fields of the data set that differ from its defaults. `worlds`, if
-        the data set has it and it is not named, is the number of seeds.
+      settings: the fields of the data set that differ from its defaults. Where it has
+        worlds, and they are not named, every seed has one of its own.
       group: what the data are for, as "violation"; data of a group stand together.
       config: fields of the config of every method that has them, as a wrong z_dim.
       breaks: what these data, or what methods are told of them, break of what theory
@@ -149,20 +149,11 @@ def missing(case: Case) -> str:
     return f"{' and '.join(absent)} not installed" if absent else ""
 
 
-def full(case: Case, seeds: int) -> dict[str, Any]:
-    """The settings of the data of a case, with as many worlds as seeds.
-
-    Args:
-      case: the case.
-      seeds: the number of seeds.
-    """
+def full(case: Case) -> dict[str, Any]:
+    """The settings of the data of a case, with a world for every seed."""
     kind: Any = type(data_set(case.dataset, {}))
     has = "worlds" in {one.name for one in dataclasses.fields(kind)}
-    return ({"worlds": seeds} if has else {}) | dict(case.settings)
-
-
-def _data(case: Case, seeds: int) -> DataSet:
-    return data_set(case.dataset, full(case, seeds))
+    return ({"worlds": 0} if has else {}) | dict(case.settings)
 
 
 def checked(benchmark: Benchmark) -> Benchmark:
@@ -192,7 +183,7 @@ def checked(benchmark: Benchmark) -> Benchmark:
         if names.count(case.name) > 1:
             raise ValueError(f"data must have different names; {case.name!r} is twice")
         try:
-            found = _data(case, benchmark.seeds)
+            found = data_set(case.dataset, full(case))
             if not missing(case):
                 found.spec()
         except (TypeError, ValueError) as error:
