@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from jaxdis import statistics
 from jaxdis.benchmark.results import Outcome, Results
-from jaxdis.benchmark.text import RAW, grid, raw_of
+from jaxdis.benchmark.text import RAW, grid, raw_of, short
 from jaxdis.report.kit import COLOURS, FAINT, INK, RULE, SHADES, WRONG
 from jaxdis.report.text import fixed
 
@@ -62,8 +62,8 @@ def _heat(ax: Axes, results: Results) -> None:
     """Means with their intervals; frames say what theory promises."""
     data, methods, cells = grid(results)
     raw = [raw_of(results, name) for name in data]
-    own = [[cells[d, m].summary for m in methods] for d in data]
-    first = [statistics.summary([np.nan] if r is None else r) for r in raw]
+    own = [[results.summary(cells[d, m].values) for m in methods] for d in data]
+    first = [results.summary(r) for r in raw]
     rows = [[f, *o] for f, o in zip(first, own, strict=True)]
     means = np.array([[float(s.mean) for s in row] for row in rows])
     low, high = _ends(results, means)
@@ -78,7 +78,9 @@ def _heat(ax: Axes, results: Results) -> None:
             _write(ax, i, j, [_short(mean), ends] if known else [_short(mean)], dark)
         if j:
             _mark(ax, i, j, cells[data[i], methods[j - 1]])
-    ax.set_xticks(np.arange(len(methods) + 1) + 0.5, [RAW, *methods], rotation=40)
+    ax.set_xticks(
+        np.arange(len(methods) + 1) + 0.5, [RAW, *map(short, methods)], rotation=40
+    )
     for label in ax.get_xticklabels():
         label.set(ha="left", rotation_mode="anchor", fontsize=10)
     ax.set_yticks(np.arange(len(data)) + 0.5, data)
@@ -161,7 +163,7 @@ def _profile(
     for method, values in every.items():
         found = statistics.performance_profile(values, at)
         colour, line = looks[method]
-        ax.plot(at, found.share, line, color=colour, lw=1.8, label=method)
+        ax.plot(at, found.share, line, color=colour, lw=1.8, label=short(method))
         if method != RAW:
             ax.fill_between(at, found.low, found.high, color=colour, alpha=0.08, lw=0)
     ax.set(xlim=(low, high), ylim=(0, 1.02), xlabel=results.title)

@@ -53,9 +53,9 @@ class Written(NamedTuple):
     page: Path
 
 
-def _score(outcome: Outcome) -> str:
+def _score(results: Results, outcome: Outcome) -> str:
     """Mean, deviation and interval."""
-    own = outcome.summary
+    own = results.summary(outcome.values)
     mean, low, high = (float(v) for v in (own.mean, own.low, own.high))
     spread = "" if math.isnan(own.deviation) else f" ± {fixed(float(own.deviation))}"
     shown = markup.cell(mean, fixed(mean) + spread)
@@ -85,7 +85,7 @@ def _row(results: Results, outcome: Outcome) -> str:
         name += f"<small>{html.escape(outcome.point)}</small>"
     paired = map(_gain, gains(results, outcome).values())
     promise = html.escape(outcome.promise.words)
-    return markup.row([name, _score(outcome), *paired, promise])
+    return markup.row([name, _score(results, outcome), *paired, promise])
 
 
 def _of_data(results: Results, data: str) -> str:
@@ -98,7 +98,7 @@ def _of_data(results: Results, data: str) -> str:
     rows = []
     if (raw := raw_of(results, data)) is not None:
         floor = shown[0]._replace(values=raw)
-        rows = [markup.row([RAW, _score(floor), "", "", "", ""], "total")]
+        rows = [markup.row([RAW, _score(results, floor), "", "", "", ""], "total")]
     rows += [_row(results, outcome) for outcome in shown]
     unfit = [
         f"{o.cell.entry.name}: {o.note}"

@@ -63,11 +63,6 @@ class Outcome(NamedTuple):
     chosen_by: str = ""
     seconds: float = 0.0
 
-    @property
-    def summary(self) -> Summary:
-        """Mean, interval and so on of the score; NaN where there is none."""
-        return statistics.summary([np.nan] if self.values is None else self.values)
-
     def gain(self, other: Values | None, sign: int) -> Gain | None:
         """How much better it is than something on the same seeds; None without it.
 
@@ -97,6 +92,20 @@ class Results(NamedTuple):
     def sign(self) -> int:
         """1 where more is better, -1 where less is."""
         return 1 if self.score is None else side(self.score)
+
+    def summary(self, values: Values | None) -> Summary:
+        """Mean, interval and so on of some seeds, within the range of the score.
+
+        Args:
+          values: of the seeds; NaN of everything where there are none.
+        """
+        found = statistics.summary([np.nan] if values is None else values)
+        if self.score is None:
+            return found
+        least, most = self.score.range
+        return found._replace(
+            low=np.maximum(found.low, least), high=np.minimum(found.high, most)
+        )
 
     @property
     def title(self) -> str:

@@ -68,7 +68,8 @@ def in_words(counts: Counts) -> str:
 
 
 def _mean(some: Sequence[Outcome]) -> float:
-    return float(statistics.mean([float(one.summary.mean) for one in some] or [np.nan]))
+    means = [float(statistics.mean(v)) for o in some if (v := o.values) is not None]
+    return float(statistics.mean(means or [np.nan]))
 
 
 def summed_up(results: Results) -> list[Line]:
@@ -84,7 +85,7 @@ def summed_up(results: Results) -> list[Line]:
         own = [one for one in every if one.state == "finished"]
         sure = [one for one in own if one.promise.kind == "all"]
         compared = [gains(results, one) for one in own]
-        lost = sum(int(one.summary.missing) for one in own)
+        lost = sum(int(results.summary(one.values).missing) for one in own)
         raw, untrained, first = (
             counted(gain[name] for gain in compared)
             for name in ("raw", "untrained", "first")

@@ -22,6 +22,7 @@ __all__ = [
     "plain",
     "raw_of",
     "sentences",
+    "short",
     "signed",
     "tables",
 ]
@@ -51,6 +52,13 @@ def plain(value: Any) -> Any:
 def signed(value: float) -> str:
     """A difference."""
     return f"+{fixed(value)}" if value > 0 else fixed(value)
+
+
+def short(method: str) -> str:
+    """METHOD, and of the preset what tells it from that for any data."""
+    name, _, preset = method.rpartition("/")
+    name = name.rpartition("/")[2]
+    return f"{name} {preset.removeprefix('own').strip('_')}".strip().replace("_", " ")
 
 
 def gains(results: Results, outcome: Outcome) -> dict[str, Gain | None]:
@@ -94,12 +102,17 @@ def grid(results: Results) -> tuple[list[str], list[str], dict[Any, Outcome]]:
 _SHOWN = {"failed": "failed", "unfinished": "…", "skipped": "", "unfit": ""}
 
 
-def cell_words(outcome: Outcome) -> str:
-    """A cell in the grid, as "0.981 ± .004*": mean, half of its interval, promise."""
-    if outcome.state != "finished":
+def cell_words(results: Results, outcome: Outcome) -> str:
+    """A cell in the grid, as "0.981 ± .004*": mean, half of its interval, promise.
+
+    Args:
+      results: the benchmark.
+      outcome: the cell.
+    """
+    if outcome.state != "finished" or outcome.values is None:
         return _SHOWN[outcome.state]
-    own = outcome.summary
-    half = (own.high - own.low) / 2
+    own = results.summary(outcome.values)
+    half = own.mean - statistics.interval(outcome.values)[0]
     spread = "" if math.isnan(half) else f" ± {fixed(float(half)).removeprefix('0')}"
     return f"{fixed(float(own.mean))}{spread}{MARKS[outcome.promise.kind]}"
 
@@ -116,8 +129,8 @@ def tables(results: Results) -> Any:
     means = ["" if r is None else fixed(float(statistics.mean(r))) for r in raw]
     shown.append([RAW, *means])
     for method in methods:
-        words = [cell_words(cells[name, method]) for name in data]
-        shown.append([method, *words])
+        words = [cell_words(results, cells[name, method]) for name in data]
+        shown.append([short(method), *words])
     return log.table(f"{results.benchmark.name}: {results.title}", shown)
 
 
@@ -131,7 +144,7 @@ def sentences(results: Results) -> Iterator[str]:
     yield (
         "Hyper-parameters are those of the presets; points of a grid are chosen "
         "without truth, by the rule of `jaxdis select`. No method is told a graph, a "
-        "mask or a number of edges; all are told the number of latents."
+        "mask or a number of edges; all may know the number of latents."
     )
     for outcome in results.of("failed"):
         yield f"failed: {outcome.cell.name}: {outcome.note}"
@@ -158,7 +171,7 @@ def columns(results: Results) -> dict[str, list[Any]]:
 
 
 def _row(results: Results, outcome: Outcome) -> dict[str, Any]:
-    own, cell = outcome.summary, outcome.cell
+    own, cell = results.summary(outcome.values), outcome.cell
     row: dict[str, Any] = {
         "group": cell.case.group,
         "data": cell.case.name,
