@@ -16,9 +16,7 @@ seeds, and beside the wiring of the motors the graph from actions that was learn
     MUJOCO_GL=egl python -m examples.arm --pictures --joints 2
 """
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tyro
@@ -26,87 +24,9 @@ from jaxtyping import Float, UInt8
 
 import jaxdis
 from jaxdis import log, metrics, statistics
+from jaxdis.data.arm import COLOURS, arm, mixed, steps, wiring
 
-EPISODE = 50  # rows; the arm then starts anew
-SUBSTEPS = 10  # of 10 ms in each row
-OFTEN = 0.3  # the share of the rows in which a motor is told something
-UNTOLD = 0.1  # the standard deviation of what a motor does unasked
 PIXELS = 32
-LINK = 0.3  # the length of a link, in metres
-COLOURS = ("1 .2 .2", ".2 1 .2", ".3 .4 1", "1 1 .2")
-
-
-def arm(joints: int, damping: float, gear: float) -> str:
-    """The arm from above, in MuJoCo's XML.
-
-    Args:
-      joints: the number of joints, up to four.
-      damping: the torque that slows a joint, in Nm at 1 rad/s.
-      gear: the torque of a motor that is told 1, in Nm.
-    """
-    links = ""
-    for i in reversed(range(joints)):
-        links = (
-            f'<body pos="{LINK * (i > 0)} 0 0">'
-            f'<joint name="joint{i}" axis="0 0 1" range="-2.5 2.5" armature=".06"'
-            f' damping="{damping}"/><geom type="capsule" fromto="0 0 0 {LINK} 0 0"'
-            f' size=".08" mass=".05" rgba="{COLOURS[i]} 1"/>{links}</body>'
-        )
-    motors = "".join(f'<motor joint="joint{i}" gear="{gear}"/>' for i in range(joints))
-    height = 1.1 * (LINK * joints + 0.08) / np.tan(np.deg2rad(22.5))
-    return (
-        '<mujoco><compiler angle="radian"/><option timestep=".01" gravity="0 0 0">'
-        '<flag contact="disable"/></option><worldbody>'
-        f'<camera name="above" pos="0 0 {height}" fovy="45"/>{links}'
-        f"</worldbody><actuator>{motors}</actuator></mujoco>"
-    )
-
-
-def steps(
-    model: Any, joints: int, rows: int, rng: np.random.Generator
-) -> Iterator[tuple[int, np.ndarray, Any]]:
-    """Episode, what the motors were told, and the physics after it; row by row.
-
-    Args:
-      model: the arm.
-      joints: the number of joints.
-      rows: the number of rows.
-      rng: where torques and starts are drawn from.
-    """
-    import mujoco
-
-    data = mujoco.MjData(model)
-    for row in range(rows):
-        told = np.zeros(joints)
-        if row % EPISODE == 0:
-            mujoco.mj_resetData(model, data)
-            data.qpos[:] = rng.uniform(-1, 1, joints)
-            mujoco.mj_forward(model, data)
-        else:
-            told = rng.normal(size=joints) * (rng.random(joints) < OFTEN)
-            data.ctrl[:] = told + UNTOLD * rng.normal(size=joints)
-            mujoco.mj_step(model, data, nstep=SUBSTEPS)
-        yield row // EPISODE, told, data
-
-
-def mixed(
-    state: Float[np.ndarray, "n z"], rng: np.random.Generator
-) -> Float[np.ndarray, "n x"]:
-    """An injective smooth mixture, three times as long: `v + tanh(v)` and rotations.
-
-    Args:
-      state: what is mixed, in any units.
-      rng: where the rotations are drawn from.
-    """
-    size = 3 * state.shape[1]
-    v = (state - state.mean(0)) / state.std(0)
-    wide = np.zeros((len(v), size))
-    wide[:, : v.shape[1]] = v
-    for _ in range(3):
-        rotation, _ = np.linalg.qr(rng.normal(size=(size, size)))
-        wide = wide @ rotation
-        wide = wide + np.tanh(2 * wide)
-    return wide
 
 
 def simulate(file: Path, joints: int, rows: int, pictures: bool, seed: int = 0) -> None:
@@ -168,10 +88,10 @@ def show(name: str, run: jaxdis.Run, joints: int) -> None:
     choice = run.choose()
     print(f"  without truth: point {choice.point + 1}, by {choice.criterion}")
     learned = run.graphs["graph_a"]
-    wiring = np.tile(np.eye(joints), (learned.shape[-2] // joints, 1))
+    wired = wiring(joints)[: learned.shape[-2]]  # of pictures, the angles alone
     for point, graphs in enumerate(learned):
-        wrong = ((graphs > 0.5) != wiring[None]).sum((1, 2)).mean()
-        print(f"  point {point + 1}: {wrong:.1f} of {wiring.size} edges are wrong")
+        wrong = ((graphs > 0.5) != wired[None]).sum((1, 2)).mean()
+        print(f"  point {point + 1}: {wrong:.1f} of {wired.size} edges are wrong")
     print(f"  edges from motors at point {choice.point + 1}, mean over seeds:")
     for i, row in enumerate(learned[choice.point].mean(0)):
         quantity = ("angle", "velocity")[i // joints]

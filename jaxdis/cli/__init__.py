@@ -7,6 +7,7 @@ from typing import TextIO
 
 import jaxdis
 from jaxdis import check
+from jaxdis.cli.benchmark import benchmark_command
 from jaxdis.cli.compare import compare_command
 from jaxdis.cli.evaluate import evaluate_command
 from jaxdis.cli.explain import explain_command
@@ -27,6 +28,7 @@ COMMANDS = {
     "report": report_command,
     "compare": compare_command,
     "select": select_command,
+    "benchmark": benchmark_command,
     "explain": explain_command,
     "encode": encode_command,
     "evaluate": evaluate_command,
@@ -41,6 +43,8 @@ USAGE = """usage: jaxdis list [METHOD]
        jaxdis report RUN [RUN ...]
        jaxdis compare RUN [RUN ...] [--scores NAME ...] [--baseline N] [--anyway]
        jaxdis select RUN [--kind mcc|lasso|spearman]
+       jaxdis benchmark [FILE] [--out DIR] [--seeds N] [--steps N] [--methods M ...]
+                        [--data D ...] [--scale X] [--shard I/N] [--table] [--dry-run]
        jaxdis explain FILE|RUN [--kind K] [--threshold T] [--domains N] [--out PNG]
        jaxdis encode RUN FILE --out codes.npz|.csv|.parquet [--seed N|best]
        jaxdis evaluate RUN [FILE] [--metrics NAME ...] [--out scores.csv|.json]

@@ -136,12 +136,14 @@ class Truth(NamedTuple):
       ga: the graph from actions, 1 where action l moves latent i.
       mask: 1 where latent j moves observed variable i.
       hues: the hue of the foreground of images in each domain, in turns.
+      supports: the supports of tasks, 1 where label l depends on latent j.
     """
 
     gz: Int[np.ndarray, "z z"] | None = None
     ga: Int[np.ndarray, "z a"] | None = None
     mask: Int[np.ndarray, "x z"] | None = None
     hues: Float[np.ndarray, "d"] | None = None
+    supports: Int[np.ndarray, "l z"] | None = None
 
 
 class Spec(NamedTuple):

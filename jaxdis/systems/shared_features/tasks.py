@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Int
 
 from jaxdis import check
+from jaxdis.data.draws import stacked
 from jaxdis.data.rows import VALID_ROWS, resident
 from jaxdis.systems.shared_features.columns import Columns, columns_of
 from jaxdis.systems.shared_features.config import Config
@@ -29,7 +31,7 @@ from jaxdis.systems.shared_features.drawn import (
 from jaxdis.systems.shared_features.label_scores import LabelRows, label_rows
 from jaxdis.systems.shared_features.labelled import label_tasks
 from jaxdis.systems.shared_features.targets import BITS, Tasks
-from jaxdis.types import Batches, Sampler, Spec, Splits
+from jaxdis.types import Batches, PRNGKey, Sampler, Spec, Splits
 
 __all__ = [
     "ACCURACY",
@@ -265,7 +267,8 @@ def check_tasks(config: Config, spec: Spec) -> None:
         )
     kind = KINDS[config.tasks]
     check.needs(f"config.tasks={config.tasks!r}", (kind.needs,), spec)
-    if spec.worlds is not None and kind.needs != "z":
+    drawn = kind.needs == "z" or kind.columns(spec) is not None
+    if spec.worlds is not None and not drawn:
         raise ValueError(
             f"config.tasks={config.tasks!r} needs data that all seeds see; these have "
             "a draw of their own for each: set data.worlds to 1"
@@ -353,6 +356,8 @@ def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
     """
     check_tasks(config, spec)
     resident(splits, "shared_features")
+    if spec.worlds is not None and KINDS[config.tasks].columns(spec) is not None:
+        return _of_worlds(config, spec, splits)
     sample, *new = KINDS[config.tasks].draw(config, spec, splits)
     some = (slice(None),) * (spec.worlds is not None) + (slice(VALID_ROWS),)
     x, z = jax.tree.map(lambda a: a[some], (splits.valid.x, splits.valid.z))
@@ -363,3 +368,20 @@ def batches(config: Config, spec: Spec, splits: Splits) -> Batches:
         labels = label_rows(config, spec, splits)
     test = HeldOut(splits.test.x, splits.test.z, new[1], raw, labels)
     return Batches(sample, valid, test)
+
+
+def _of_worlds(config: Config, spec: Spec, splits: Splits) -> Batches:
+    """Tasks of the label columns of every world, with an axis of worlds in front."""
+    alone = spec._replace(worlds=None)
+
+    def one(world: int) -> Batches:
+        own = [jax.tree.map(lambda a: a[world], rows) for rows in splits[:3]]
+        return batches(config, alone, Splits(*own))
+
+    every = stacked(one, range(len(splits.valid.x)))
+    return every._replace(sample=Partial(_draw_world, every.sample))
+
+
+def _draw_world(samples: Partial, key: PRNGKey, world: Int[Array, ""]) -> Tasks:
+    tasks: Tasks = jax.tree.map(lambda a: a[world], samples)(key)
+    return tasks

@@ -1,0 +1,142 @@
+"""A benchmark is trained cell by cell; what is finished stays, what failed is named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxdis import devices, lock, log, program_cache
+from jaxdis.benchmark.cells import Cell, cells, part
+from jaxdis.benchmark.results import Results, gathered
+from jaxdis.benchmark.settings import Benchmark, checked
+from jaxdis.benchmark.text import plain
+from jaxdis.experiment import Execution, Stopped, carry_out
+from jaxdis.experiment.directory import check_path
+from jaxdis.experiment.results import is_finished
+from jaxdis.experiment.shards import Shard
+
+__all__ = ["FILE", "benchmark_in", "run"]
+
+FILE = "benchmark.json"
+SAME = ("name", "seeds", "steps", "score", "config")
+"""What all that is trained in one directory has in common."""
+
+
+def benchmark_in(out: Path) -> dict[str, Any]:
+    """The benchmark of a directory, as tables; none where it holds none.
+
+    Args:
+      out: the directory.
+    """
+    try:
+        return dict(json.loads((out / FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{out / FILE} is damaged ({error}); remove it to write it anew"
+        ) from error
+
+
+def _claim(benchmark: Benchmark, out: Path) -> None:
+    """Sees to it that a directory holds one benchmark.
+
+    Raises:
+      ValueError: it holds another one, or something else.
+    """
+    wanted, there = plain(benchmark), benchmark_in(out)
+    for name in SAME:
+        if there and there.get(name) != wanted[name]:
+            raise ValueError(
+                f"out: the benchmark in {out} has {name} {there.get(name)!r}, and this "
+                f"one has {wanted[name]!r}; give another directory"
+            )
+    if not there and out.is_dir() and any(out.iterdir()):
+        raise ValueError(f"out: {out} holds something else, and is never overwritten")
+    out.mkdir(parents=True, exist_ok=True)
+    log.write_json(out / FILE, wanted)
+
+
+def _left_out(cell: Cell, directory: Path) -> bool:
+    """Whether nothing is to be trained: it is done, or another process is at it."""
+    assert cell.plan is not None
+    if not directory.is_dir():
+        return False
+    if is_finished(cell.plan, directory):
+        return True
+    other = lock.holder(directory)
+    if other is not None:
+        log.say(f"{cell.name}: {other} trains it")
+    return other is not None
+
+
+def _train(cell: Cell, out: Path, execution: Execution) -> str:
+    """Trains a cell; returns why it failed, in a clause.
+
+    Raises:
+      Stopped: by a signal.
+    """
+    assert cell.plan is not None
+    directory, failed = cell.directory(out), cell.failure(out)
+    try:
+        carry_out(cell.plan, execution._replace(out=directory))
+    except Stopped:
+        raise
+    # Whatever one cell runs into, the others are trained.
+    except Exception as error:
+        why = log.reason(error)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        log.write_json(failed, {"error": why, "kind": type(error).__name__})
+        return why
+    finally:
+        jax.clear_caches()  # programs of many cells are more than memory holds
+    failed.unlink(missing_ok=True)
+    return ""
+
+
+def run(
+    benchmark: Benchmark,
+    out: Path | str,
+    *,
+    shard: Shard | None = None,
+    command: str = "",
+    exits: bool = False,
+    train: bool = True,
+) -> Results:
+    """Trains what a benchmark lacks in a directory, and gathers what is there.
+
+    Each cell is a run directory, OUT/DATA/METHOD-PRESET, that `jaxdis report` and
+    `jaxdis resume` take as any other. A finished one is left as it is, one that was
+    interrupted goes on, one that failed is tried again and fails alone.
+
+    Args:
+      benchmark: the benchmark.
+      out: its directory.
+      shard: which part of the cells this process trains; None for all. Processes that
+        share the directory leave each other's cells alone in any case.
+      command: what the runs name as the command that made them.
+      exits: whether the program may be ended at once by a signal.
+      train: whether anything is trained; else what is there is gathered.
+
+    Returns:
+      The results of all cells, those of other processes as far as they are there.
+
+    Raises:
+      ValueError: as `checked` and `cells`, or the directory is that of another one.
+      Stopped: by a signal; the same call goes on.
+    """
+    devices.use_all_cores()
+    program_cache.keep_programs()
+    every = cells(checked(benchmark))
+    where = check_path(out)
+    _claim(benchmark, where)
+    mine = [cell for cell in part(every, shard) if cell.plan is not None]
+    execution = Execution(start_or_resume=True, command=command, exits=exits)
+    for number, cell in enumerate(mine if train else (), 1):
+        if _left_out(cell, cell.directory(where)):
+            continue
+        log.say(f"[{number}/{len(mine)}] {cell.name}")
+        if why := _train(cell, where, execution):
+            log.say(f"{cell.name} failed: {why}")
+    return gathered(benchmark, every, where)
