@@ -1,5 +1,6 @@
 """Sets with an image for every combination of factors; a sequence moves one factor."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,9 @@ class Shapes3dSequences:
       index_per: whether every "sample" has a transformation of its own, or the "batch".
       eval_split: "heldout", or "train" for sequences that were seen in training, as
         released.
-      held_out: the share of the starts for each of valid and test.
+      held_out: the share of the starts that each of valid and test may take; of them
+        those of valid_rows and test_rows are taken. Training has all sequences without
+        an image that one of these shows, or a pair of transformations from there.
       valid_rows: the number of sequences that are scored between chunks.
       test_rows: the number of sequences that are scored at the end.
       fit_rows: the number of training sequences for what is fitted after training.
@@ -188,16 +191,17 @@ def _spec(settings: _Settings, name: str) -> Spec:
 
 
 def _splits(settings: _Settings, known: FactorSet, found: FactorImages) -> Splits:
-    """Sequences of a set with factors, split by where they start."""
+    """Sequences of a set with factors; training shows no image that is held out."""
     rng = np.random.default_rng(settings.seed)
     bases = factors.bases(known.sizes)
     places = [known.names.index(name) for name in known.moving]
+    every: list[Starts] = []
     parts: list[rendered.Parts] = []
     for place in places:
         starts = RULES[settings.sequence_rule](known, place, settings.steps)
-        starts = rng.permutation(starts)
-        parts.append(EVALUATED[settings.eval_split](starts, settings.held_out))
-    train, valid, test = (list(part) for part in zip(*parts, strict=True))
+        every.append(rng.permutation(starts))
+        parts.append(split_rows(every[-1], settings.held_out))
+    _, valid, test = (list(part) for part in zip(*parts, strict=True))
     moving = tuple(bases[place] for place in places)
     render = Partial(bind(_render, moving), jnp.asarray(found.images))
     radix = np.array([(bases[place], known.sizes[place]) for place in places])
@@ -208,16 +212,55 @@ def _splits(settings: _Settings, known: FactorSet, found: FactorImages) -> Split
         own, own_size = radix[k].T
         return first - (first // base % size * base + first // own % own_size * own)
 
-    return rendered.splits(
-        settings, rendered.Family(render, train, valid, test, together=together)
-    )
+    family = rendered.Family(render, every, valid, test, together=together)
+    family = EVALUATED[settings.eval_split](settings, known, moving, family)
+    return rendered.splits(settings, family)
 
 
-EVALUATED: dict[str, Callable[[Starts, float], rendered.Parts]] = {
-    "heldout": split_rows,
-    "train": lambda starts, held_out: (starts,) * 3,
-}
-"""Train, valid and test; sequences seen in training are all that there are."""
+def _unseen(
+    settings: _Settings,
+    known: FactorSet,
+    moving: tuple[int, ...],
+    family: rendered.Family,
+) -> rendered.Family:
+    """Leaves out of training what shares an image with valid, test or their controls.
+
+    It is not enough that starts differ: an image lies on a sequence of every factor.
+    """
+    held_out = np.zeros(math.prod(known.sizes), bool)
+    rows = (settings.valid_rows, settings.test_rows)
+    for starts, n in zip((family.valid, family.test), rows, strict=True):
+        for shown in rendered.held_out(family, settings.steps, starts, n).values():
+            amounts = np.rint(np.asarray(shown.amounts)).astype(int)
+            held_out[shown.starts[:, None] + amounts @ np.array(moving)] = True
+    times = np.arange(settings.steps + 1)
+    train = []
+    for name, base, every in zip(known.moving, moving, family.train, strict=True):
+        train.append(every[~held_out[every[:, None] + base * times].any(1)])
+        if not train[-1].size:
+            raise ValueError(
+                f"data.valid_rows and data.test_rows, {rows[0]} and {rows[1]}, leave "
+                f"no training sequence of {name!r} without an image of held-out ones; "
+                "take fewer, or a smaller data.held_out"
+            )
+    return family._replace(train=train)
+
+
+def _seen(
+    settings: _Settings,
+    known: FactorSet,
+    moving: tuple[int, ...],
+    family: rendered.Family,
+) -> rendered.Family:
+    """All sequences that there are, in training and in the place of held-out ones."""
+    return family._replace(valid=family.train, test=family.train)
+
+
+EVALUATED: dict[
+    str,
+    Callable[[_Settings, FactorSet, tuple[int, ...], rendered.Family], rendered.Family],
+] = {"heldout": _unseen, "train": _seen}
+"""Which sequences are in the parts of a family, of which `train` has all."""
 
 
 def _render(

@@ -19,7 +19,16 @@ from jaxdis import check
 from jaxdis.data.rows import bind
 from jaxdis.types import PRNGKey, Rows, Source, Splits
 
-__all__ = ["DRAWS", "PARTS", "Family", "Settings", "check_settings", "splits"]
+__all__ = [
+    "DRAWS",
+    "PARTS",
+    "Family",
+    "Sequences",
+    "Settings",
+    "check_settings",
+    "held_out",
+    "splits",
+]
 
 
 @runtime_checkable
@@ -75,6 +84,20 @@ class Family(NamedTuple):
     new: Bool[np.ndarray, "_"] | None = None
     longer: int = 0
     together: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
+
+
+class Sequences(NamedTuple):
+    """What is shown, before it is rendered.
+
+    Attributes:
+      starts: where each sequence starts.
+      k: its transformation, or the two of it.
+      amounts: how far every transformation has gone in each frame.
+    """
+
+    starts: Int[np.ndarray, "r"]
+    k: Int[Array, "r"] | Int[Array, "r 2"]
+    amounts: Float[Array, "r t k"]
 
 
 def _own_index(key: PRNGKey, batch: int, names: int) -> Int[Array, "b"]:
@@ -135,7 +158,10 @@ def splits(settings: Settings, family: Family) -> Splits:
     draw = bind(_draw, DRAWS[settings.index_per], steps)
     source = Partial(draw, family.render, jnp.asarray(padded), jnp.asarray(counts), new)
     valid, test = (
-        _held_out(family, steps, starts, n)
+        {
+            name: _rows(family, *sequences)
+            for name, sequences in held_out(family, steps, starts, n).items()
+        }
         for starts, n in zip((family.valid, family.test), rows, strict=True)
     )
     first, k, _ = _in_turn(family.train, settings.fit_rows)
@@ -182,16 +208,26 @@ def _in_turn(
     return first, jnp.asarray(k), turn
 
 
-def _held_out(
+def held_out(
     family: Family, steps: int, starts: Sequence[np.ndarray], rows: int
-) -> dict[str, Rows]:
-    """Rows in turn of every transformation, and of every pair of them."""
+) -> dict[str, Sequences]:
+    """Rows in turn of every transformation, and of every pair of them; see `splits`.
+
+    Args:
+      family: what the sequences are rendered from.
+      steps: the number T of steps.
+      starts: where sequences start, for every transformation.
+      rows: the number of sequences of each kind.
+
+    Returns:
+      The sequences by the name of the control; "rows" are those of the split itself.
+    """
     names, times = len(starts), jnp.arange(steps + 1.0)
     first, k, turn = _in_turn(starts, rows)
-    made = {"rows": _rows(family, first, k, _along(k, times, names))}
+    made = {"rows": Sequences(first, k, _along(k, times, names))}
     if family.longer:
         more = jnp.arange(steps + 1.0, steps + 1.0 + family.longer)
-        made["longer"] = _rows(family, first, k, _along(k, more, names))
+        made["longer"] = Sequences(first, k, _along(k, more, names))
     if names > 1:
         other = (k + 1 + jnp.asarray(turn % (names - 1))) % names
         if family.together is not None:
@@ -200,8 +236,8 @@ def _held_out(
         at_once = _along(k, times, names) + _along(other, times, names)
         before, after = jnp.minimum(times, half), jnp.maximum(times - half, 0)
         in_turn = _along(k, before, names) + _along(other, after, names)
-        made["superposed"] = _rows(family, first, both, at_once)
-        made["switched"] = _rows(family, first, both, in_turn)
+        made["superposed"] = Sequences(first, both, at_once)
+        made["switched"] = Sequences(first, both, in_turn)
     return made
 
 

@@ -73,11 +73,11 @@ def test_folder_that_is_not_given(name):
         SETS[name]().load()
 
 
-SIZES = (3, 4, 5)
-BASES = (20, 5, 1)
+SIZES = (4, 6, 8)
+BASES = (48, 8, 1)
 MINI = FactorSet(("a", "b", "c"), SIZES, ("a", "b", "c"), shape=(2, 2, 1), steps=2)
 PAGES = np.broadcast_to(
-    np.arange(60, dtype=np.uint8)[:, None, None, None], (60, 2, 2, 1)
+    np.arange(192, dtype=np.uint8)[:, None, None, None], (192, 2, 2, 1)
 )
 
 
@@ -90,9 +90,9 @@ def numbered(x):
 
 @functools.cache
 def factor_data(rule, eval_split="heldout", moving=MINI.moving):
-    """The spec and the splits of sixty small images."""
+    """The spec and the splits of 192 small images."""
     data = Falcor3dSequences(
-        directory="anywhere", steps=2, sequence_rule=rule, held_out=0.3,
+        directory="anywhere", steps=2, sequence_rule=rule, held_out=0.05,
         eval_split=eval_split, valid_rows=18, test_rows=18, fit_rows=9,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
@@ -116,7 +116,9 @@ def test_shapes_are_read_from_their_directory(monkeypatch):
 
     monkeypatch.setattr(tfds, "shapes3d", shapes3d)
     monkeypatch.setitem(factors.SETS, "shapes3d", MINI)
-    few = {"steps": 2, "valid_rows": 18, "test_rows": 18, "fit_rows": 9}
+    few = {
+        "steps": 2, "valid_rows": 6, "test_rows": 6, "fit_rows": 9, "held_out": 0.05,
+    }  # fmt: skip
     for directory in (None, "some/folder"):
         splits = Shapes3dSequences(directory=directory, **few).load()
         assert (digits(numbered(splits.test.x))[:, 0].min(1) == 0).all()
@@ -167,7 +169,7 @@ class TestSweep:
     def test_all_sequences_are_seen_in_training(self):
         splits = factor_data("sweep", eval_split="train")[1]
         train = training_starts(splits)
-        assert [len(starts) for starts in train] == [20, 15, 12]
+        assert [len(starts) for starts in train] == [48, 32, 24]
         for k, x in zip(splits.test.k, splits.test.x, strict=True):
             assert int(numbered(x[:1])[0]) in train[int(k)]
 
@@ -183,15 +185,15 @@ class TestSweep:
 
 class TestCarry:
     def test_overflows_into_the_next_factor(self):
-        batch = drawn(factor_data("carry")[1], 500)
+        batch = drawn(factor_data("carry", eval_split="train")[1], 500)
         index, k = numbered(batch.x), np.asarray(batch.k)
         # The slowest factor starts at its first value, all others anywhere.
         assert index[:, 0].max() < BASES[0]
         assert len(set(index[:, 0])) > 15
         steps = np.array(BASES)[k][:, None] * np.arange(3)
         np.testing.assert_array_equal(index, index[:, :1] + steps)
-        # From (0, 3, 4), two steps of b are (1, 0, 4) and (1, 1, 4).
-        overflow = index[(k == 1) & (index[:, 0] >= 15)]
+        # From (0, 5, 4), two steps of b are (1, 0, 4) and (1, 1, 4).
+        overflow = index[(k == 1) & (index[:, 0] >= 40)]
         assert len(overflow)
         np.testing.assert_array_equal(digits(overflow)[:, 1:, 0], 1)
         np.testing.assert_array_equal(
@@ -211,24 +213,47 @@ class TestCarry:
         np.testing.assert_array_equal(index - index[:, :1], turns)
 
 
+def frames(start, k):
+    return {start + BASES[k] * t for t in range(3)}
+
+
 @pytest.mark.parametrize("rule", ["sweep", "carry"])
-def test_no_sequence_is_in_two_splits(rule):
+def test_training_shows_no_image_that_is_held_out(rule):
     splits = factor_data(rule)[1]
+    shown = set()
+    for rows, controls in held_out(splits):
+        pairs = (controls["superposed"], controls["switched"])
+        shown |= {i for r in (rows, *pairs) for i in numbered(r.x).ravel().tolist()}
     train = training_starts(splits)
+    trained = {i for k in range(3) for start in train[k] for i in frames(start, k)}
+    assert trained
+    assert not trained & shown
+    # Nothing is left out of training without need.
+    digit = (0, 1, 2) if rule == "sweep" else (0, 0, 0)
+    for k in range(3):
+        everywhere = {i for i in range(192) if digits(i)[digit[k]] == 0}
+        assert train[k] == {i for i in everywhere if not frames(i, k) & shown}
+
+
+def test_no_sequence_is_held_out_twice():
+    splits = factor_data("sweep")[1]
     for k in range(3):
         valid, test = (
             set(numbered(rows.x[np.asarray(rows.k) == k])[:, 0].tolist())
             for rows in (splits.valid, splits.test)
         )
-        assert train[k]
-        assert not train[k] & valid
-        assert not train[k] & test
         assert not valid & test
-        # The six rows of a transformation are enough to show all that is held out.
-        # Starts have its first value; or the slowest factor's first value.
-        digit = k if rule == "sweep" else 0
-        everywhere = {i for i in range(60) if digits(i)[digit] == 0}
-        assert train[k] | valid | test == everywhere
+
+
+def test_held_out_images_on_every_sequence_are_refused(monkeypatch):
+    monkeypatch.setitem(factors.SETS, "falcor3d", MINI)
+    found = FactorImages(PAGES, SIZES)
+    monkeypatch.setattr(factors, "read_folder", lambda name, directory: found)
+    many = Falcor3dSequences(
+        directory="anywhere", steps=2, held_out=0.3, valid_rows=60, test_rows=60
+    )
+    with pytest.raises(ValueError, match="60 and 60, leave no training sequence of"):
+        many.load()
 
 
 # Sequences in which another factor changes as well: those that start at the last T of
