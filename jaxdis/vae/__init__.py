@@ -6,6 +6,16 @@ its objective, and what it knows besides x.
 
 from jaxdis.report import later
 from jaxdis.types import Figure
+from jaxdis.vae.correlation import (
+    ESTIMATES,
+    Aggregate,
+    Estimate,
+    Parts,
+    aggregate,
+    divergence_parts,
+    total_correlation,
+    two_rows,
+)
 from jaxdis.vae.likelihoods import LIKELIHOODS, Likelihood
 from jaxdis.vae.model import (
     Model,
@@ -39,21 +49,27 @@ from jaxdis.vae.system import Objective, system
 __all__ = [
     "ARRAYS",
     "DEAD_KL",
+    "ESTIMATES",
     "FIGURES",
     "KL",
     "LIKELIHOODS",
     "NETWORKS",
     "RECONSTRUCTION",
+    "Aggregate",
+    "Estimate",
     "Extra",
     "Likelihood",
     "Model",
     "ModelParams",
     "Networks",
     "Objective",
+    "Parts",
     "Settings",
     "Terms",
+    "aggregate",
     "build",
     "decode",
+    "divergence_parts",
     "elbo_terms",
     "init_params",
     "latent_scores",
@@ -68,6 +84,8 @@ __all__ = [
     "scores",
     "sized",
     "system",
+    "total_correlation",
+    "two_rows",
 ]
 
 _DRAWN = "jaxdis.vae.figures"

@@ -1,0 +1,37 @@
+"""Small settings: a toy with known latents, and digits."""
+
+from jaxdis.data.mixed_factors import MixedFactors
+from jaxdis.data.own import OwnFile
+from jaxdis.systems.beta_tcvae.config import Config
+from jaxdis.types import Preset
+
+__all__ = ["PRESETS"]
+
+_SOURCE = "this library"
+_LATENTS = ("mcc", "r2", "dci_d", "elbo", "kl", "dead")
+_BOUND = ("elbo", "reconstruction", "kl", "dead")
+
+PRESETS: dict[str, Preset] = {
+    # Five factors and eight latents. Run first: `jaxdis train beta_tcvae/quickstart`.
+    "quickstart": Preset(
+        config=Config(z_dim=8, encoder=(64, 64), decoder=(64, 64), draws=64, batch=256),
+        data=MixedFactors(),
+        steps=10_000,
+        hyper={"learning_rate": 2e-3, "beta": 4.0, "noise_std": 0.1},
+        source=_SOURCE,
+        cost="1 to 2 min for 4 seeds on 2 cores",
+        seeds=4,
+        scores=_LATENTS,
+    ),
+    # Data of one's own: vectors or images.
+    "own": Preset(
+        config=Config(z_dim=0, encoder=(64,) * 3, decoder=(64,) * 3, batch=64),
+        data=OwnFile(),
+        steps=0,
+        hyper={"noise_std": 0.1},
+        source=_SOURCE,
+        cost="minutes for 8 seeds of vectors on 2 cores",
+        seeds=8,
+        scores=_BOUND,
+    ),
+}
