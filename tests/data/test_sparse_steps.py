@@ -14,6 +14,11 @@ from jaxdis.data.sparse_steps import SparseSteps, draw_latents
 SMALL = SparseSteps(z_dim=3, x_dim=4, steps=3, samples=300, test_samples=100, worlds=2)
 
 
+@pytest.fixture(scope="module")
+def splits():
+    return SMALL.load()
+
+
 def test_steps_follow_the_laplace_law_and_starts_the_normal_one():
     z = np.asarray(draw_latents(jax.random.key(0), 4_000, 3, 2, 4.0))
     assert z.shape == (4_000, 3, 2)
@@ -26,8 +31,7 @@ def test_steps_follow_the_laplace_law_and_starts_the_normal_one():
     assert np.abs(off).max() < 0.07
 
 
-def test_a_world_has_a_mixing_and_rows_of_its_own():
-    splits = SMALL.load()
+def test_a_world_has_a_mixing_and_rows_of_its_own(splits):
     sizes = {"train": 300, "valid": 100, "test": 100}
     seen = []
     for name, n in sizes.items():
@@ -43,16 +47,16 @@ def test_a_world_has_a_mixing_and_rows_of_its_own():
     assert len(np.unique(np.stack(seen), axis=0)) == 6
 
 
-def test_the_first_world_does_not_depend_on_how_many_there_are():
-    alone, many = replace(SMALL, worlds=1).load(), SMALL.load()
+def test_the_first_world_does_not_depend_on_how_many_there_are(splits):
+    alone = replace(SMALL, worlds=1)
     assert SMALL.spec().worlds == 2
-    assert replace(SMALL, worlds=1).spec().worlds is None
-    np.testing.assert_allclose(alone.test.x, many.test.x[0], atol=1e-5)
+    assert alone.spec().worlds is None
+    np.testing.assert_allclose(alone.load().test.x, splits.test.x[0], atol=1e-5)
 
 
-def test_seeds_differ():
+def test_seeds_differ(splits):
     other = replace(SMALL, seed=1).load()
-    assert not np.isclose(other.test.z, SMALL.load().test.z).any()
+    assert not np.isclose(other.test.z, splits.test.z).any()
 
 
 def test_sizes():
