@@ -9,9 +9,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxdis import check
+from jaxdis.data import draws
 from jaxdis.data.mixed_factors import draw_mixing, mix
 from jaxdis.types import PRNGKey, Rows, Spec, Splits
 
@@ -31,8 +32,9 @@ class SparseSteps:
       rate: the rate of the Laplace law; the larger, the slower.
       samples: the number of training sequences.
       test_samples: the number of sequences of each of the two held-out splits.
-      worlds: the number of independent draws of mixing and rows, one for each seed in
-        turn; of a single one all seeds see the same rows.
+      worlds: the number of independent draws of mixing and rows, of which seed s sees
+        number s mod worlds; 0 for one of its own for every seed, 1 for one that all
+        see.
       seed: the seed of all draws.
     """
 
@@ -42,7 +44,7 @@ class SparseSteps:
     rate: float = 2.0
     samples: int = 20_000
     test_samples: int = 2_000
-    worlds: int = 8
+    worlds: int = 0
     seed: int = 0
 
     def spec(self) -> Spec:
@@ -53,8 +55,9 @@ class SparseSteps:
             z_dim > x_dim.
         """
         check.at_least("data.steps", self.steps, 2)
-        for name in ("z_dim", "samples", "test_samples", "worlds"):
+        for name in ("z_dim", "samples", "test_samples"):
             check.at_least(f"data.{name}", getattr(self, name), 1)
+        draws.check_worlds(self.worlds)
         check.positive("data.rate", self.rate)
         if self.z_dim > self.x_dim:
             raise ValueError(
@@ -65,24 +68,31 @@ class SparseSteps:
             shape=(self.x_dim,),
             steps=self.steps,
             z_dim=self.z_dim,
-            worlds=None if self.worlds == 1 else self.worlds,
+            worlds=draws.count(self.worlds),
             rows=self.samples,
         )
 
     def load(self) -> Splits:
         """Draws the rows on the default device.
 
-        Arrays have an axis of worlds in front, if there is more than one.
+        Of all worlds, or of 8 where every seed has its own; they have an axis in front.
 
         Raises:
           ValueError: as `spec`.
         """
         self.spec()
-        splits = _draw(jax.random.key(self.seed), replace(self, seed=0))
-        if self.worlds > 1:
-            return splits
-        alone: Splits = jax.tree.map(lambda a: a[0], splits)
-        return alone
+        if self.worlds != 1:
+            return self.load_worlds(draws.numbers(self.worlds))
+        return self._world(0)
+
+    def load_worlds(self, numbers: tuple[int, ...]) -> Splits:
+        """The same of the worlds with those numbers."""
+        return draws.stacked(self._world, numbers)
+
+    def _world(self, number: int) -> Splits:
+        """The rows of a world, by one program for all seeds and worlds."""
+        alike = replace(self, worlds=1, seed=0)
+        return _draw(draws.key_of(self.seed, number), alike)
 
 
 def draw_latents(
@@ -105,16 +115,12 @@ def draw_latents(
 
 @partial(jax.jit, static_argnums=1)
 def _draw(key: PRNGKey, data: SparseSteps) -> Splits:
-    def world(number: Int[Array, ""]) -> Splits:
-        mixing_key, *keys = jax.random.split(jax.random.fold_in(key, number), 4)
-        mixing = draw_mixing(mixing_key, data.z_dim, data.x_dim)
-        sizes = data.samples, data.test_samples, data.test_samples
-        walks = (
-            draw_latents(k, n, data.steps, data.z_dim, data.rate)
-            for k, n in zip(keys, sizes, strict=True)
-        )
-        train, valid, test = (Rows(mix(mixing, z), z=z) for z in walks)
-        return Splits(train, valid, test)
-
-    splits: Splits = jax.lax.map(world, jnp.arange(data.worlds))
-    return splits
+    mixing_key, *keys = jax.random.split(key, 4)
+    mixing = draw_mixing(mixing_key, data.z_dim, data.x_dim)
+    sizes = data.samples, data.test_samples, data.test_samples
+    walks = (
+        draw_latents(k, n, data.steps, data.z_dim, data.rate)
+        for k, n in zip(keys, sizes, strict=True)
+    )
+    train, valid, test = (Rows(mix(mixing, z), z=z) for z in walks)
+    return Splits(train, valid, test)

@@ -14,7 +14,7 @@ def _preset(
 ) -> Preset:
     wide = (width,) * 3
     return Preset(
-        config=Config(encoder=wide, decoder=wide, batch=256),
+        config=Config(encoding="x", encoder=wide, decoder=wide, batch=256),
         data=data,
         steps=steps,
         hyper=hyper,
@@ -34,7 +34,10 @@ PRESETS: dict[str, Preset] = {
     ),
     # Five latents that continuous actions move.
     "actions": _preset(
-        CausalProcess(z_dim=5, x_dim=10, samples=100_000), 64, 10_000, _LATENTS
+        CausalProcess(z_dim=5, x_dim=10, samples=100_000, worlds=0),
+        64,
+        10_000,
+        _LATENTS,
     ),
     # Data of one's own: vectors or images, with actions, domains, labels or a past.
     "own": _preset(OwnFile(), 64, 0, ("elbo", "reconstruction", "kl", "dead")),

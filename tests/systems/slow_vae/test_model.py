@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.integrate import dblquad, quad
+from scipy.integrate import quad
 from scipy.stats import laplace, norm
 
 from jaxdis import systems, vae
@@ -69,16 +69,14 @@ def test_cross_entropy_at_its_limits():
 
 def test_divergence_of_a_step_is_the_integral_over_both_frames():
     past, now, rate = norm(0.3, 0.6), norm(1.1, 0.4), 3.0
-
-    def inner(b, a):
-        log_ratio = now.logpdf(b) - laplace.logpdf(b, a, 1 / rate)
-        return past.pdf(a) * now.pdf(b) * log_ratio
-
-    value, _ = dblquad(inner, -3.3, 3.9, -1.3, 3.5, epsabs=1e-4, epsrel=1e-4)
+    grid = np.linspace(-3, 5, 2001)
+    old, new = grid[:, None], grid[None]
+    log_ratio = now.logpdf(new) - laplace.logpdf(new, old, 1 / rate)
+    value = (past.pdf(old) * now.pdf(new) * log_ratio).sum() * (grid[1] - grid[0]) ** 2
     posteriors = (
         Posterior(column(one.mean()), column(one.var())) for one in (past, now)
     )
-    np.testing.assert_allclose(transition_kl(*posteriors, rate), value, rtol=1e-3)
+    np.testing.assert_allclose(transition_kl(*posteriors, rate), value, rtol=1e-4)
 
 
 def test_released_weights():
@@ -120,7 +118,7 @@ def test_the_gap_of_the_bound_is_the_divergence_from_the_true_posterior():
     loss, logged = objective(params, model, x, noise, hyper)
     q = vae.posterior(params, model, x[::4, :, 0, None])
     mean, std = np.asarray(q.mean)[..., 0], np.sqrt(np.asarray(q.var))[..., 0]
-    grid = np.linspace(-7, 7, 1401)
+    grid = np.linspace(-7, 7, 701)
     decoded = np.asarray(vae.decode(params, model, jnp.float32(grid[:, None])))[:, 0]
     cell, bounds = (grid[1] - grid[0]) ** 2, []
     step = laplace.logpdf(grid[:, None] - grid[None], 0, 0.5)
@@ -163,7 +161,8 @@ def test_pairs_are_of_consecutive_frames():
 
 def test_steps_of_held_out_sequences_are_scored():
     data = replace(STEPS, worlds=1)
-    spec, rows = data.spec(), data.load().test
+    spec = data.spec()._replace(z_dim=0)  # scores of latents are not of interest here
+    rows = data.load().test._replace(z=None)
     system, model = make(SMALL, spec), vae.build(SMALL, spec)
     state = system.init(jax.random.key(0), hyper_of(rate=3.0))
     found = jax.jit(system.report)(state, rows, jax.random.key(1))
