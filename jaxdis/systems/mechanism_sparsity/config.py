@@ -51,6 +51,8 @@ class Config:
       warmup_masks: in the warm-up, "hold" samples and learns masks without pressure,
         "frozen" sets them to 1.
       descent: the fraction of the steps in which the bound falls to its target.
+      decay: the last fraction of the steps, in which the learning rate falls to 0 along
+        a cosine; 0 keeps it.
       batch: the number of rows in a step.
       precision: the precision of matrix products; latents of std .01 need float32
         ("highest").
@@ -71,6 +73,7 @@ class Config:
     warmup: float = 0.0
     warmup_masks: Literal["hold", "frozen"] = "hold"
     descent: float = 0.5
+    decay: float = 0.0
     batch: int = 1024
     precision: Literal["highest", "high", "default"] = "highest"
 
@@ -90,6 +93,8 @@ class Hyper(NamedTuple):
       dual_rate: the step of the multipliers' ascent.
       warmup: the warm-up of the config, in steps.
       descent: the descent of the config, in steps.
+      decay_start: the steps before the learning rate falls.
+      decay: the decay of the config, in steps.
     """
 
     learning_rate: Scalar
@@ -102,6 +107,8 @@ class Hyper(NamedTuple):
     dual_rate: Scalar
     warmup: Scalar
     descent: Scalar
+    decay_start: Scalar
+    decay: Scalar
 
 
 def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
@@ -131,6 +138,8 @@ def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
         dual_rate=5e-4,
         warmup=config.warmup * steps,
         descent=config.descent * steps,
+        decay_start=(1 - config.decay) * steps,
+        decay=config.decay * steps,
     )
 
 
@@ -250,7 +259,7 @@ def check_values(
         )
     for name, table in words.items():
         check.one_of(f"config.{name}", getattr(config, name), table)
-    for name in ("warmup", "descent"):
+    for name in ("warmup", "descent", "decay"):
         check.fraction(f"config.{name}", getattr(config, name), "the steps")
     for name in ("encoder", "decoder", "transition"):
         if not getattr(config, name):

@@ -19,7 +19,7 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxdis import losses, masks, optimise
-from jaxdis.optimise import in_one_pass, minimise
+from jaxdis.optimise import cosine, in_one_pass, minimise
 from jaxdis.systems.mechanism_sparsity.build import (
     Model,
     ModelParams,
@@ -191,8 +191,13 @@ def _pressures(
 
 
 def adam(hyper: Hyper) -> optax.GradientTransformation:
-    """Adam on one vector of all parameters: one pass instead of one per array."""
-    return in_one_pass(optax.adam(hyper.learning_rate))
+    """Adam on one vector of all parameters, its rate constant before it decays."""
+    falling = cosine(hyper.learning_rate, hyper.decay)
+
+    def rate(count: Array) -> Array:
+        return falling(jnp.maximum(count - hyper.decay_start, 0))
+
+    return in_one_pass(optax.adam(rate))
 
 
 def make(

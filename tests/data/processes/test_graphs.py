@@ -34,6 +34,11 @@ PUBLISHED = {
     "InterventionSingle": (None, 10, 10, 10),
     "InterventionPair": (None, 20, 10, 10),
     "InterventionTime": (100, 20, 10, 10),
+    "InterventionHard": (None, 10, 10, 10),
+    "InterventionScale": (None, 10, 10, 10),
+    "InterventionPairScale": (None, 20, 10, 10),
+    "InterventionTimeHard": (100, 20, 10, 10),
+    "InterventionTimeSingle": (100, 10, 10, 10),
 }
 RANDOM = {"ActionRandom", "TimeRandom"}
 

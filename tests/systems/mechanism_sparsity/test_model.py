@@ -21,6 +21,7 @@ from jaxdis.systems.mechanism_sparsity.elbo import (
     transition_prior,
     with_time,
 )
+from jaxdis.systems.mechanism_sparsity.model import adam
 from jaxdis.types import Rows, Spec, Truth
 from tests.systems.mechanism_sparsity.tiny import SMALL
 
@@ -127,6 +128,24 @@ def test_hold_samples_masks_without_pressure_and_frozen_stops_them():
     state, new, _ = one_step(warm, config=replace(SMALL, warmup_masks="frozen"))
     chex.assert_trees_all_equal(*logits(state, new))
     assert float(new.extra.multipliers.a) == 0.0
+
+
+def test_the_learning_rate_is_constant_and_then_falls_to_zero():
+    """Of a gradient that never changes, Adam's step is the rate."""
+    spec, _ = data_of("ActionNonDiag")
+
+    def taken(decay, steps=8):
+        hyper = default_hyper(replace(SMALL, decay=decay), spec, steps)
+        tx, ones = adam(hyper._replace(learning_rate=0.1)), jnp.ones(1)
+        state, found = tx.init(ones), []
+        for _ in range(steps):
+            step, state = tx.update(ones, state)
+            found.append(-float(step[0]))
+        return found
+
+    np.testing.assert_allclose(taken(0.0), 0.1, rtol=1e-4)
+    falling = 0.05 * (1 + np.cos(np.pi * np.arange(4) / 4))
+    np.testing.assert_allclose(taken(0.5), [0.1] * 4 + [*falling], rtol=1e-4)
 
 
 def test_both_graphs_have_their_own_multiplier():
