@@ -71,7 +71,7 @@ def _heat(ax: Axes, results: Results) -> None:
     ax.pcolormesh(shown, cmap=SHADES, vmin=low, vmax=high, edgecolors=RULE, lw=0.4)
     for (i, j), mean in np.ndenumerate(means):
         one = rows[i][j]
-        dark = (mean - low) > 0.45 * (high - low)
+        dark = bool((mean - low) > 0.45 * (high - low))
         if math.isfinite(mean):
             ends = f"{_short(float(one.low))} to {_short(float(one.high))}"
             known = math.isfinite(one.low)
