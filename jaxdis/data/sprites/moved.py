@@ -4,15 +4,18 @@ Latents are as in the toys of vectors, and the picture is their mixing: the plac
 factor in its range is `Phi(z)`, which has no end that a normal latent could pass.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxdis import check
+from jaxdis.data import draws
 from jaxdis.data.domains import worlds
 from jaxdis.data.processes.mechanisms import PROCESSES, Parents, Process
 from jaxdis.data.rows import bind
@@ -39,6 +42,9 @@ class SpriteDomains:
       domains: the number of domains, at least 2.
       test_rows: the number of rows of each of the two held-out splits, of all domains
         in turn.
+      worlds: the number of independent draws of the means and spreads and of held-out
+        rows, of which seed s sees number s mod worlds; 0 for one of its own for every
+        seed, 1 for one that all see.
       seed: the seed of the means and spreads, and of held-out rows.
     """
 
@@ -48,38 +54,57 @@ class SpriteDomains:
     turn: float = 0.25
     domains: int = 9
     test_rows: int = 2_000
+    worlds: int = 1
     seed: int = 0
 
     def spec(self) -> Spec:
         """Sizes and names; ValueError for a field that is out of range."""
-        scene = _continuous(self.size, self.factors, self.shape, self.turn)
+        scene = self._scene()
         if self.domains < 2:
             raise ValueError(
                 "data.domains must be at least 2, or nothing changes; got "
                 f"{self.domains}"
             )
         check.at_least("data.test_rows", self.test_rows, self.domains)
+        draws.check_worlds(self.worlds)
         return Spec(
             image_shape(scene),
             domains=worlds.domain_names(self.domains),
             z_dim=len(self.factors),
+            worlds=draws.count(self.worlds),
         )
 
     def load(self) -> Splits:
-        """Where training rows are drawn, and held-out rows; raises as `spec`."""
+        """Where training rows are drawn, and held-out rows; raises as `spec`.
+
+        Of all worlds, or of 8 where every seed has its own; they have an axis in front.
+        """
         self.spec()
-        scene = _continuous(self.size, self.factors, self.shape, self.turn)
-        mean_key, std_key, *keys = jax.random.split(jax.random.key(self.seed), 4)
+        return _load(self.worlds, self._world, self.load_worlds, self._draw())
+
+    def load_worlds(self, numbers: tuple[int, ...]) -> Splits:
+        """The same of the worlds with those numbers."""
+        return _stacked(self._world, numbers, self._draw())
+
+    def _scene(self) -> Scene:
+        return _continuous(self.size, self.factors, self.shape, self.turn)
+
+    def _draw(self) -> Callable[..., Rows]:
+        return bind(_draw_domains, self._scene())
+
+    def _world(self, number: int) -> "tuple[_Moments, Rows, Rows]":
+        """The moments and the held-out rows of a world."""
+        key = draws.key_of(self.seed, number)
+        mean_key, std_key, *keys = jax.random.split(key, 4)
         shape = (self.domains, len(self.factors))
         moments = _Moments(
             worlds.draw_uniform(mean_key, shape, MEANS),
             worlds.draw_uniform(std_key, shape, STDS),
         )
-        draw = bind(_draw_domains, scene)
         turns = jnp.arange(self.test_rows, dtype=jnp.int32) % self.domains
-        rows = jax.jit(bind(_rows_of_domains, scene))
+        rows = _jitted(_rows_of_domains, self._scene())
         valid, test = (rows(moments, turns, key) for key in keys)
-        return Splits(Source(Partial(draw, moments)), valid, test)
+        return moments, valid, test
 
 
 class _Moments(NamedTuple):
@@ -130,6 +155,8 @@ class SpriteProcess:
       turn: the largest orientation, in turns.
       latent_noise: the variance of a latent given its parents.
       test_rows: the number of rows of each of the two held-out splits.
+      worlds: the number of independent draws of the mechanism and of held-out rows; see
+        `SpriteDomains`.
       seed: the seed of the mechanism and of held-out rows.
       density: the probability of an edge in ActionRandom and TimeRandom.
       graph_seed: the number of the graph of ActionRandom and TimeRandom.
@@ -142,6 +169,7 @@ class SpriteProcess:
     turn: float = 0.25
     latent_noise: float = 1e-2
     test_rows: int = 2_000
+    worlds: int = 1
     seed: int = 0
     density: float = 0.5
     graph_seed: int = 0
@@ -153,12 +181,13 @@ class SpriteProcess:
           ValueError: an unknown process, a field that is out of range, or a number of
             factors that the graph cannot have.
         """
-        scene = _continuous(self.size, self.factors, self.shape, self.turn)
+        scene = self._scene()
         if self.process not in PROCESSES:
             there = f"There are {', '.join(PROCESSES)}"
             raise check.unknown("data.process", self.process, PROCESSES, there)
         check.positive("data.latent_noise", self.latent_noise)
         check.at_least("data.test_rows", self.test_rows, 1)
+        draws.check_worlds(self.worlds)
         process = PROCESSES[self.process]
         sizes = (len(self.factors), self.density, self.graph_seed)
         gz = None if process.gz is None else process.gz(*sizes)
@@ -169,24 +198,41 @@ class SpriteProcess:
             a_dim=0 if ga is None else ga.shape[1],
             z_dim=len(self.factors),
             truth=Truth(gz=gz, ga=ga),
+            worlds=draws.count(self.worlds),
             breaks=process.breaks,
         )
 
     def load(self) -> Splits:
-        """Where training rows are drawn, and held-out rows; raises as `spec`."""
-        truth = self.spec().truth
-        scene = _continuous(self.size, self.factors, self.shape, self.turn)
-        process = PROCESSES[self.process]
-        z_key, a_key, *keys = jax.random.split(jax.random.key(self.seed), 4)
+        """Where training rows are drawn, and held-out rows; raises as `spec`.
+
+        Of all worlds, or of 8 where every seed has its own; they have an axis in front.
+        """
+        self.spec()
+        return _load(self.worlds, self._world, self.load_worlds, self._draw())
+
+    def load_worlds(self, numbers: tuple[int, ...]) -> Splits:
+        """The same of the worlds with those numbers."""
+        return _stacked(self._world, numbers, self._draw())
+
+    def _scene(self) -> Scene:
+        return _continuous(self.size, self.factors, self.shape, self.turn)
+
+    def _draw(self) -> Callable[..., Rows]:
+        return bind(_draw_process, self._scene(), PROCESSES[self.process])
+
+    def _world(self, number: int) -> "tuple[_Mechanism, Rows, Rows]":
+        """The mechanism and the held-out rows of a world."""
+        truth, process = self.spec().truth, PROCESSES[self.process]
+        key = draws.key_of(self.seed, number)
+        z_key, a_key, *keys = jax.random.split(key, 4)
         mechanism = _Mechanism(
             None if truth.gz is None else process.strengths(z_key, truth.gz),
             None if truth.ga is None else process.strengths(a_key, truth.ga),
             jnp.array(self.latent_noise, float),
         )
-        draw = bind(_draw_process, scene, process)
-        fixed = jax.jit(draw, static_argnums=2)
-        valid, test = (fixed(mechanism, key, self.test_rows) for key in keys)
-        return Splits(Source(Partial(draw, mechanism)), valid, test)
+        rows = _jitted(_process_rows, self._scene(), process, self.test_rows)
+        valid, test = (rows(mechanism, key) for key in keys)
+        return mechanism, valid, test
 
 
 class _Mechanism(NamedTuple):
@@ -216,3 +262,46 @@ def _draw_process(
     z = mean + jnp.sqrt(spread) * jax.random.normal(noise_key, mean.shape)
     z = z if past is None else jnp.stack([past, z], 1)
     return Rows(_seen(scene, z), a=action, z=z)
+
+
+def _process_rows(
+    scene: Scene, process: Process, n: int, mechanism: _Mechanism, key: PRNGKey
+) -> Rows:
+    return _draw_process(scene, process, mechanism, key, n)
+
+
+# Worlds.
+
+
+@cache
+def _jitted(f: Callable[..., Rows], *static: Any) -> Callable[..., Rows]:
+    """One program for all worlds."""
+    return jax.jit(bind(f, *static))
+
+
+def _stacked(
+    one: Callable[[int], tuple[Any, Rows, Rows]],
+    numbers: tuple[int, ...],
+    draw: Callable[..., Rows],
+) -> Splits:
+    made, valid, test = draws.stacked(one, numbers)
+    return Splits(Source(Partial(bind(_draw_world, draw), made)), valid, test)
+
+
+def _draw_world(
+    draw: Callable[..., Rows], made: Any, key: PRNGKey, n: int, world: Int[Array, ""]
+) -> Rows:
+    return draw(jax.tree.map(lambda a: a[world], made), key, n)
+
+
+def _load(
+    count: int,
+    one: Callable[[int], tuple[Any, Rows, Rows]],
+    several: Callable[[tuple[int, ...]], Splits],
+    draw: Callable[..., Rows],
+) -> Splits:
+    """A single world without an axis for it, or several."""
+    if count != 1:
+        return several(draws.numbers(count))
+    made, valid, test = one(0)
+    return Splits(Source(Partial(draw, made)), valid, test)

@@ -75,6 +75,24 @@ def test_a_past_makes_sequences():
     assert alone.load().test.a is None
 
 
+@pytest.mark.parametrize("data", [DOMAINS, PROCESS], ids=lambda d: type(d).__name__)
+def test_worlds_are_draws_of_their_own(data):
+    data = dataclasses.replace(data, test_rows=30, worlds=3)
+    assert data.spec().worlds == 3
+    splits = data.load()
+    alone = dataclasses.replace(data, worlds=1).load()
+    assert splits.test.x.shape == (3, *alone.test.x.shape)
+    np.testing.assert_allclose(splits.test.z[0], alone.test.z, atol=1e-6)
+    assert not np.isclose(splits.test.z[1], splits.test.z[2]).all()
+    other = data.load_worlds((2,))
+    np.testing.assert_allclose(other.test.z[0], splits.test.z[2], atol=1e-6)
+    draw = jax.jit(lambda draw, world: draw(KEY, 5, world).z)
+    rows = [draw(splits.train.draw, world) for world in range(3)]
+    np.testing.assert_allclose(rows[0], alone.train.draw(KEY, 5).z, atol=1e-5)
+    if isinstance(data, SpriteDomains):  # the strengths of ActionDiag are all 1
+        assert not np.isclose(rows[1], rows[2]).any()
+
+
 @pytest.mark.parametrize(
     ("settings", "changes", "message"),
     [
@@ -87,6 +105,7 @@ def test_a_past_makes_sequences():
         (DOMAINS, {"shape": "star"}, "none twice; got 'star'"),
         (DOMAINS, {"test_rows": 2}, "data.test_rows must be at least 3, got 2"),
         (PROCESS, {"process": "ActionDiagonal"}, "there is no data.process"),
+        (PROCESS, {"worlds": -1}, "data.worlds must be at least 0, got -1"),
         (PROCESS, {"latent_noise": 0.0}, "data.latent_noise must be positive"),
         (PROCESS, {"size": 2}, "data.size must be at least 8, got 2"),
     ],
