@@ -16,7 +16,16 @@ from jaxdis.data.domains import worlds
 from jaxdis.data.domains.worlds import Process, World
 from jaxdis.types import PRNGKey, Spec, Splits, Truth
 
-__all__ = ["MASKS", "Mask", "TanhMixing", "ToyMixing", "draw", "mask_matrix", "mix"]
+__all__ = [
+    "MASKS",
+    "Mask",
+    "TanhMixing",
+    "ToyMixing",
+    "draw",
+    "mask_matrix",
+    "mix",
+    "twist",
+]
 
 Mask: TypeAlias = Literal["ring", "nested", "dense", "block"]
 
@@ -47,6 +56,9 @@ class ToyMixing:
       tall: whether there are 2n observed variables, of which k and n + k see the same
         latents.
       block: the number of latents in a block, a divisor of z_dim.
+      strength: how strong the mixing is, at least 0: the angle by which observed
+        variables k and n + k are turned, for each standard deviation that they are away
+        from their means; see `twist`. Above 0 only where the toy is tall.
       domains: the number of domains, at least 2.
       samples: the number of training rows of each domain.
       valid_samples: the number of validation rows of each domain.
@@ -60,6 +72,7 @@ class ToyMixing:
     z_dim: int = 4
     tall: bool = False
     block: int = 2
+    strength: float = 0.0
     domains: int = 9
     samples: int = 3_000
     valid_samples: int = 100
@@ -72,10 +85,18 @@ class ToyMixing:
 
         Raises:
           ValueError: an unknown mask, sizes below their least, a block that does not
-            divide the latents.
+            divide the latents, a strength of a toy that is not tall.
         """
         worlds.check_sizes(self)
         mask = mask_matrix(self.mask, self.z_dim, self.tall, self.block)
+        check.at_least("data.strength", self.strength, 0)
+        check.finite("data.strength", [self.strength])
+        if self.strength and not self.tall:
+            raise ValueError(
+                "data.strength turns pairs of observed variables with the same latents, "
+                f"which only a tall toy has: set data.tall, or data.strength to 0; got "
+                f"{self.strength}"
+            )
         return Spec(
             shape=(len(mask),),
             domains=worlds.domain_names(self.domains),
@@ -149,8 +170,27 @@ def _g(mixing: TanhMixing, z: Float[Array, "z"]) -> Float[Array, "x"]:
 
 
 def mix(world: World, z: Float[Array, "*r z"]) -> Float[Array, "*r x"]:
-    """`x = (g(z) - centre) / scale` of one world, without noise."""
+    """`x = (g(z) - centre) / scale` of one world, without noise and `twist`."""
     return worlds.mix(_g, world, z)
+
+
+def twist(x: Float[Array, "*r x"], strength: float) -> Float[Array, "*r x"]:
+    """Turns the pairs (x_k, x_{n+k}) by an angle that grows with their length.
+
+    `(x_k, x_{n+k}) <- R(strength |(x_k, x_{n+k})|) (x_k, x_{n+k})`, R(t) the rotation
+    by t: a bijection of the plane that keeps lengths and areas, so that what is
+    injective stays so and no variable sees other latents. What was a line becomes a
+    spiral, whose coordinates rise and fall.
+
+    Args:
+      x: observations of a tall toy.
+      strength: the angle, in radians, at length 1.
+    """
+    first, second = jnp.split(x, 2, -1)
+    angle = strength * jnp.sqrt(first**2 + second**2)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    turned = cos * first - sin * second, sin * first + cos * second
+    return jnp.concatenate(turned, -1)
 
 
 def _draw_tanh(
@@ -211,7 +251,8 @@ def _draw(
     key: PRNGKey, data: ToyMixing, numbers: Int[Array, "w"]
 ) -> tuple[World, Splits]:
     mask = mask_matrix(data.mask, data.z_dim, data.tall, data.block)
-    process = Process(partial(_draw_world, data, mask), _g, _injective)
+    bend = partial(twist, strength=data.strength) if data.strength else None
+    process = Process(partial(_draw_world, data, mask), _g, _injective, bend)
     return worlds.draw_worlds(process, key, data, numbers)
 
 
@@ -229,7 +270,8 @@ def draw(
     at 20,000 uniform points of their bounding box; where there are 2n observed
     variables, so must be the determinants of the first and of the last n of them. After
     every 25 draws that fail, r and A_kj (j != k) of those that follow are weakened by
-    10 % more.
+    10 % more. In the end x is standardised, and turned by `twist` where
+    there is a strength; latents are the same at all strengths.
 
     Args:
       data: the settings.

@@ -59,11 +59,13 @@ class Process(NamedTuple):
       g: `(mixing, z) -> x` of one row.
       accepts: `(key, world, z) -> bool`, whether a world with those training latents
         is kept or drawn anew; None keeps the first.
+      bend: what is made of standardised observations in the end; None for nothing.
     """
 
     draw: Callable[[PRNGKey, Int[Array, ""]], World]
     g: Callable[[Any, Float[Array, "z"]], Float[Array, "x"]]
     accepts: Callable[[PRNGKey, World, Float[Array, "r z"]], Bool[Array, ""]] | None
+    bend: Callable[[Float[Array, "*r x"]], Float[Array, "*r x"]] | None = None
 
 
 @runtime_checkable
@@ -183,7 +185,7 @@ def draw_worlds(
     Returns:
       The worlds, stacked, and rows whose arrays have an axis of worlds in front.
     """
-    sizes = data.samples, data.valid_samples, data.test_samples
+    sizes, bend = (data.samples, data.valid_samples, data.test_samples), process.bend
 
     def one(number: Int[Array, ""]) -> tuple[World, list[Array], list[Array]]:
         world_key = jax.random.fold_in(key, number)
@@ -210,7 +212,8 @@ def draw_worlds(
         latents = [z, *(_draw_latents(k, world, size) for k, size in held_out)]
         x = mix(process.g, world, z)
         world = world._replace(centre=x.mean(0), scale=x.std(0))
-        return world, [mix(process.g, world, z) for z in latents], latents
+        seen = [mix(process.g, world, z) for z in latents]
+        return world, seen if bend is None else [bend(x) for x in seen], latents
 
     # One after another: each ends with its own last attempt.
     world, xs, zs = jax.lax.map(one, numbers)
