@@ -223,8 +223,8 @@ def elbo_terms(
 
     Source: Khemakhem et al. 2020, equation 8.
 
-    Note: The paper's q(z | x, u) is a network of x and u together, which has no codes of
-      x alone. By the rule of Bayes u moves the posterior through the prior alone:
+    Note: The paper's q(z | x, u) is a network of x and u together, which has no codes
+      of x alone. By the rule of Bayes u moves the posterior through the prior alone:
       "joint" makes that its form, so that its encoder is a network of x. "x" is a
       bound, too, and tight where x tells all of z.
     """

@@ -36,7 +36,7 @@ PRESETS: dict[str, Preset] = {
     "actions": _preset(
         CausalProcess(z_dim=5, x_dim=10, samples=100_000, worlds=0),
         64,
-        10_000,
+        6_000,
         _LATENTS,
     ),
     # Data of one's own: vectors or images, with actions, domains, labels or a past.
