@@ -19,7 +19,8 @@ class Config:
         domain, "y" the labels, "past" the codes of the frame before. None takes the
         first of these that the data have.
       encoding: how a posterior is made of what the encoder sees in x, a key of
-        `ENCODINGS`: "joint", q(z | x, u), its product with the prior, or "x", q(z | x).
+        `ENCODINGS`: "x", q(z | x), or "joint", q(z | x, u), its product with the prior.
+        Codes are of x alone with either.
       prior: what changes with the auxiliary variable, a key of `PRIORS`: "normal", mean
         and variance, or "variance" alone, as in the released program.
       prior_net: the hidden widths of the prior's network.
@@ -37,7 +38,7 @@ class Config:
 
     z_dim: int = 0
     auxiliary: Literal["a", "u", "y", "past"] | None = None
-    encoding: Literal["joint", "x"] = "joint"
+    encoding: Literal["x", "joint"] = "x"
     prior: Literal["normal", "variance"] = "normal"
     prior_net: tuple[int, ...] = (50, 50)
     networks: Literal["dense", "convolutional", "deep"] | None = None

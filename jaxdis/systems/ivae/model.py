@@ -74,11 +74,13 @@ def _of_x(factor: Posterior, prior: Posterior) -> Posterior:
 
 
 ENCODINGS: dict[str, Callable[[Posterior, Posterior], Posterior]] = {
-    "joint": product,
     "x": _of_x,
+    "joint": product,
 }
-"""`(what the encoder makes of x, prior) -> posterior`: by the rule of Bayes, where
-p(x | z) as a function of z is about a Gaussian; or without the prior."""
+"""`(what the encoder makes of x, prior) -> posterior`: q(z | x); or q(z | x, u) by the
+rule of Bayes, exact where p(x | z) as a function of z is a Gaussian. Where the prior
+knows nearly all, as of latents that actions set, a joint posterior leaves the encoder
+little to learn, and codes of x are worse for it."""
 
 
 class Prior(NamedTuple):
@@ -221,9 +223,10 @@ def elbo_terms(
 
     Source: Khemakhem et al. 2020, equation 8.
 
-    Note: The paper's q(z | x, u) is a network of x and u together, so that there are no
-      codes of x alone. By the rule of Bayes u moves the posterior through the prior
-      alone; "joint" makes that its form, and its encoder is a network of x.
+    Note: The paper's q(z | x, u) is a network of x and u together, which has no codes
+      of x alone. By the rule of Bayes u moves the posterior through the prior alone:
+      "joint" makes that its form, so that its encoder is a network of x. "x" is a
+      bound, too, and tight where x tells all of z.
     """
     factor = vae.posterior(params.vae, model.vae, x)
     p = prior(params, model, given)

@@ -14,7 +14,7 @@ def _preset(
 ) -> Preset:
     wide = (width,) * 3
     return Preset(
-        config=Config(encoding="x", encoder=wide, decoder=wide, batch=256),
+        config=Config(encoder=wide, decoder=wide, batch=256),
         data=data,
         steps=steps,
         hyper=hyper,
@@ -30,13 +30,13 @@ _LATENTS = ("mcc", "r2", "dci_d", "elbo", "kl", "dead")
 PRESETS: dict[str, Preset] = {
     # Nine domains and four latents. Run first: `jaxdis train ivae/quickstart`.
     "quickstart": _preset(
-        ToyMixing(mask="ring", domains=9, tall=True), 32, 4_000, _LATENTS
+        ToyMixing(mask="ring", domains=9, tall=True), 32, 6_000, _LATENTS
     ),
     # Five latents that continuous actions move.
     "actions": _preset(
         CausalProcess(z_dim=5, x_dim=10, samples=100_000, worlds=0),
         64,
-        10_000,
+        6_000,
         _LATENTS,
     ),
     # Data of one's own: vectors or images, with actions, domains, labels or a past.

@@ -276,7 +276,7 @@ def test_the_first_that_there_is_is_taken():
             "a, z, it can be 'a'",
         ),
         ({"auxiliary": "k"}, ACTIONS, "config.auxiliary='k' is unknown; .* be 'a'"),
-        ({"encoding": "u"}, ACTIONS, "config.encoding must be one of 'joint', 'x'"),
+        ({"encoding": "u"}, ACTIONS, "config.encoding must be one of 'x', 'joint'"),
         ({"prior": "mean"}, ACTIONS, "config.prior must be one of 'normal'"),
         ({"prior_net": (0,)}, ACTIONS, "config.prior_net must be positive widths"),
     ],

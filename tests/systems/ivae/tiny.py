@@ -10,8 +10,12 @@ from jaxdis.systems.ivae import Config
 SMALL = Config(z_dim=3, encoder=(8,), decoder=(8,), prior_net=(4,), channels=2, batch=8)
 
 TINY = {
-    "actions": (SMALL, CausalProcess(z_dim=3, x_dim=4, samples=200), {}),
-    "domains": (replace(SMALL, encoding="x", prior="variance"), ToyMixing(), {}),
+    "actions": (
+        replace(SMALL, encoding="joint"),
+        CausalProcess(z_dim=3, x_dim=4, samples=200),
+        {},
+    ),
+    "domains": (replace(SMALL, prior="variance"), ToyMixing(), {}),
     "images": (
         SMALL,
         DigitSequences(size=8, steps=2, valid_rows=6, test_rows=6, fit_rows=6),
