@@ -1,4 +1,4 @@
-"""Determinants and linear systems by elimination, against LAPACK in numpy."""
+"""Determinants, linear systems and eigenvectors, against LAPACK in numpy."""
 
 import itertools
 from functools import cache, partial
@@ -225,3 +225,32 @@ def test_every_device_at_once():
     np.testing.assert_allclose(value, np.linalg.slogdet(a)[1], rtol=1e-10)
     expected = np.linalg.inv(a).swapaxes(1, 2)
     np.testing.assert_allclose(gradient, expected, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 12])
+def test_eigenvectors_of_symmetric_matrices(n):
+    a = np.float32(hollow(n) @ hollow(n).T + (n == 1))
+    values, vectors = jax.jit(linalg.eigh)(jnp.asarray(a))
+    expected = np.linalg.eigvalsh(a.astype(float))[::-1]
+    np.testing.assert_allclose(values, expected, atol=1e-6 * expected[0])
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(n), atol=1e-5)
+    made = vectors @ jnp.diag(values) @ vectors.T
+    np.testing.assert_allclose(made, a, atol=1e-5 * expected[0])
+
+
+def test_eigenvectors_of_a_diagonal_matrix_are_its_axes_in_order():
+    values, vectors = linalg.eigh(jnp.diag(jnp.array([1.0, 3.0, 2.0])))
+    np.testing.assert_array_equal(values, [3, 2, 1])
+    np.testing.assert_array_equal(vectors, np.eye(3)[:, [1, 2, 0]])
+
+
+def test_orthonormal_columns_span_what_the_first_columns_do():
+    a = np.float32(normal(9, 4))
+    a[:, 1] = a[:, 0] + 1e-3 * a[:, 1]  # nearly dependent
+    found = np.asarray(jax.jit(linalg.orthonormal)(a))
+    np.testing.assert_allclose(found.T @ found, np.eye(4), atol=1e-5)
+    expected = np.linalg.qr(a.astype(float))[0]
+    same = np.abs((found * expected).sum(0))
+    np.testing.assert_allclose(same, 1, atol=1e-4)
+    empty = linalg.orthonormal(jnp.zeros((3, 2)))
+    np.testing.assert_array_equal(empty, np.zeros((3, 2)))

@@ -10,10 +10,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxdis import check
-from jaxdis.data import mixed_factors
+from jaxdis.data import draws, mixed_factors
 from jaxdis.data.domains import worlds
 from jaxdis.data.domains.worlds import Process, World
 from jaxdis.types import PRNGKey, Spec, Splits
@@ -36,8 +36,8 @@ class Segments:
       samples: the number of training rows of each segment.
       valid_samples: the number of validation rows of each segment.
       test_samples: the number of test rows of each segment.
-      worlds: the number of independent draws of everything; of a single one all seeds
-        see the same rows.
+      worlds: the number of independent draws of everything, of which seed s sees number
+        s mod worlds; 0 for one of its own for every seed, 1 for one that all see.
       seed: the seed of all draws.
     """
 
@@ -48,7 +48,7 @@ class Segments:
     samples: int = 500
     valid_samples: int = 25
     test_samples: int = 50
-    worlds: int = 8
+    worlds: int = 0
     seed: int = 0
 
     def spec(self) -> Spec:
@@ -69,16 +69,20 @@ class Segments:
             shape=(self.x_dim,),
             domains=worlds.domain_names(self.domains),
             z_dim=self.z_dim,
-            worlds=worlds.count(self),
+            worlds=draws.count(self.worlds),
             rows=self.samples * self.domains,
         )
 
     def load(self) -> Splits:
-        """Draws the rows; see `draw`.
+        """Draws the rows of all worlds, of 8 where every seed has its own; see `draw`.
 
-        Arrays have an axis of worlds in front, if there is more than one.
+        Arrays have an axis of worlds in front, unless all seeds see the same one.
         """
-        return worlds.as_rows(draw(self)[1])
+        return worlds.as_rows(self, draw(self)[1])
+
+    def load_worlds(self, numbers: tuple[int, ...]) -> Splits:
+        """Draws the rows of the worlds with those numbers; see `draw`."""
+        return draw(self, numbers)[1]
 
 
 def _draw_world(data: Segments, key: PRNGKey, attempt: Array) -> World:
@@ -100,12 +104,16 @@ def _g(mixing: mixed_factors.Mixing, z: Float[Array, "z"]) -> Float[Array, "x"]:
 
 
 @partial(jax.jit, static_argnums=1)
-def _draw(key: PRNGKey, data: Segments) -> tuple[World, Splits]:
+def _draw(
+    key: PRNGKey, data: Segments, numbers: Int[Array, "w"]
+) -> tuple[World, Splits]:
     process = Process(partial(_draw_world, data), _g, accepts=None)
-    return worlds.draw_worlds(process, key, data)
+    return worlds.draw_worlds(process, key, data, numbers)
 
 
-def draw(data: Segments) -> tuple[World, Splits]:
+def draw(
+    data: Segments, numbers: tuple[int, ...] | None = None
+) -> tuple[World, Splits]:
     """Draws the worlds and their rows on the default device.
 
     In segment u, `z_i = m_ui + s_ui e_i`, e standard normal, m ~ U(-shift, shift) and
@@ -113,6 +121,7 @@ def draw(data: Segments) -> tuple[World, Splits]:
 
     Args:
       data: the settings.
+      numbers: the numbers of the worlds; None for those that `Segments.load` draws.
 
     Returns:
       The worlds, stacked; the rows.
@@ -121,4 +130,6 @@ def draw(data: Segments) -> tuple[World, Splits]:
       ValueError: as `Segments.spec`.
     """
     data.spec()
-    return _draw(jax.random.key(data.seed), replace(data, seed=0))
+    numbers = draws.numbers(data.worlds) if numbers is None else numbers
+    alike = replace(data, seed=0, worlds=0)
+    return _draw(jax.random.key(data.seed), alike, jnp.asarray(numbers))
