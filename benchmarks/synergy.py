@@ -10,8 +10,8 @@ model is trained. A table and `benchmarks/results/synergy-DEVICE.json` say of ea
 - the MCC (Spearman, held-out rows, mean and sample standard deviation over seeds) of
   neither, changes, sparsity and both, and of the observations as they are;
 - paired over seeds, with standard errors: what changes add to sparsity, what sparsity
-  adds to changes, and the interaction, `both - sparsity - changes + neither`. A synergy
-  is an interaction above 0.
+  adds to changes, and the interaction, `both - sparsity - changes + neither`, with its
+  95 % interval. A synergy is an interaction above 0.
 
     python -m benchmarks.synergy                     # two CPU cores: an hour
     python -m benchmarks.synergy --seeds 32          # on an accelerator
@@ -33,6 +33,7 @@ from jaxdis.systems import sparse_mixing as sm
 __all__ = ["CELLS", "Cell", "Options", "main", "row"]
 
 SCORE = "mcc_spearman"
+STRONG = 1.5  # that of the presets of a strong mixing
 WAYS = ("neither", "changes", "sparsity", "both")
 
 
@@ -44,11 +45,15 @@ class Options:
       seeds: the number of initialisations and mixings of a cell.
       steps: the number of training steps, where a cell does not say more.
       only: a part of the names of the cells to run.
+      samples: the number of training rows of each domain.
+      out: the name of the file of results.
     """
 
     seeds: int = 8
     steps: int = 4_000
     only: str = ""
+    samples: int = 3_000
+    out: str = "synergy"
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class Cell:
       tall: whether there are twice as many observed variables as latents.
       alpha: the penalty's weight where it is on.
       longer: the multiple of the steps.
+      strength: how strong the mixing is; see `ToyMixing`.
       hyper: further hyper-parameters.
       config: the settings of the model.
       why: what is unlike the other cells.
@@ -73,6 +79,7 @@ class Cell:
     tall: bool = True
     alpha: float = 0.03
     longer: int = 1
+    strength: float = 0.0
     hyper: dict[str, float] = field(default_factory=dict)
     config: sm.Config = field(default_factory=sm.Config)
     why: str = ""
@@ -107,6 +114,12 @@ CELLS = [
     # Nothing does.
     Cell("dense", 3),
     Cell("block", 2),
+    # A mixing whose observations score low. Of blocks of 2, sparsity alone identifies
+    # no latent, changes alone all from 9 domains on, and both from 5; of the nested
+    # mask one, all from 9, and all from 3.
+    *(Cell("block", count, strength=STRONG) for count in (2, 3, 5, 7, 9)),
+    *(Cell("nested", count, strength=STRONG) for count in (2, 3, 5, 7, 9)),
+    *(Cell("ring", count, strength=STRONG) for count in (2, 9)),
     # As many observed variables as latents, where the observations are a sparse code.
     Cell("ring", 9, tall=False),
     Cell("nested", 9, tall=False),
@@ -117,7 +130,7 @@ CELLS = [
 
 def name(cell: Cell) -> str:
     """A line's first column."""
-    form = "" if cell.tall else " square"
+    form = " strong" if cell.strength else "" if cell.tall else " square"
     why = f", {cell.why}" if cell.why else ""
     return f"{cell.mask}{form} n={cell.latents} D={cell.count}{why}"
 
@@ -144,6 +157,12 @@ def _paired(difference: np.ndarray) -> str:
     return f"{gain.mean:+.3f} ({gain.standard_error:.3f}) {wins}"
 
 
+def _interval(difference: np.ndarray) -> str:
+    """The 95 % interval of the mean over the seeds that did not fail."""
+    low, high = statistics.interval(difference)
+    return f"{low:+.3f} to {high:+.3f}"
+
+
 def row(cell: Cell, options: Options) -> dict[str, Any]:
     """Trains a cell's grid, and compares.
 
@@ -157,6 +176,8 @@ def row(cell: Cell, options: Options) -> dict[str, Any]:
         domains=cell.count,
         z_dim=cell.latents,
         tall=cell.tall,
+        strength=cell.strength,
+        samples=options.samples,
         worlds=seeds,
     )
     method, spec = sm.METHOD, data.spec()
@@ -191,6 +212,7 @@ def row(cell: Cell, options: Options) -> dict[str, Any]:
         "changes add": _paired(both - sparsity),
         "sparsity adds": _paired(both - changes),
         "interaction": _paired(both - sparsity - changes + neither),
+        "interval": _interval(both - sparsity - changes + neither),
         "scores": scores.tolist(),
     }
 
@@ -203,7 +225,7 @@ def main(options: Options) -> None:
         if options.only in name(cell):
             rows.append(row(cell, options))
             print({k: v for k, v in rows[-1].items() if k != "scores"}, flush=True)
-    finish("synergy", rows)
+    finish(options.out, rows)
 
 
 if __name__ == "__main__":

@@ -93,9 +93,8 @@ class ToyMixing:
         check.finite("data.strength", [self.strength])
         if self.strength and not self.tall:
             raise ValueError(
-                "data.strength turns pairs of observed variables with the same latents, "
-                f"which only a tall toy has: set data.tall, or data.strength to 0; got "
-                f"{self.strength}"
+                "data.strength turns pairs of observed variables with equal latents, "
+                f"which only a tall toy has: set data.tall; got {self.strength}"
             )
         return Spec(
             shape=(len(mask),),

@@ -108,6 +108,34 @@ def test_latents_have_the_moments_of_their_domain(ring):
             assert np.abs(between).max() < 0.3
 
 
+def test_twisted_pairs_are_turned_back_by_their_length():
+    """Complex numbers: |x| is kept, so that the angle is known from what comes out."""
+    x = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+    found = np.asarray(toy.twist(x, 1.5))
+    plane, given = (a[:, :3] + 1j * a[:, 3:] for a in (found, x))
+    np.testing.assert_allclose(abs(plane), abs(given), rtol=1e-5)
+    np.testing.assert_allclose(plane * np.exp(-1.5j * abs(plane)), given, atol=1e-5)
+    # A line becomes a spiral, and neither coordinate a function that only rises.
+    line = np.linspace(-3, 3, 61)[:, None] * np.array([[0.6, 0.8]])
+    rises = np.diff(np.asarray(toy.twist(line.astype(np.float32), 1.5)), axis=0) > 0
+    assert (rises.mean(0) > 0.2).all()
+    assert (rises.mean(0) < 0.8).all()
+
+
+def test_a_strength_turns_the_same_worlds(ring):
+    """Latents do not change, and each variable still sees those of its mask only."""
+    worlds, splits = ring
+    strong = toy.draw(changed(tall=True, strength=1.5))[1]
+    np.testing.assert_allclose(strong.test.z, splits.test.z, rtol=1e-6)
+    for w in range(2):
+        given, found = splits.test.x[w], strong.test.x[w]
+        np.testing.assert_allclose(toy.twist(given, 1.5), found, atol=1e-4)
+    jacobian = jax.jacfwd(lambda z: toy.twist(toy.mix(world(worlds, 0), z), 1.5))
+    seen = np.asarray(jax.vmap(jacobian)(splits.test.z[0, :20]))
+    mask = toy.mask_matrix("ring", 3, tall=True)
+    np.testing.assert_array_equal((np.abs(seen) > 0).any(0), mask == 1)
+
+
 def test_rows(ring):
     _, splits = ring
     assert CONFIGS["ring"].spec().worlds == 2
@@ -159,6 +187,8 @@ def test_a_batch_is_of_one_world(ring):
         ({"mask": "block"}, "data.block must divide data.z_dim = 3"),
         ({"mask": "block", "block": 0}, "data.block must divide data.z_dim = 3"),
         ({"worlds": -1}, "data.worlds must be at least 0"),
+        ({"strength": 1.0}, "only a tall toy has: set data.tall; got 1.0"),
+        ({"strength": -1.0}, "data.strength must be at least 0"),
         ({"samples": 0}, "data.samples must be at least 1"),
         ({"valid_samples": 0}, "data.valid_samples must be at least 1"),
     ],
