@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -111,13 +112,13 @@ def test_latents_have_the_moments_of_their_domain(ring):
 def test_twisted_pairs_are_turned_back_by_their_length():
     """Complex numbers: |x| is kept, so that the angle is known from what comes out."""
     x = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
-    found = np.asarray(toy.twist(x, 1.5))
+    found = np.asarray(toy.twist(jnp.asarray(x), 1.5))
     plane, given = (a[:, :3] + 1j * a[:, 3:] for a in (found, x))
     np.testing.assert_allclose(abs(plane), abs(given), rtol=1e-5)
     np.testing.assert_allclose(plane * np.exp(-1.5j * abs(plane)), given, atol=1e-5)
     # A line becomes a spiral, and neither coordinate a function that only rises.
     line = np.linspace(-3, 3, 61)[:, None] * np.array([[0.6, 0.8]])
-    rises = np.diff(np.asarray(toy.twist(line.astype(np.float32), 1.5)), axis=0) > 0
+    rises = np.diff(np.asarray(toy.twist(jnp.asarray(line), 1.5)), axis=0) > 0
     assert (rises.mean(0) > 0.2).all()
     assert (rises.mean(0) < 0.8).all()
 
