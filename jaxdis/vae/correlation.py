@@ -52,8 +52,9 @@ other row: `(rows of the batch b, training rows N) -> weights`.
 
 - "stratified": 1 / N and (N - 1) / (N (b - 1)). The mean of the density over batches is
   q(z), and a batch of all rows gives q(z) itself.
-- "weighted": 1 / (N b) for both. The density is too small by a factor of up to N, which
-  leaves its gradient as it is; where few rows overlap it is too large."""
+- "weighted": 1 / (N b) for both. Where the posteriors of all rows overlap the density
+  is too small by a factor N, and the total correlation of d latents too large by
+  (d - 1) log N: a constant, which leaves gradients as they are."""
 
 
 def two_rows(batch: int) -> None:
