@@ -52,8 +52,9 @@ other row: `(rows of the batch b, training rows N) -> weights`.
 
 - "stratified": 1 / N and (N - 1) / (N (b - 1)). The mean of the density over batches is
   q(z), and a batch of all rows gives q(z) itself.
-- "weighted": 1 / (N b) for both. The density is too small by a factor of up to N, which
-  leaves its gradient as it is; where few rows overlap it is too large."""
+- "weighted": 1 / (N b) for both. Where the posteriors of all rows overlap the density
+  is too small by a factor N, and the total correlation of d latents too large by
+  (d - 1) log N: a constant, which leaves gradients as they are."""
 
 
 def two_rows(batch: int) -> None:
@@ -86,42 +87,44 @@ class Aggregate(NamedTuple):
 def _marginals(
     z: Float[Array, "z n"],
     mean: Float[Array, "z b"],
-    scale: Float[Array, "z b"],
+    rate: Float[Array, "z b"],
     weights: Float[Array, "b n"],
 ) -> Float[Array, "z n"]:
-    """`log sum_j w_ji exp(-u^2 / 2) s_j`, `u = (z_i - mean_j) s_j`, of each latent.
+    """`log sum_j w_ji sqrt(rate_j) exp(-rate_j (z_i - mean_j)^2 / 2)` of each latent.
 
-    One exponential for each pair; all sums over pairs, also those of the gradient, are
-    matrix products. What differentiation makes of the formula takes twice as long.
+    One exponential for each pair; exponents and sums over pairs, also those of the
+    gradient, are matrix products. What differentiation makes of it takes far longer.
     """
-    return _marginals_forward(z, mean, scale, weights)[0]
+    return _marginals_forward(z, mean, rate, weights)[0]
 
 
 def _marginals_forward(
-    z: Array, mean: Array, scale: Array, weights: Array
+    z: Array, mean: Array, rate: Array, weights: Array
 ) -> tuple[Array, tuple[Array, ...]]:
-    u = (z[:, None] - mean[:, :, None]) * scale[:, :, None]
-    density = jnp.exp(-0.5 * u * u) * (weights[None] * scale[:, :, None])
-    rate = scale**2
+    constant = 0.5 * (jnp.log(rate) - rate * mean**2)
+    rows = jnp.stack([-0.5 * rate, rate * mean, constant], 1)
+    draws = jnp.stack([z**2, z, jnp.ones_like(z)], 1)
+    exponent = jnp.einsum("kcj,kci->kji", rows, draws, precision="highest")
+    density = jnp.exp(exponent) * weights[None]
     by_row = jnp.stack([jnp.ones_like(rate), rate, rate * mean], 1)
-    sums = jnp.einsum("kji,kcj->cki", density, by_row, precision="highest")
-    return jnp.log(sums[0]), (z, mean, scale, density, sums)
+    sums = jnp.matmul(by_row, density, precision="highest")
+    return jnp.log(sums[:, 0]), (z, mean, rate, density, sums)
 
 
 def _marginals_backward(
     kept: tuple[Array, ...], g: Array
 ) -> tuple[Array, Array, Array, Array]:
-    z, mean, scale, density, (total, rate, rate_mean) = kept
+    z, mean, rate, density, sums = kept
+    total, of_rate, of_mean = jnp.moveaxis(sums, 1, 0)
     share = g / total
     by_draw = jnp.stack([share, share * z, share * z**2], 1)
-    one, first, second = jnp.einsum(
-        "kji,kci->ckj", density, by_draw, precision="highest"
-    )
+    products = jnp.einsum("kci,kji->kcj", by_draw, density, precision="highest")
+    one, first, second = jnp.moveaxis(products, 1, 0)
     spread = second - 2 * mean * first + mean**2 * one
     return (
-        share * (rate_mean - rate * z),
-        scale**2 * (first - mean * one),
-        one / scale - scale * spread,
+        share * (of_mean - of_rate * z),
+        rate * (first - mean * one),
+        0.5 * (one / rate - spread),
         jnp.zeros_like(density[0]),
     )
 
@@ -130,16 +133,18 @@ _marginals.defvjp(_marginals_forward, _marginals_backward)
 
 
 def _joint(
-    z: Float[Array, "n z"], q: Posterior, weights: Float[Array, "b n"]
+    z: Float[Array, "n z"],
+    mean: Float[Array, "b z"],
+    rate: Float[Array, "b z"],
+    weights: Float[Array, "b n"],
 ) -> Float[Array, "n"]:
-    """`log sum_j w_ji prod_k exp(-u_k^2 / 2) / std_jk`, the squares by products."""
-    rate = 1.0 / q.var
+    """`log sum_j w_ji prod_k sqrt(rate_jk) exp(-rate_jk (z_ik - mean_jk)^2 / 2)`."""
+    rows = jnp.concatenate([-0.5 * rate, rate * mean], 1)
     draws = jnp.concatenate([z**2, z], 1)
-    rows = jnp.concatenate([-0.5 * rate, q.mean * rate], 1)
-    log_density = jnp.matmul(rows, draws.T, precision="highest")
-    log_density -= 0.5 * jnp.sum(q.mean**2 * rate + jnp.log(q.var), -1)[:, None]
-    top = jax.lax.stop_gradient(log_density.max(0))
-    return top + jnp.log(jnp.sum(weights * jnp.exp(log_density - top[None]), 0))
+    exponent = jnp.matmul(rows, draws.T, precision="highest")
+    exponent += 0.5 * jnp.sum(jnp.log(rate) - rate * mean**2, -1)[:, None]
+    top = jax.lax.stop_gradient(exponent.max(0))
+    return top + jnp.log(jnp.sum(weights * jnp.exp(exponent - top[None]), 0))
 
 
 def aggregate(
@@ -175,14 +180,9 @@ def aggregate(
     own, other = ESTIMATES[estimate](size, rows)
     mine = jnp.arange(size)[:, None] == jnp.arange(len(z))[None]
     weights = jnp.where(mine, jnp.asarray(own, float), other)
-    # The barrier keeps transposed arrays from being read in the loops over pairs.
-    weights, *across = jax.lax.optimization_barrier(
-        (weights, z.T, q.mean.T, jax.lax.rsqrt(q.var).T)
-    )
-    half = 0.5 * gaussian.LOG_2PI
-    return Aggregate(
-        _joint(z, q, weights) - latents * half, _marginals(*across, weights).T - half
-    )
+    rate, half = 1.0 / q.var, 0.5 * gaussian.LOG_2PI
+    joint = _joint(z, q.mean, rate, weights) - latents * half
+    return Aggregate(joint, _marginals(z.T, q.mean.T, rate.T, weights).T - half)
 
 
 class Parts(NamedTuple):

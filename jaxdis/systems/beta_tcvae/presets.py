@@ -14,7 +14,7 @@ _BOUND = ("elbo", "reconstruction", "kl", "dead")
 PRESETS: dict[str, Preset] = {
     # Five factors and eight latents. Run first: `jaxdis train beta_tcvae/quickstart`.
     "quickstart": Preset(
-        config=Config(z_dim=8, encoder=(64, 64), decoder=(64, 64), draws=64, batch=256),
+        config=Config(z_dim=8, encoder=(64, 64), decoder=(64, 64), draws=32, batch=256),
         data=MixedFactors(),
         steps=10_000,
         hyper={"learning_rate": 2e-3, "beta": 4.0, "noise_std": 0.1},
