@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
-from jaxdis.types import Label, Rows, Spec
+from jaxdis.contrast import VARIABLES
+from jaxdis.types import Rows, Spec
 
-__all__ = ["AUXILIARIES", "Auxiliary", "Encode", "Seen", "chosen", "of_labels"]
+__all__ = ["AUXILIARIES", "Auxiliary", "Encode", "Seen", "chosen"]
 
 
 class Seen(NamedTuple):
@@ -73,48 +73,22 @@ def _latents(z: Array | None) -> Array | None:
     return None if z is None else _flat(z)
 
 
-def _each(spec: Spec, rows: Rows, variable: Float[Array, "b v"]) -> Seen:
-    """Every frame, with the variable of its row."""
-    x, z = _frames(spec, rows)
-    return Seen(_flat(x), jnp.repeat(variable, x.shape[1], 0), _latents(z))
+def _each(name: str) -> Callable[[Spec, Rows], Seen]:
+    """Every frame, with what is known of its row."""
+
+    def see(spec: Spec, rows: Rows) -> Seen:
+        x, z = _frames(spec, rows)
+        known = VARIABLES[name].value(rows, spec)
+        return Seen(_flat(x), jnp.repeat(known, x.shape[1], 0), _latents(z))
+
+    return see
 
 
-def _actions(spec: Spec, rows: Rows) -> Seen:
-    assert rows.a is not None
+def _last(spec: Spec, rows: Rows) -> Seen:
+    """The last frame, with the action before it."""
     x, z = _frames(spec, rows)
     z = None if z is None else z[:, -1:]
-    return Seen(x[:, -1], rows.a.astype(float), _latents(z))
-
-
-def _domains(spec: Spec, rows: Rows) -> Seen:
-    assert rows.u is not None
-    return _each(spec, rows, jax.nn.one_hot(rows.u, len(spec.domains)))
-
-
-def of_labels(
-    y: Shaped[Array, "b l"], labels: tuple[Label, ...]
-) -> Float[Array, "b v"]:
-    """Classes as one-hot vectors, numbers as they are; what is missing is 0.
-
-    Args:
-      y: the labels, NaN where one is missing.
-      labels: what the columns are.
-    """
-    y = y.astype(float)
-    known = jnp.nan_to_num(y)
-    columns = [
-        known[:, i, None]
-        if label.classes is None
-        else jax.nn.one_hot(known[:, i].astype(int), label.classes)
-        * ~jnp.isnan(y[:, i, None])
-        for i, label in enumerate(labels)
-    ]
-    return jnp.concatenate(columns, 1)
-
-
-def _labels(spec: Spec, rows: Rows) -> Seen:
-    assert rows.y is not None
-    return _each(spec, rows, of_labels(rows.y, spec.labels))
+    return Seen(x[:, -1], VARIABLES["a"].value(rows, spec), _latents(z))
 
 
 def _past(spec: Spec, rows: Rows) -> Seen:
@@ -123,25 +97,20 @@ def _past(spec: Spec, rows: Rows) -> Seen:
     return Seen(_flat(x[:, 1:]), _flat(x[:, :-1]), _latents(z))
 
 
+def _of(wants: str, name: str, see: Callable[[Spec, Rows], Seen]) -> Auxiliary:
+    """What is known of a row as one vector."""
+    return Auxiliary(
+        wants,
+        lambda spec: name in spec.offers,
+        lambda spec, d: VARIABLES[name].size(spec),
+        see,
+    )
+
+
 AUXILIARIES = {
-    "a": Auxiliary(
-        "actions `a`",
-        lambda spec: spec.a_dim > 0,
-        lambda spec, d: spec.a_dim,
-        _actions,
-    ),
-    "u": Auxiliary(
-        "domains `u`",
-        lambda spec: bool(spec.domains),
-        lambda spec, d: len(spec.domains),
-        _domains,
-    ),
-    "y": Auxiliary(
-        "labels `y`",
-        lambda spec: bool(spec.labels),
-        lambda spec, d: sum(label.classes or 1 for label in spec.labels),
-        _labels,
-    ),
+    "a": _of("actions `a`", "a", _last),
+    "u": _of("domains `u`", "u", _each("u")),
+    "y": _of("labels `y`", "y", _each("y")),
     "past": Auxiliary(
         "sequences of at least 2 steps",
         lambda spec: (spec.steps or 1) > 1,

@@ -4,41 +4,61 @@ from jaxdis.data.domains import ToyMixing
 from jaxdis.data.own import OwnFile
 from jaxdis.data.processes import CausalProcess
 from jaxdis.systems.ivae.config import Config
-from jaxdis.types import DataSet, Preset
+from jaxdis.types import DataSet, Expectation, Preset
 
 __all__ = ["PRESETS"]
 
 
+_LATENTS = ("mcc", "r2", "dci_d", "elbo", "kl", "dead")
+
+
 def _preset(
-    data: DataSet, width: int, steps: int, scores: tuple[str, ...], **hyper: float
+    data: DataSet,
+    width: int,
+    steps: int,
+    expects: tuple[Expectation, ...] = (),
+    scores: tuple[str, ...] = _LATENTS,
+    learning_rate: float = 1e-3,
 ) -> Preset:
     wide = (width,) * 3
     return Preset(
         config=Config(encoder=wide, decoder=wide, batch=256),
         data=data,
         steps=steps,
-        hyper=hyper,
+        hyper={"learning_rate": learning_rate},
         source="this library",
-        cost="1 to 2 min for 8 seeds on 2 cores",
+        cost="1 min for 8 seeds on 2 cores",
+        expects=expects,
         seeds=8,
         scores=scores,
     )
 
 
-_LATENTS = ("mcc", "r2", "dci_d", "elbo", "kl", "dead")
-
 PRESETS: dict[str, Preset] = {
     # Nine domains and four latents. Run first: `jaxdis train ivae/quickstart`.
+    # A rate of 2e-3 reaches MCC .896 +- .083, with a held-out ELBO as good: this one is
+    # the better by the true latents.
     "quickstart": _preset(
-        ToyMixing(mask="ring", domains=9, tall=True), 32, 6_000, _LATENTS
+        ToyMixing(mask="ring", domains=9, tall=True),
+        32,
+        6_000,
+        (
+            Expectation("mcc", 0.943, 0.048),
+            Expectation("r2", 0.990, 0.007),
+            Expectation("dci_d", 0.450, 0.149),
+            Expectation("elbo", 2.00, 0.31),
+            Expectation("kl", 6.59, 0.26),
+        ),
+        learning_rate=5e-3,
     ),
-    # Five latents that continuous actions move.
+    # Five latents that continuous actions move: their means change and their variance
+    # does not, for which theory promises no more than a linear map of the latents.
     "actions": _preset(
         CausalProcess(z_dim=5, x_dim=10, samples=100_000, worlds=0),
         64,
         6_000,
-        _LATENTS,
+        learning_rate=2e-3,
     ),
     # Data of one's own: vectors or images, with actions, domains, labels or a past.
-    "own": _preset(OwnFile(), 64, 0, ("elbo", "reconstruction", "kl", "dead")),
+    "own": _preset(OwnFile(), 64, 0, scores=("elbo", "reconstruction", "kl", "dead")),
 }

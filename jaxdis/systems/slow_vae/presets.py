@@ -3,7 +3,7 @@
 from jaxdis.data.own import OwnFile
 from jaxdis.data.sparse_steps import SparseSteps
 from jaxdis.systems.slow_vae.config import Config
-from jaxdis.types import Preset
+from jaxdis.types import Expectation, Preset
 
 __all__ = ["PRESETS"]
 
@@ -20,6 +20,14 @@ PRESETS: dict[str, Preset] = {
         points=({"gamma": 0.0}, {"gamma": 10.0}),
         source=_SOURCE,
         cost="2 min for 2 x 8 seeds on 2 cores",
+        expects=(
+            Expectation("mcc", 0.954, 0.021),
+            Expectation("mcc", 0.695, 0.061, of="gamma 0"),
+            Expectation("r2", 0.967, 0.002),
+            Expectation("dci_d", 0.475, 0.057),
+            Expectation("kl", 10.6, 0.2),
+            Expectation("transition", 5.76, 0.22),
+        ),
         seeds=8,
         scores=("mcc", "r2", "dci_d", "elbo", "kl", "transition", "dead"),
     ),

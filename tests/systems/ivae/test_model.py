@@ -16,7 +16,7 @@ from jaxdis.gaussian import Posterior
 from jaxdis.systems import beta_vae
 from jaxdis.systems.beta_vae.model import objective as beta_objective
 from jaxdis.systems.ivae import default_hyper, make
-from jaxdis.systems.ivae.auxiliary import AUXILIARIES, chosen, of_labels
+from jaxdis.systems.ivae.auxiliary import AUXILIARIES, chosen
 from jaxdis.systems.ivae.model import (
     build,
     elbo_terms,
@@ -178,13 +178,6 @@ def test_the_law_of_all_rows_has_their_moments():
 
 
 LABELS = (Label("kind", 3), Label("price"))
-Y = np.array([[2.0, 0.5], [np.nan, -1.0], [0.0, np.nan]])
-
-
-def test_labels_as_numbers():
-    found = of_labels(jnp.float32(Y), LABELS)
-    expected = [[0, 0, 1, 0.5], [0, 0, 0, -1], [1, 0, 0, 0]]
-    np.testing.assert_array_equal(found, np.array(expected, np.float32))
 
 
 @pytest.mark.parametrize(
