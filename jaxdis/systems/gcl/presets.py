@@ -17,7 +17,7 @@ PRESETS: dict[str, Preset] = {
     "quickstart": Preset(
         config=Config(form="quadratic"),
         data=Segments(),
-        steps=10_000,
+        steps=5_000,
         source=_SOURCE,
         cost=_COST,
         seeds=8,
@@ -27,7 +27,7 @@ PRESETS: dict[str, Preset] = {
     "actions": Preset(
         config=Config(form="quadratic"),
         data=CausalProcess("ActionDoubleSuffStat", z_dim=5, x_dim=10, samples=100_000),
-        steps=10_000,
+        steps=5_000,
         source=_SOURCE,
         cost=_COST,
         seeds=8,

@@ -15,7 +15,7 @@ PRESETS: dict[str, Preset] = {
     "quickstart": Preset(
         config=Config(),
         data=Segments(),
-        steps=10_000,
+        steps=5_000,
         source=_SOURCE,
         cost=_COST,
         seeds=8,
