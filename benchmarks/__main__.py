@@ -1,6 +1,6 @@
 """Runs every benchmark, each in a process of its own.
 
-python -m benchmarks          # two CPU cores: 50 minutes
+python -m benchmarks          # two CPU cores: 55 minutes
 python -m benchmarks device   # what a GPU or TPU is asked first: 8 minutes
 """
 
@@ -11,6 +11,7 @@ DEVICE = ("kernels", "full_size")
 ALL = (
     *DEVICE,
     "systems",
+    "baselines",
     "seeds",
     "flows",
     "heads",

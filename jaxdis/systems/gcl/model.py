@@ -11,7 +11,6 @@ Generalized Contrastive Learning" (AISTATS; arXiv 1805.08651), Theorem 1 and 3.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -139,6 +138,7 @@ def log_odds(
 
 def objective(
     form: Form,
+    variable: contrast.Variable,
     spec: Spec,
     config: Config,
     head: Head,
@@ -152,8 +152,9 @@ def objective(
 
     Args:
       form: how a code and the auxiliary variable meet.
+      variable: the auxiliary variable of rows.
       spec: what is known of the data.
-      config: the method's config, whose `auxiliary` is chosen.
+      config: the method's config.
       head: the parameters of the log odds.
       codes: h of all observations.
       rows: the rows, for their auxiliary variable.
@@ -164,7 +165,7 @@ def objective(
     Source: Hyvärinen, Sasaki and Turner 2019, equations 5 to 7.
     """
     h = codes[:, -1] if codes.ndim == 3 else codes
-    v = contrast.VARIABLES[config.auxiliary or ""].value(rows, spec)
+    v = variable.value(rows, spec)
     odds = partial(log_odds, form, config, head, h)
     return contrast.real_or_permuted(odds(v), odds(contrast.permuted(v)))
 
@@ -190,15 +191,13 @@ def make(
       ValueError: data without the auxiliary variable, a batch of 1, or a config that
         does not fit.
     """
-    config = replace(
-        contrast.sized(config, spec),
-        auxiliary=contrast.chosen("gcl", config.auxiliary, spec),
-    )
+    config = contrast.sized(config, spec)
+    variable = contrast.VARIABLES[contrast.chosen("gcl", config.auxiliary, spec)]
     check.one_of("config.form", config.form, FORMS)
     check.widths("config.head", config.head)
     check.at_least("config.head, the number of widths,", len(config.head), 1)
     form = FORMS[config.form]
-    size = contrast.VARIABLES[config.auxiliary or ""].size(spec)
+    size = variable.size(spec)
 
     def head(key: PRNGKey) -> Head:
         keys = jax.random.split(key, 3)
@@ -211,4 +210,4 @@ def make(
 
     model = contrast.build(config, spec, head, least=2, encoder=encoder)
     tx = optimise.optimiser(optimiser, contrast.adam)
-    return contrast.system(model, partial(objective, form, spec, config), tx)
+    return contrast.system(model, partial(objective, form, variable, spec, config), tx)

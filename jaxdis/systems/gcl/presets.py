@@ -4,12 +4,12 @@ from jaxdis.data.domains import Segments
 from jaxdis.data.own import OwnFile
 from jaxdis.data.processes import CausalProcess
 from jaxdis.systems.gcl.config import Config
-from jaxdis.types import Preset
+from jaxdis.types import Expectation, Preset
 
 __all__ = ["PRESETS"]
 
 _SOURCE = "this library"
-_COST = "minutes for 8 seeds on 2 cores"
+_COST = "1 to 2 min for 8 seeds on 2 cores"
 _SCORES = ("mcc", "r2", "contrast", "accuracy")
 
 PRESETS: dict[str, Preset] = {
@@ -17,9 +17,15 @@ PRESETS: dict[str, Preset] = {
     "quickstart": Preset(
         config=Config(form="quadratic"),
         data=Segments(),
-        steps=10_000,
+        steps=5_000,
         source=_SOURCE,
         cost=_COST,
+        expects=(
+            Expectation("mcc", 0.984, 0.020),
+            Expectation("r2", 0.975, 0.023),
+            Expectation("contrast", 0.331, 0.015),
+            Expectation("accuracy", 0.853, 0.009),
+        ),
         seeds=8,
         scores=_SCORES,
     ),
@@ -27,7 +33,7 @@ PRESETS: dict[str, Preset] = {
     "actions": Preset(
         config=Config(form="quadratic"),
         data=CausalProcess("ActionDoubleSuffStat", z_dim=5, x_dim=10, samples=100_000),
-        steps=10_000,
+        steps=5_000,
         source=_SOURCE,
         cost=_COST,
         seeds=8,

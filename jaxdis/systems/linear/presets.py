@@ -1,7 +1,5 @@
 """Small settings: a toy with known latents, and data of one's own."""
 
-from dataclasses import replace
-
 from jaxdis.data.mixed_factors import MixedFactors
 from jaxdis.data.own import OwnFile
 from jaxdis.systems.linear.config import Config
@@ -28,5 +26,5 @@ PRESETS: dict[str, Preset] = {
     "quickstart": _QUICKSTART,
     "quickstart_pca": _QUICKSTART._replace(config=Config(codes="pca")),
     "own": _OWN,
-    "own_pca": _OWN._replace(config=replace(_OWN.config, codes="pca")),
+    "own_pca": _OWN._replace(config=Config(codes="pca")),
 }

@@ -13,7 +13,7 @@ PRESETS: dict[str, Preset] = {
     "quickstart": Preset(
         config=Config(),
         data=SparseSteps(),
-        steps=10_000,
+        steps=5_000,
         source=_SOURCE,
         cost="minutes for 8 seeds on 2 cores",
         seeds=8,

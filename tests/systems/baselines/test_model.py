@@ -1,4 +1,4 @@
-"""The floor and the ceiling of the scores."""
+"""Controls: the floor and the ceiling of the scores, and raw observations."""
 
 from dataclasses import replace
 
@@ -13,7 +13,12 @@ from jaxdis import check, program, runner, sweep
 from jaxdis.data.processes import CausalProcess
 from jaxdis.data.rows import batches
 from jaxdis.systems.baselines import METHOD, Config, Hyper, make
-from jaxdis.systems.baselines.model import no_objective, squared_error
+from jaxdis.systems.baselines.model import (
+    MOST,
+    no_objective,
+    numbers,
+    squared_error,
+)
 from jaxdis.types import Rows, Spec, Truth
 
 DATA = CausalProcess("ActionNonDiag", z_dim=3, x_dim=6, samples=5_000)
@@ -46,6 +51,33 @@ def test_supervised_is_the_ceiling_and_random_the_floor():
     assert (floor["mcc"] < ceiling["mcc"] - 0.1).all()
     # It stays as it was drawn.
     chex.assert_trees_all_equal(drawn, jax.device_get(after))
+
+
+def test_raw_observations_are_their_own_codes():
+    spec = DATA.spec()
+    system = make(replace(CONFIG, method="observations", z_dim=0), spec)
+    x = jax.random.normal(jax.random.key(0), (50, 6))
+    z = x[:, :3] ** 3
+    state = system.init(jax.random.key(0), Hyper(1e-3))
+    state, _ = system.step(state, Rows(x, z=z), Hyper(1e-3), jax.random.key(1))
+    assert not jax.tree.leaves(state.params)
+    chex.assert_trees_all_equal(system.encode(state.params, x), x)
+    found = system.report(state, Rows(x, z=z), jax.random.key(0))
+    same = np.abs(np.corrcoef(z.T, x.T)[:3, 3:])
+    np.testing.assert_allclose(found["mcc"], same[range(3), range(3)].mean(), rtol=1e-4)
+    assert system.decode is None
+
+
+def test_of_large_observations_evenly_spaced_numbers_are_taken():
+    x = jnp.arange(2 * 3 * 400.0).reshape(2, 3, 20, 20)
+    found = numbers(x, 2)
+    assert found.shape == (2, 3, MOST)
+    np.testing.assert_array_equal(
+        found[..., [0, -1]], x.reshape(2, 3, -1)[..., [0, -1]]
+    )
+    gaps = np.diff(found[0, 0])
+    assert set(gaps.tolist()) == {1.0, 2.0}
+    np.testing.assert_array_equal(numbers(x[:, :, 0], 1), x[:, :, 0])
 
 
 def test_objectives():

@@ -6,7 +6,7 @@ from jaxdis.data.domains.toy import ToyMixing
 from jaxdis.data.own import OwnRows
 from jaxdis.data.processes import CausalProcess
 from jaxdis.systems.gcl import Config
-from jaxdis.types import Label, Names, Rows
+from jaxdis.types import DataSet, Label, Names, Rows
 
 SMALL = Config(z_dim=2, encoder=(8,), head=(4,), channels=2, batch=8)
 
@@ -22,7 +22,7 @@ def labelled(rows=60):
     return Rows(x, y=y, names=names)  # type: ignore[arg-type]
 
 
-TINY = {
+TINY: dict[str, tuple[Config, DataSet, dict[str, float]]] = {
     "actions": (
         SMALL,
         CausalProcess("InterventionTime", z_dim=3, x_dim=4, samples=200),

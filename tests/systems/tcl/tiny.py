@@ -5,7 +5,7 @@ import numpy as np
 from jaxdis.data.domains.toy import ToyMixing
 from jaxdis.data.own import OwnRows
 from jaxdis.systems.tcl import Config
-from jaxdis.types import Label, Names, Rows
+from jaxdis.types import DataSet, Label, Names, Rows
 
 SMALL = Config(z_dim=2, encoder=(8,), channels=2, batch=8)
 
@@ -21,7 +21,7 @@ def classified(rows=60):
     return Rows(x, y=y, names=names)  # type: ignore[arg-type]
 
 
-TINY = {
+TINY: dict[str, tuple[Config, DataSet, dict[str, float]]] = {
     "worlds": (
         Config(z_dim=0, encoder=(8,), batch=8),
         ToyMixing(samples=20, valid_samples=4, test_samples=4, worlds=2),
