@@ -276,7 +276,7 @@ PROCESSES: dict[str, Process] = {
         ga=_named(graphs.action_pairs_between),
     ),
     "InterventionSingle": _interventions(graphs.identity, Change(3.0, 1.0)),
-    "InterventionHard": _interventions(graphs.identity, Change(2.0, 0.3)),
+    "InterventionHard": _interventions(graphs.identity, Change(3.0, 0.2)),
     "InterventionScale": _interventions(graphs.identity, Change(0.0, 0.2)),
     "InterventionPair": _interventions(
         graphs.ring, Change(3.0, 1.0), Change(3.0, 1.0)

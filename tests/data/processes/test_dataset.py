@@ -64,7 +64,7 @@ def wave_variance(graph, inputs):
 # What an intervention l does to the latents l and l + 1: means and deviations.
 PUT = {
     "InterventionSingle": [(3.0, 1.0)],
-    "InterventionHard": [(2.0, 0.3)],
+    "InterventionHard": [(3.0, 0.2)],
     "InterventionScale": [(0.0, 0.2)],
     "InterventionPair": [(3.0, 1.0), (3.0, 1.0)],
     "InterventionPairScale": [(0.0, 0.2), (0.0, 2.5)],
