@@ -51,17 +51,18 @@ def test_sparse_actions_identify_the_latents(tmp_path):
 
 @pytest.mark.claims
 def test_sparse_time_dependence_identifies_the_latents(tmp_path):
-    """No action: the latents' own past, of which each sees one latent of five."""
+    """No actions: each latent depends on its own past alone."""
     metrics = trained(
         tmp_path / "run",
         "mechanism_sparsity/time_diag",
-        *("--seeds", "4", "--steps", "6000", "--hyper.bound-z", "5", "25"),
+        *("--seeds", "3", "--hyper.bound-z", "5", "25"),
     )
     scored("with and without sparsity", metrics, "mcc", "r")
+    # Over eight seeds it was .125 with a standard error of .009.
     gain = metrics["mcc"][0] - metrics["mcc"][1]
-    assert gain.mean() >= 0.1
+    assert gain.mean() >= 0.09
     assert gain.min() > 0
-    assert metrics["shd"][0].mean() <= 2.5
+    assert metrics["shd"][0].mean() <= 1
     assert np.isnan(metrics["shd"][1]).all()  # without sparsity no graph is learned
     # Both see the latents; only sparsity tells them apart.
     assert metrics["r"].mean(1).min() >= 0.9
