@@ -50,22 +50,22 @@ def test_sparse_actions_identify_the_latents(tmp_path):
 
 
 @pytest.mark.claims
-def test_sparse_time_dependence_separates_the_blocks(tmp_path):
+def test_sparse_time_dependence_identifies_the_latents(tmp_path):
+    """No actions: each latent depends on its own past alone."""
     metrics = trained(
         tmp_path / "run",
-        "mechanism_sparsity/quickstart_time",
-        *("--seeds", "4", "--hyper.bound-z", "12", "36"),
+        "mechanism_sparsity/time_diag",
+        *("--seeds", "3", "--hyper.bound-z", "5", "25"),
     )
-    sparse, dense = metrics["r_con"].mean(1)
-    print(
-        "R_con with and without sparsity",
-        sparse,
-        dense,
-        metrics["r_con"].std(1, ddof=1),
-    )
-    assert sparse - dense >= 0.04
-    assert metrics["shd"][0].mean() <= 12
+    scored("with and without sparsity", metrics, "mcc", "r")
+    # Over eight seeds it was .125 with a standard error of .009.
+    gain = metrics["mcc"][0] - metrics["mcc"][1]
+    assert gain.mean() >= 0.09
+    assert gain.min() > 0
+    assert metrics["shd"][0].mean() <= 1
     assert np.isnan(metrics["shd"][1]).all()  # without sparsity no graph is learned
+    # Both see the latents; only sparsity tells them apart.
+    assert metrics["r"].mean(1).min() >= 0.9
 
 
 @pytest.mark.claims
