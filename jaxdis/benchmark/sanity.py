@@ -38,9 +38,9 @@ SANITY = Benchmark(
         Case("factors", "mixed_factors", {}, OWN),
         Case("tasks", "factor_tasks", {}, OWN),
         Case("actions", "causal_process", _moved("ActionNonDiag"), OWN),
-        Case("targets", "causal_process", _moved("InterventionSingle"), OWN),
+        Case("targets", "causal_process", _moved("InterventionHard"), OWN),
         Case("time", "causal_process", _moved("TimeDiag"), OWN),
-        Case("steps", "sparse_steps", {"worlds": 16}, OWN),
+        Case("steps", "sparse_steps", {}, OWN),
         Case("ring", "toy_mixing", _toy("ring", 9), OWN),
         Case("domains", "toy_mixing", _toy("dense", 9), OWN),
         # The same actions behind networks of other depths; that of `actions` is 4.
@@ -52,6 +52,16 @@ SANITY = Benchmark(
                 STRENGTH,
             )
             for layers in (1, 8, 16)
+        ),
+        # The same domains behind spirals; that of `ring` is 0.
+        *(
+            Case(
+                f"spiral_{strength}",
+                "toy_mixing",
+                _toy("ring", 9, strength=float(strength)),
+                STRENGTH,
+            )
+            for strength in (1, 2)
         ),
         # What breaks an assumption, or makes it hard to make use of it.
         Case(

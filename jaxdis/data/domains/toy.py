@@ -103,7 +103,7 @@ class ToyMixing:
         if self.strength and not self.tall:
             raise ValueError(
                 "data.strength turns pairs of observed variables with the same latents, "
-                f"which only a tall toy has: set data.tall, or data.strength to 0; got "
+                "which only a tall toy has: set data.tall, or data.strength to 0; got "
                 f"{self.strength}"
             )
         return Spec(
