@@ -86,8 +86,22 @@ def raw_of(results: Results, data: str) -> np.ndarray | None:
     return max(found, key=lambda raw: int(np.isfinite(raw).sum()), default=None)
 
 
+def _is_raw(results: Results, method: str) -> bool:
+    """Whether the codes of a method are the observations, wherever it has a score."""
+    pairs = [
+        (outcome.values, raw_of(results, outcome.cell.case.name))
+        for outcome in results.of("finished")
+        if outcome.cell.entry.name == method
+    ]
+    known = [(v, r) for v, r in pairs if v is not None and r is not None]
+    same = (np.allclose(v, r, equal_nan=True) for v, r in known)
+    return bool(pairs) and len(known) == len(pairs) and all(same)
+
+
 def grid(results: Results) -> tuple[list[str], list[str], dict[Any, Outcome]]:
     """The names of data and of methods that have a score anywhere, and their cells.
+
+    A method whose codes are the observations is not named again beside these.
 
     Args:
       results: the benchmark.
@@ -95,8 +109,9 @@ def grid(results: Results) -> tuple[list[str], list[str], dict[Any, Outcome]]:
     cells = {(o.cell.case.name, o.cell.entry.name): o for o in results.outcomes}
     alive = [o.cell for o in results.outcomes if o.state not in ("skipped", "unfit")]
     data = dict.fromkeys(cell.case.name for cell in alive)
-    methods = dict.fromkeys(cell.entry.name for cell in alive)
-    return list(data), list(methods), cells
+    every = dict.fromkeys(cell.entry.name for cell in alive)
+    methods = [method for method in every if not _is_raw(results, method)]
+    return list(data), methods, cells
 
 
 _SHOWN = {"failed": "failed", "unfinished": "…", "skipped": "", "unfit": ""}

@@ -102,7 +102,7 @@ class ToyMixing:
         check.finite("data.strength", [self.strength])
         if self.strength and not self.tall:
             raise ValueError(
-                "data.strength turns pairs of observed variables with the same latents, "
+                "data.strength turns pairs of observed variables of the same latents, "
                 "which only a tall toy has: set data.tall, or data.strength to 0; got "
                 f"{self.strength}"
             )
