@@ -20,6 +20,7 @@ from jaxdis.benchmark.text import (
     plain,
     raw_of,
     sentences,
+    short,
     signed,
 )
 from jaxdis.report import kit, markup
@@ -75,17 +76,24 @@ def _gain(gain: Gain | None) -> str:
     return f"{shown}<small>{ends}; {gain.positive} of {gain.seeds}</small>"
 
 
+def _theory(outcome: Outcome) -> str:
+    """What theory promises; – where it is not known here."""
+    known = outcome.promise.kind != "unknown"
+    return html.escape(outcome.promise.words) if known else "–"
+
+
 def _row(results: Results, outcome: Outcome) -> str:
     name = html.escape(outcome.cell.entry.name)
     if outcome.state != "finished":
-        note = html.escape(f"{outcome.state}: {outcome.note}")
-        cells = [name, note, "", "", "", html.escape(outcome.promise.words)]
+        note = (
+            outcome.note if outcome.state == "unfinished" else f"failed: {outcome.note}"
+        )
+        cells = [name, html.escape(note), "", "", "", _theory(outcome)]
         return markup.row(cells, "failed" if outcome.state == "failed" else "")
     if outcome.point:
         name += f"<small>{html.escape(outcome.point)}</small>"
     paired = map(_gain, gains(results, outcome).values())
-    promise = html.escape(outcome.promise.words)
-    return markup.row([name, _score(results, outcome), *paired, promise])
+    return markup.row([name, _score(results, outcome), *paired, _theory(outcome)])
 
 
 def _of_data(results: Results, data: str) -> str:
@@ -105,7 +113,8 @@ def _of_data(results: Results, data: str) -> str:
         for o in results.of("unfit")
         if o.cell.case.name == data
     ]
-    listed = f"<details><summary>{len(unfit)} methods do not take these data</summary>"
+    many = "methods do" if len(unfit) > 1 else "method does"
+    listed = f"<details><summary>{len(unfit)} {many} not take these data</summary>"
     folded = listed + markup.bullets(unfit) + "</details>" if unfit else ""
     return markup.table("numbers", [*HEAD, "theory"], rows) + folded
 
@@ -117,7 +126,7 @@ def _summary(lines: list[Line]) -> str:
     ]  # fmt: skip
     rows = [
         [
-            line.method,
+            short(line.method),
             str(line.cells),
             fixed(line.mean),
             str(line.promised),
@@ -128,6 +137,7 @@ def _summary(lines: list[Line]) -> str:
             str(line.lost),
         ]
         for line in lines
+        if line.cells
     ]
     return markup.words(head, rows)
 

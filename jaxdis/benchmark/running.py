@@ -19,8 +19,8 @@ from jaxdis.experiment.shards import Shard
 __all__ = ["FILE", "benchmark_in", "run"]
 
 FILE = "benchmark.json"
-SAME = ("name", "seeds", "steps", "score", "config")
-"""What all that is trained in one directory has in common."""
+SAME = ("name", "steps", "score", "config")
+"""What all that is trained in one directory has in common; seeds may become more."""
 
 
 def benchmark_in(out: Path) -> dict[str, Any]:
@@ -52,6 +52,11 @@ def _claim(benchmark: Benchmark, out: Path) -> None:
                 f"out: the benchmark in {out} has {name} {there.get(name)!r}, and this "
                 f"one has {wanted[name]!r}; give another directory"
             )
+    if there and int(there.get("seeds", 0)) > benchmark.seeds:
+        raise ValueError(
+            f"seeds: the benchmark in {out} has {there['seeds']} seeds already, which "
+            f"cannot become {benchmark.seeds}; give {there['seeds']} or more"
+        )
     if not there and out.is_dir() and any(out.iterdir()):
         raise ValueError(f"out: {out} holds something else, and is never overwritten")
     out.mkdir(parents=True, exist_ok=True)
@@ -108,7 +113,8 @@ def run(
 
     Each cell is a run directory, OUT/DATA/METHOD-PRESET, that `jaxdis report` and
     `jaxdis resume` take as any other. A finished one is left as it is, one that was
-    interrupted goes on, one that failed is tried again and fails alone.
+    interrupted or shall have more seeds goes on, and one that failed is tried again and
+    fails alone.
 
     Args:
       benchmark: the benchmark.

@@ -38,11 +38,32 @@ SANITY = Benchmark(
         Case("factors", "mixed_factors", {}, OWN),
         Case("tasks", "factor_tasks", {}, OWN),
         Case("actions", "causal_process", _moved("ActionNonDiag"), OWN),
+        Case("targets", "causal_process", _moved("InterventionHard"), OWN),
         Case("time", "causal_process", _moved("TimeDiag"), OWN),
-        Case("targets", "causal_process", _moved("InterventionSingle"), OWN),
+        Case("steps", "sparse_steps", {}, OWN),
         Case("ring", "toy_mixing", _toy("ring", 9), OWN),
         Case("domains", "toy_mixing", _toy("dense", 9), OWN),
-        # What breaks an assumption.
+        # The same actions behind networks of other depths; that of `actions` is 4.
+        *(
+            Case(
+                f"layers_{layers}",
+                "causal_process",
+                _moved("ActionNonDiag", layers=layers),
+                STRENGTH,
+            )
+            for layers in (1, 8, 16)
+        ),
+        # The same domains behind spirals; that of `ring` is 0.
+        *(
+            Case(
+                f"spiral_{strength}",
+                "toy_mixing",
+                _toy("ring", 9, strength=float(strength)),
+                STRENGTH,
+            )
+            for strength in (1, 2)
+        ),
+        # What breaks an assumption, or makes it hard to make use of it.
         Case(
             "criterion",
             "causal_process",
@@ -50,18 +71,13 @@ SANITY = Benchmark(
             VIOLATION,
         ),
         Case("variability", "causal_process", _moved("ActionNoSuffVar"), VIOLATION),
-        Case(
-            "few_domains",
-            "toy_mixing",
-            _toy("dense", 3),
-            VIOLATION,
-        ),
+        Case("few_domains", "toy_mixing", _toy("dense", 3), VIOLATION),
+        Case("dependent", "toy_mixing", _toy("ring", 9, correlation=0.8), VIOLATION),
         Case(
             "noise",
             "causal_process",
             _moved("ActionNonDiag", observation_noise=0.3),
             VIOLATION,
-            breaks="noise of .3 deviations hides the latents, which vary by less",
         ),
         Case(
             "wrong_d",
@@ -71,5 +87,7 @@ SANITY = Benchmark(
             config={"z_dim": 8},
             breaks="models have 8 latents where the data have 5",
         ),
+        # Real physics: angles and velocities of an arm, and what its motors were told.
+        Case("arm", "arm", {}, SIMULATOR, requires=("mujoco",)),
     ),
 )

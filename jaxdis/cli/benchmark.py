@@ -80,9 +80,10 @@ def _rehearse(benchmark: Benchmark, shard: Shard | None) -> int:
         if cell.plan is not None:
             rows = len(cell.plan.seeds) * len(cell.plan.points)
             log.say(f"{cell.name}: {rows} rows, {cell.plan.steps:,} steps")
-        else:
-            word = "skipped" if cell.skipped else "does not fit"
-            log.say(f"{cell.name}: {word}: {cell.why}")
+        elif not cell.skipped:
+            log.say(f"{cell.name}: does not fit: {cell.why}")
+    for name, why in {c.case.name: c.why for c in mine if c.skipped}.items():
+        log.say(f"{name}: skipped: {why}")
     there = sum(cell.plan is not None for cell in mine)
     log.say(f"{there} cells of {benchmark.seeds} seeds")
     return 0

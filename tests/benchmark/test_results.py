@@ -14,7 +14,15 @@ from jaxdis.benchmark.page import write
 from jaxdis.benchmark.promises import Promised
 from jaxdis.benchmark.results import Outcome, Results
 from jaxdis.benchmark.summary import counted, summed_up
-from jaxdis.benchmark.text import RAW, cell_words, columns, gains, sentences, short
+from jaxdis.benchmark.text import (
+    RAW,
+    cell_words,
+    columns,
+    gains,
+    grid,
+    sentences,
+    short,
+)
 from jaxdis.metrics import MCC
 from tests.benchmark.test_settings import TWO
 
@@ -112,6 +120,19 @@ def test_curves_are_of_methods_that_have_all_data_of_a_kind(results):
     assert set(both) == {RAW, "beta_vae/own"}
     assert np.array_equal(both["beta_vae/own"][:3], HIGH)
     assert set(curves(results, ["ring"])) == {RAW, "beta_vae/own", "baselines/own"}
+
+
+def test_a_method_whose_codes_are_the_observations_is_not_named_again(results):
+    same = tuple(
+        o._replace(values=RAW_SCORES + 0.01, untrained=RAW_SCORES + 0.01)
+        if o.cell.entry.name == "baselines/own" and o.state == "finished"
+        else o
+        for o in results.outcomes
+    )
+    trained = tuple(o._replace(untrained=LOST) for o in same)
+    assert grid(results._replace(outcomes=trained))[1] == grid(results)[1]
+    assert grid(results)[1] == ["beta_vae/own", "baselines/own"]
+    assert grid(results._replace(outcomes=same))[1] == ["beta_vae/own"]
 
 
 def test_files(results, tmp_path):

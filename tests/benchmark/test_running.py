@@ -66,8 +66,8 @@ def test_from_nothing_to_a_page(file, tmp_path, capsys):
     raw = found["one", "baselines/own_observations"]
     assert float(raw["gain_raw"]) == pytest.approx(0, abs=1e-6)
     assert "<h2>one</h2>" in (out / "benchmark.html").read_text()
-    assert command("benchmark", file, "--out", out, "--seeds", "3") == 2
-    assert "has seeds 2, and this one has 3" in capsys.readouterr().err
+    assert command("benchmark", file, "--out", out, "--steps", "3") == 2
+    assert "has steps 4, and this one has 3" in capsys.readouterr().err
 
 
 def test_a_cell_that_fails_is_named_and_the_others_finish(file, tmp_path, capsys):
@@ -106,6 +106,18 @@ def test_an_interrupted_cell_goes_on(tmp_path, monkeypatch):
     config = json.loads((cell / "config.json").read_text())
     assert config["extended"] == [2]  # it went on, and did not start again
     assert checkpoint.last(cell / "checkpoints") == 4
+
+
+def test_cells_get_more_seeds_and_keep_those_they_had(tmp_path):
+    own = table(methods=[OWN], data=table()["data"][:1], score="distance")
+    out = tmp_path / "out"
+    two = run(of_table(own), out).outcomes[0].values
+    three = run(of_table(own | {"seeds": 3}), out).outcomes[0].values
+    assert three.shape == (3,)
+    assert three[:2] == pytest.approx(two)
+    assert len(set(three.tolist())) == 3
+    with pytest.raises(ValueError, match="has 3 seeds already, which cannot become 1"):
+        run(of_table(own | {"seeds": 1}), out)
 
 
 def test_a_cell_that_another_process_trains_is_left_alone(tmp_path, capsys):

@@ -174,13 +174,13 @@ def test_what_is_not_installed_is_skipped():
 
 
 def test_the_sanity_benchmark_can_be():
-    assert of_table(json.loads(json.dumps(plain(SANITY)))).data == tuple(
-        of_table(plain(SANITY)).data
-    )
+    written = json.loads(json.dumps(plain(SANITY)))
+    assert plain(of_table(written)) == written
     assert SANITY.seeds == 16
     assert not SANITY.methods
     assert {"process", "strength", "violation", "simulator"} == {
         case.group for case in SANITY.data
     }
     checked(SANITY)
-    assert all(full(case).get("worlds", 0) == 0 for case in SANITY.data)
+    for case in SANITY.data:  # no two seeds see the same rows
+        assert full(case).get("worlds", 0) in (0, SANITY.seeds)

@@ -35,6 +35,7 @@ LINEAR, BEND, UNITS = 1 / 1.5, 0.6, 8  # weights of the two parts, tanh units
 LEAST_DET = 0.05
 BOX_POINTS, FIRST_POINTS = 20_000, 1_000
 PATIENCE, FADE = 25, 0.9
+_DEPENDENT = "latents are correlated within a domain"
 
 # Which observed variable k sees which latent j, of n latents and blocks of b.
 MASKS: dict[str, Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]] = {
@@ -60,6 +61,8 @@ class ToyMixing:
         variables k and n + k are turned, for each standard deviation that they are away
         from their means; see `twist`. Above 0 only where the toy is tall.
       domains: the number of domains, at least 2.
+      correlation: that of any two latents in a domain; above 0 they are not independent
+        there, as theory assumes.
       samples: the number of training rows of each domain.
       valid_samples: the number of validation rows of each domain.
       test_samples: the number of test rows of each domain.
@@ -74,6 +77,7 @@ class ToyMixing:
     block: int = 2
     strength: float = 0.0
     domains: int = 9
+    correlation: float = 0.0
     samples: int = 3_000
     valid_samples: int = 100
     test_samples: int = 300
@@ -85,9 +89,14 @@ class ToyMixing:
 
         Raises:
           ValueError: an unknown mask, sizes below their least, a block that does not
-            divide the latents, a strength of a toy that is not tall.
+            divide the latents, a strength of a toy that is not tall, a correlation
+            that is not in [0, 1).
         """
         worlds.check_sizes(self)
+        if not 0 <= self.correlation < 1:
+            raise ValueError(
+                f"data.correlation must lie in [0, 1), got {self.correlation}"
+            )
         mask = mask_matrix(self.mask, self.z_dim, self.tall, self.block)
         check.at_least("data.strength", self.strength, 0)
         check.finite("data.strength", [self.strength])
@@ -102,6 +111,7 @@ class ToyMixing:
             z_dim=self.z_dim,
             truth=Truth(mask=mask),
             worlds=draws.count(self.worlds),
+            breaks=_DEPENDENT * (self.correlation > 0),
         )
 
     def load(self) -> Splits:
@@ -251,7 +261,9 @@ def _draw(
 ) -> tuple[World, Splits]:
     mask = mask_matrix(data.mask, data.z_dim, data.tall, data.block)
     bend = partial(twist, strength=data.strength) if data.strength else None
-    process = Process(partial(_draw_world, data, mask), _g, _injective, bend)
+    process = Process(
+        partial(_draw_world, data, mask), _g, _injective, bend, data.correlation
+    )
     return worlds.draw_worlds(process, key, data, numbers)
 
 

@@ -60,12 +60,14 @@ class Process(NamedTuple):
       accepts: `(key, world, z) -> bool`, whether a world with those training latents
         is kept or drawn anew; None keeps the first.
       bend: what is made of standardised observations in the end; None for nothing.
+      correlation: that of any two latents in a domain; 0 for independent ones.
     """
 
     draw: Callable[[PRNGKey, Int[Array, ""]], World]
     g: Callable[[Any, Float[Array, "z"]], Float[Array, "x"]]
     accepts: Callable[[PRNGKey, World, Float[Array, "r z"]], Bool[Array, ""]] | None
     bend: Callable[[Float[Array, "*r x"]], Float[Array, "*r x"]] | None = None
+    correlation: float = 0.0
 
 
 @runtime_checkable
@@ -159,11 +161,19 @@ def _domain(rows: int, domains: int) -> Int[Array, "r"]:
     return jnp.arange(rows, dtype=jnp.int32) % domains
 
 
-def _draw_latents(key: PRNGKey, world: World, samples: int) -> Float[Array, "r z"]:
-    """`z = m_u + s_u e`, `samples` rows of each domain."""
+def _draw_latents(
+    key: PRNGKey, world: World, samples: int, correlation: float
+) -> Float[Array, "r z"]:
+    """`z = m_u + s_u e`, `samples` rows of each domain.
+
+    Any two e have the correlation: `e = sqrt(1 - c) e_i + sqrt(c) e_0`.
+    """
     domains, n = world.means.shape
     u = _domain(samples * domains, domains)
     noise = jax.random.normal(key, (samples * domains, n))
+    if correlation:
+        shared = jax.random.normal(jax.random.fold_in(key, 0), (len(noise), 1))
+        noise = jnp.sqrt(1 - correlation) * noise + jnp.sqrt(correlation) * shared
     return world.means[u] + world.stds[u] * noise
 
 
@@ -195,7 +205,11 @@ def draw_worlds(
                 jax.random.fold_in(world_key, attempt), 5
             )
             world = process.draw(mixing_key, attempt)
-            return world, _draw_latents(train_key, world, sizes[0]), keys
+            return (
+                world,
+                _draw_latents(train_key, world, sizes[0], process.correlation),
+                keys,
+            )
 
         attempt = jnp.zeros((), jnp.int32)
         if (accepts := process.accepts) is not None:
@@ -209,7 +223,10 @@ def draw_worlds(
             )
         world, z, (_, *keys) = draw(attempt)
         held_out = zip(keys, sizes[1:], strict=True)
-        latents = [z, *(_draw_latents(k, world, size) for k, size in held_out)]
+        latents = [
+            z,
+            *(_draw_latents(k, world, n, process.correlation) for k, n in held_out),
+        ]
         x = mix(process.g, world, z)
         world = world._replace(centre=x.mean(0), scale=x.std(0))
         seen = [mix(process.g, world, z) for z in latents]

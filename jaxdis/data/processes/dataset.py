@@ -39,6 +39,8 @@ class CausalProcess:
       samples: the number of rows in all; 80 % train, 10 % valid, 10 % test.
       latent_noise: the variance of a latent given its parents.
       observation_noise: the standard deviation of the noise on standardised x.
+      layers: the number of layers of the mixing network; of one it is linear, and the
+        more there are, the less x looks like the latents.
       worlds: the number of independent draws of all that is drawn: the mixing, the
         strengths of the mechanism, actions, latents and noise. Seed s sees number s mod
         worlds; 0 for one of its own for every seed, 1 for one that all see. The graph
@@ -57,6 +59,7 @@ class CausalProcess:
     samples: int = 1_000_000
     latent_noise: float = 1e-4
     observation_noise: float = 1e-2
+    layers: int = 4
     worlds: int = 1
     seed: int = 265542
     density: float = 0.5
@@ -80,6 +83,7 @@ class CausalProcess:
                 f"injective; got z_dim={self.z_dim} > x_dim={self.x_dim}"
             )
         check.at_least("data.samples", self.samples, 10)
+        check.at_least("data.layers", self.layers, 1)
         check.positive("data.latent_noise", self.latent_noise)
         check.at_least("data.observation_noise", self.observation_noise, 0)
         draws.check_worlds(self.worlds)
@@ -132,8 +136,10 @@ def _orthogonal(key: PRNGKey, rows: int, cols: int) -> Float[Array, "r c"]:
     return q.T * gain * (2 / (rows + cols)) ** 0.5
 
 
-def mixing_weights(key: PRNGKey, z_dim: int, x_dim: int) -> list[Array]:
-    """The weights of f: four layers with orthogonal rows.
+def mixing_weights(
+    key: PRNGKey, z_dim: int, x_dim: int, layers: int = 4
+) -> list[Array]:
+    """The weights of f: layers with orthogonal rows.
 
     Rows are orthonormal times `sqrt(2 / (1 + .2^2)) sqrt(2 / (rows + columns))`.
 
@@ -141,12 +147,13 @@ def mixing_weights(key: PRNGKey, z_dim: int, x_dim: int) -> list[Array]:
       key: a random key.
       z_dim: the number of latents.
       x_dim: the number of observed variables, at least z_dim.
+      layers: the number of layers.
 
     Returns:
-      Four matrices, of shapes `[z, x]`, `[x, x]`, `[x, x]` and `[x, x]`.
+      Matrices of the shape `[z, x]`, the first, and `[x, x]`, the others.
     """
-    sizes = (z_dim, x_dim, x_dim, x_dim, x_dim)
-    keys = jax.random.split(key, 4)
+    sizes = (z_dim, *[x_dim] * layers)
+    keys = jax.random.split(key, layers)
     return [
         _orthogonal(k, rows, cols)
         for k, rows, cols in zip(keys, sizes[:-1], sizes[1:], strict=True)
@@ -154,7 +161,7 @@ def mixing_weights(key: PRNGKey, z_dim: int, x_dim: int) -> list[Array]:
 
 
 def mix(weights: list[Array], z: Float[Array, "*n z"]) -> Float[Array, "*n x"]:
-    """`x = lrelu(lrelu(lrelu(z W1) W2) W3) W4`, slope .2, z_dim <= x_dim."""
+    """`x = lrelu(... lrelu(z W1) W2 ...) WL`, slope .2, z_dim <= x_dim."""
     for weight in weights[:-1]:
         z = jax.nn.leaky_relu(jnp.matmul(z, weight, precision="highest"), LEAKY_SLOPE)
     return jnp.matmul(z, weights[-1], precision="highest")
@@ -168,13 +175,13 @@ class _Weights(NamedTuple):
     mixing: list[Array]
 
 
-def _draw_weights(key: PRNGKey, process: Process, spec: Spec) -> _Weights:
+def _draw_weights(key: PRNGKey, process: Process, spec: Spec, layers: int) -> _Weights:
     mixing_key, z_key, a_key = jax.random.split(key, 3)
 
     def seen(key: PRNGKey, graph: Int[np.ndarray, "d p"] | None) -> Array | None:
         return None if graph is None else process.strengths(key, graph)
 
-    mixing = mixing_weights(mixing_key, spec.z_dim, spec.shape[0])
+    mixing = mixing_weights(mixing_key, spec.z_dim, spec.shape[0], layers)
     return _Weights(seen(z_key, spec.truth.gz), seen(a_key, spec.truth.ga), mixing)
 
 
@@ -217,7 +224,7 @@ def _split_sizes(samples: int) -> tuple[int, int, int]:
 def _draw(key: PRNGKey, config: CausalProcess) -> list[Rows]:
     spec, process = config.spec(), PROCESSES[config.process]
     weights_key, *split_keys = jax.random.split(key, 4)
-    weights = _draw_weights(weights_key, process, spec)
+    weights = _draw_weights(weights_key, process, spec, config.layers)
 
     drawn: list[_Latents] = []
     noises = []

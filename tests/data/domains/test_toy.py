@@ -152,6 +152,19 @@ def test_rows(ring):
     assert not np.isclose(train, np.asarray(splits.train.z[1, :15])).any()
 
 
+def test_latents_of_a_domain_may_be_correlated():
+    data = dataclasses.replace(SMALL, samples=800, worlds=1, correlation=0.6)
+    assert data.spec().breaks == "latents are correlated within a domain"
+    assert not SMALL.spec().breaks
+    rows = data.load().train
+    for domain in range(data.domains):
+        own = np.asarray(rows.z)[np.asarray(rows.u) == domain]
+        found = np.corrcoef(own.T)[~np.eye(data.z_dim, dtype=bool)]
+        assert np.abs(found - 0.6).max() < 0.15
+    with pytest.raises(ValueError, match=r"data.correlation must lie in \[0, 1\)"):
+        dataclasses.replace(SMALL, correlation=1.0).spec()
+
+
 def test_a_world_is_the_same_alone_and_then_has_no_axis(ring):
     worlds, splits = ring
     alone = changed(tall=True, worlds=1)

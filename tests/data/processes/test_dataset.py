@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.linear_model import LinearRegression
 
 from jaxdis.data.processes import PROCESSES, CausalProcess
 from jaxdis.data.processes.dataset import mix, mixing_weights
@@ -284,6 +285,22 @@ def test_mixing_weights_are_orthogonal(z_dim, x_dim):
         square = 2 / 1.04 * 2 / (size + x_dim)
         np.testing.assert_allclose(weight @ weight.T, square * np.eye(size), atol=1e-6)
     assert np.abs(weights[1] - weights[2]).max() > 0.01
+
+
+def test_a_mixing_of_one_layer_is_linear_and_of_many_hides_the_latents():
+    one, *rest = mixing_weights(jax.random.key(0), 3, 5, layers=1)
+    assert not rest
+    z = jax.random.normal(jax.random.key(1), (40, 3))
+    np.testing.assert_allclose(mix([one], z), np.asarray(z) @ np.asarray(one), 1e-5)
+    flat, deep = (
+        CausalProcess("ActionDiag", z_dim=4, x_dim=8, samples=2_000, layers=layers)
+        .load()
+        .test
+        for layers in (1, 12)
+    )
+    fits = [LinearRegression().fit(s.x, s.z).score(s.x, s.z) for s in (flat, deep)]
+    assert fits[0] > 0.99
+    assert fits[1] < fits[0] - 0.1
 
 
 @pytest.mark.parametrize(("z_dim", "x_dim"), [(10, 20), (3, 3)])

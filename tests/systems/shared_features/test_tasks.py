@@ -12,6 +12,7 @@ from scipy.stats import multivariate_normal
 
 from jaxdis.data.digits import Digits
 from jaxdis.data.factor_images import split_images
+from jaxdis.data.factor_tasks import FactorTasks
 from jaxdis.data.factors import LabelledImages
 from jaxdis.data.mixed_factors import MixedFactors
 from jaxdis.systems.shared_features.config import Config
@@ -259,3 +260,22 @@ def test_raw_scores_of_easy_and_hopeless_tasks():
     one = np.zeros((3, 60), int)
     one[:, 45] = 1
     assert np.isnan(scored(one, "thresholds")).all()
+
+
+def test_label_tasks_are_of_rows_of_their_world():
+    data = FactorTasks(z_dim=3, x_dim=4, copies=1, samples=80, test_rows=60, worlds=0)
+    splits = data.load_worlds((4, 1))
+    found = batches(settings(tasks="labels"), data.spec(), splits)
+    assert found.test.x.shape == (2, 60, 4)
+    drawn = jax.tree.map(
+        lambda *worlds: np.stack(worlds),
+        *(found.sample(KEY, jnp.asarray(world)) for world in range(2)),
+    )
+    for rows, tasks in ((splits.train, drawn), (splits.test, found.test.tasks)):
+        for x, y, own_x, own_y in zip(
+            *map(np.asarray, (rows.x, rows.y, tasks.x, tasks.y)), strict=True
+        ):
+            for task_x, task_y in zip(own_x, own_y, strict=True):
+                at = [int(np.abs(x - one).sum(1).argmin()) for one in task_x]
+                np.testing.assert_array_equal(x[at], task_x)
+                assert sum(np.allclose(y[at, i], task_y) for i in range(3)) == 1
