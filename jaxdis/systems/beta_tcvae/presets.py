@@ -2,6 +2,7 @@
 
 from jaxdis.data.mixed_factors import MixedFactors
 from jaxdis.data.own import OwnFile
+from jaxdis.data.sprites import Sprites
 from jaxdis.systems.beta_tcvae.config import Config
 from jaxdis.types import Preset
 
@@ -21,6 +22,23 @@ PRESETS: dict[str, Preset] = {
         source=_SOURCE,
         cost="1 to 2 min for 4 seeds on 2 cores",
         seeds=4,
+        scores=_LATENTS,
+    ),
+    # Discs of three factors, and six latents.
+    "sprites": Preset(
+        config=Config(
+            z_dim=6, encoder=(64, 64), decoder=(64, 64), networks="dense", batch=64
+        ),
+        data=Sprites(
+            factors=("scale", "x_position", "y_position"),
+            shapes=("disc",),
+            test_rows=500,
+        ),
+        steps=3_000,
+        hyper={"learning_rate": 1e-3, "beta": 16.0},
+        source=_SOURCE,
+        cost="",
+        seeds=2,
         scores=_LATENTS,
     ),
     # Data of one's own: vectors or images.

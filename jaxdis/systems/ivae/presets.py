@@ -3,6 +3,7 @@
 from jaxdis.data.domains import ToyMixing
 from jaxdis.data.own import OwnFile
 from jaxdis.data.processes import CausalProcess
+from jaxdis.data.sprites import SpriteDomains
 from jaxdis.systems.ivae.config import Config
 from jaxdis.types import DataSet, Expectation, Preset
 
@@ -58,6 +59,23 @@ PRESETS: dict[str, Preset] = {
         64,
         6_000,
         learning_rate=2e-3,
+    ),
+    # Images of discs whose size and place have a law of their own in every domain.
+    "sprites": _preset(
+        SpriteDomains(
+            factors=("scale", "x_position", "y_position"),
+            shape="disc",
+            domains=7,
+            test_rows=490,
+            worlds=0,
+        ),
+        64,
+        3_000,
+        _LATENTS,
+    )._replace(
+        config=Config(encoder=(64,) * 2, decoder=(64,) * 2, networks="dense", batch=64),
+        cost="",
+        seeds=2,
     ),
     # Data of one's own: vectors or images, with actions, domains, labels or a past.
     "own": _preset(OwnFile(), 64, 0, scores=("elbo", "reconstruction", "kl", "dead")),

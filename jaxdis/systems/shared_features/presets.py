@@ -5,6 +5,7 @@ from jaxdis.data.factor_images import Cars3d, Dsprites, Shapes3d, SmallNorb
 from jaxdis.data.features import Features
 from jaxdis.data.mixed_factors import MixedFactors
 from jaxdis.data.own import OwnFile
+from jaxdis.data.sprites import Sprites
 from jaxdis.systems.shared_features.config import Config, Hyper, Kinds
 from jaxdis.systems.shared_features.model import default_hyper
 from jaxdis.types import DataSet, Expectation, Preset, Spec
@@ -112,6 +113,39 @@ PRESETS: dict[str, Preset] = {
         seeds=5,
         chunk=250,
         scores=_SHOT_SCORES,
+    ),
+    # Images that are drawn, and a convolutional encoder.
+    "sprites": Preset(
+        config=Config(
+            z_dim=4,
+            network="conv",
+            width=4,
+            iters=20,
+            batch=4,
+            support=25,
+            query=25,
+            shots=(5, 20),
+            test_tasks=32,
+            test_query=50,
+        ),
+        data=Sprites(
+            factors=("scale", "x_position", "y_position"),
+            shapes=("disc",),
+            test_rows=500,
+        ),
+        steps=1_000,
+        points=({"alpha": 0.0, "beta": 0.0}, {"alpha": 0.05, "beta": 0.05}),
+        # Without it one seed of two merged two factors.
+        hyper={"warmup": 300.0},
+        source=_OURS,
+        cost="8 min for 2 x 2 seeds on 2 busy cores",
+        expects=(
+            Expectation("mcc", 0.984, 0.001),
+            Expectation("dci_d", 0.767, 0.004),
+        ),
+        seeds=4,
+        chunk=250,
+        scores=("mcc", "dci_d", "dci_d_used", "dci_c", "head_density"),
     ),
     "linear_probe": Preset(
         config=Config(
