@@ -71,7 +71,6 @@ PRESETS: dict[str, Preset] = {
         ),
         64,
         3_000,
-        _LATENTS,
     )._replace(
         config=Config(encoder=(64,) * 2, decoder=(64,) * 2, networks="dense", batch=64),
         cost="",
