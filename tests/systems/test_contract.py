@@ -122,9 +122,10 @@ def trained(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "make_chunk", Listening)
         result = train(made, mesh=devices.seed_mesh(DEVICES))
-    return Trained(
+    yield Trained(
         made, result, len(traces), compiled, arguments[0], tuple(arguments[1:])
     )
+    jax.clear_caches()  # no other setting has these programs
 
 
 def train(made, rows=slice(None), mesh=None):
