@@ -85,7 +85,9 @@ def stacked(one: Callable[[Any], T], numbers: Iterable[Any]) -> T:
     return together
 
 
-def needed(data: DataSet, spec: Spec, seeds: Sequence[int]) -> tuple[int, ...] | None:
+def needed(
+    data: DataSet, spec: Spec, seeds: Sequence[int]
+) -> Int[np.ndarray, "w"] | None:
     """The worlds that some seeds see, those that the data can draw by themselves.
 
     Args:
@@ -94,7 +96,7 @@ def needed(data: DataSet, spec: Spec, seeds: Sequence[int]) -> tuple[int, ...] |
       seeds: the numbers of the seeds.
 
     Returns:
-      Numbers of worlds; None where all rows are loaded.
+      Numbers of worlds, each once, in their order; None where all rows are loaded.
 
     Raises:
       ValueError: the data have a world for every seed, and cannot draw some of them.
@@ -102,8 +104,7 @@ def needed(data: DataSet, spec: Spec, seeds: Sequence[int]) -> tuple[int, ...] |
     if spec.worlds is None:
         return None
     if isinstance(data, WorldsApart):
-        seen = np.unique(world_of(np.asarray(seeds), spec.worlds))
-        return tuple(seen.tolist())
+        return np.unique(world_of(np.asarray(seeds), spec.worlds))
     if not spec.worlds:
         raise ValueError(
             f"data: {type(data).__name__}.spec().worlds is 0, a world of its own for "
@@ -127,7 +128,7 @@ def load(data: DataSet, spec: Spec, seeds: Sequence[int]) -> Drawn:
     if there is None:
         return Drawn(data.load(), world)
     assert isinstance(data, WorldsApart)
-    return Drawn(data.load_worlds(there), world)
+    return Drawn(data.load_worlds(tuple(there.tolist())), world)
 
 
 def places(
@@ -153,9 +154,9 @@ def repeated(worlds: int | None, seeds: Sequence[int]) -> str:
       worlds: as in `Spec.worlds`.
       seeds: the numbers of the seeds.
     """
-    if worlds is None:
+    if not worlds:
         return ""
-    different = len(set(world_of(np.asarray(seeds), worlds).tolist()))
+    different = len(np.unique(world_of(np.asarray(seeds), worlds)))
     if different == len(seeds):
         return ""
     noun = "world" if different == 1 else "different worlds"

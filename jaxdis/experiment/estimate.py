@@ -39,6 +39,7 @@ class Estimate(NamedTuple):
       room: what there is.
       step: what a step takes besides on each device; 0 where that is not known.
       evaluation: what the evaluation of held-out rows takes besides, likewise.
+      own: the part of the data that one seed alone sees, and another seed would bring.
     """
 
     seeds: int
@@ -49,6 +50,7 @@ class Estimate(NamedTuple):
     room: Room
     step: int = 0
     evaluation: int = 0
+    own: int = 0
 
     @property
     def rows(self) -> int:
@@ -111,8 +113,9 @@ class Estimate(NamedTuple):
           at_once: how many are there at once; by default all.
         """
         at_once = rows if at_once is None else min(rows, at_once)
-        share = at_once / self.at_once
+        share, seeds = at_once / self.at_once, -(-rows // self.points)
         return self._replace(
+            data=self.data + self.own * (seeds - self.seeds),
             seeds=rows,
             points=1,
             at_once=at_once,
@@ -211,16 +214,18 @@ def _drawn(plan: Plan, spec: Spec) -> int:
     fields = dataclasses.fields(plan.data)  # type: ignore[arg-type]
     values = (getattr(plan.data, field.name) for field in fields)
     largest = max((v for v in values if isinstance(v, int)), default=0)
-    worlds = len(draws.needed(plan.data, spec, plan.seeds) or (0,))
+    numbers = draws.needed(plan.data, spec, plan.seeds)
+    worlds = 1 if numbers is None else len(numbers)
     if 4 * largest * worlds * math.prod(spec.shape) * (spec.steps or 1) < MANY:
         return 0
 
     def rows() -> list[Any]:
-        splits = draws.load(plan.data, spec, plan.seeds).splits
+        # Of one world, which are all as large.
+        splits = draws.load(plan.data, spec, plan.seeds[:1]).splits
         return jax.tree.leaves((splits.train, splits.valid, splits.test))
 
     try:
-        return size(jax.eval_shape(rows))
+        return worlds * size(jax.eval_shape(rows))
     except Exception:  # numbers of the host cannot be traced; loading them will tell
         return 0
 
@@ -272,4 +277,7 @@ def of_experiment(
     """
     splits = [a for a in jax.tree.leaves(experiment.splits) if isinstance(a, jax.Array)]
     data = max(size(splits), _placed(experiment.batches))
-    return of_plan(experiment.plan, room, at_once)._replace(data=data)
+    own = experiment.spec.worlds == 0
+    return of_plan(experiment.plan, room, at_once)._replace(
+        data=data, own=data // len(experiment.plan.seeds) * own
+    )

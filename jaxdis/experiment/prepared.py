@@ -102,11 +102,12 @@ def prepare(
 
 def _loaded(plan: Plan, spec: Spec, drawn: Experiment | None) -> draws.Drawn:
     """The rows that the seeds see: those of another plan, if they are the same."""
-    if drawn is not None and (
-        draws.needed(plan.data, spec, plan.seeds)
-        == draws.needed(plan.data, spec, drawn.plan.seeds)
-    ):
-        return draws.Drawn(drawn.splits, draws.places(plan.data, spec, plan.seeds))
+    if drawn is not None:
+        own, other = (
+            draws.needed(plan.data, spec, p.seeds) for p in (plan, drawn.plan)
+        )
+        if own is None or np.array_equal(own, other):
+            return draws.Drawn(drawn.splits, draws.places(plan.data, spec, plan.seeds))
     return draws.load(plan.data, spec, plan.seeds)
 
 
