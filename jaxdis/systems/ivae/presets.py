@@ -52,19 +52,20 @@ PRESETS: dict[str, Preset] = {
         learning_rate=5e-3,
     ),
     # Five latents that continuous actions move: their means change and their variance
-    # does not, for which theory promises no more than a linear map of the latents.
+    # does not, for which theory promises no more than a linear map of the latents. Rate
+    # and noise are those of the best held-out ELBO of three settings.
     "actions": _preset(
         CausalProcess(z_dim=5, x_dim=10, samples=100_000, worlds=0),
         64,
         6_000,
         (
-            Expectation("mcc", 0.695, 0.063),
-            Expectation("r2", 0.906, 0.087),
-            Expectation("dci_d", 0.162, 0.034),
-            Expectation("elbo", 6.5, 1.3),
-            Expectation("kl", 3.8, 0.6),
+            Expectation("mcc", 0.722, 0.086),
+            Expectation("r2", 0.920, 0.071),
+            Expectation("dci_d", 0.150, 0.052),
+            Expectation("elbo", 7.1, 1.4),
+            Expectation("kl", 3.2, 0.5),
         ),
-        learning_rate=2e-3,
+        learning_rate=5e-3,
     ),
     # Images of discs whose size and place have a law of their own in every domain.
     "sprites": _preset(
