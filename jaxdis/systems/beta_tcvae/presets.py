@@ -4,7 +4,7 @@ from jaxdis.data.mixed_factors import MixedFactors
 from jaxdis.data.own import OwnFile
 from jaxdis.data.sprites import Sprites
 from jaxdis.systems.beta_tcvae.config import Config
-from jaxdis.types import Preset
+from jaxdis.types import Expectation, Preset
 
 __all__ = ["PRESETS"]
 
@@ -35,9 +35,12 @@ PRESETS: dict[str, Preset] = {
             test_rows=500,
         ),
         steps=3_000,
-        hyper={"learning_rate": 1e-3, "beta": 16.0},
+        hyper={"learning_rate": 1e-3, "beta": 4.0},
         source=_SOURCE,
-        cost="",
+        cost="5 min for 2 seeds on 2 busy cores",
+        # Not reliable: one seed of two finds the factors. The total correlation alone
+        # leaves more latents in use than there are; at beta 16 MCC is .59, at 64 .66.
+        expects=(Expectation("mcc", 0.756, 0.221), Expectation("r2", 0.775, 0.214)),
         seeds=2,
         scores=_LATENTS,
     ),

@@ -152,8 +152,8 @@ PRESETS: dict[str, Preset] = {
         source="this library",
         cost="7 min for 2 seeds on 2 busy cores",
         expects=(
-            Expectation("equivariance_error", 63),
-            Expectation("static_error", 148),
+            Expectation("equivariance_error", 66),
+            Expectation("static_error", 152),
         ),
         seeds=2,
         chunk=500,
