@@ -106,7 +106,7 @@ def _loaded(plan: Plan, spec: Spec, drawn: Experiment | None) -> draws.Drawn:
         own, other = (
             draws.needed(plan.data, spec, p.seeds) for p in (plan, drawn.plan)
         )
-        if own is None or np.array_equal(own, other):
+        if own is None or other is None or np.array_equal(own, other):
             return draws.Drawn(drawn.splits, draws.places(plan.data, spec, plan.seeds))
     return draws.load(plan.data, spec, plan.seeds)
 
