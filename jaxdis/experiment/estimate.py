@@ -230,6 +230,11 @@ def _drawn(plan: Plan, spec: Spec) -> int:
         return 0
 
 
+def _own(data: int, plan: Plan, spec: Spec) -> int:
+    """What one seed has of the data for itself."""
+    return data // len(plan.seeds) if spec.worlds == 0 else 0
+
+
 def of_plan(plan: Plan, room: Room, at_once: int | None = None) -> Estimate:
     """What is known before the data are drawn: the states of the rows.
 
@@ -244,14 +249,15 @@ def of_plan(plan: Plan, room: Room, at_once: int | None = None) -> Estimate:
     keys, hyper = sweep.lay_out(
         sweep.seed_keys(1, plan.seeds[0]), plan.method.hyper, plan.points[:1]
     )
-    rows = len(plan.seeds) * len(plan.points)
+    rows, data = len(plan.seeds) * len(plan.points), _drawn(plan, spec)
     return Estimate(
         seeds=len(plan.seeds),
         points=len(plan.points),
         at_once=rows if at_once is None else min(rows, at_once),
         row=size(program.row_shapes(plan.make(spec), keys, hyper)),
-        data=_drawn(plan, spec),
+        data=data,
         room=room,
+        own=_own(data, plan, spec),
     )
 
 
@@ -277,7 +283,6 @@ def of_experiment(
     """
     splits = [a for a in jax.tree.leaves(experiment.splits) if isinstance(a, jax.Array)]
     data = max(size(splits), _placed(experiment.batches))
-    own = experiment.spec.worlds == 0
-    return of_plan(experiment.plan, room, at_once)._replace(
-        data=data, own=data // len(experiment.plan.seeds) * own
-    )
+    plan, spec = experiment.plan, experiment.spec
+    found = of_plan(plan, room, at_once)
+    return found._replace(data=data, own=_own(data, plan, spec))

@@ -41,7 +41,7 @@ _QUICKSTART = Preset(
     hyper={"learning_rate": 2e-3},
     source="this library",
     cost="1 min for 8 seeds on 2 cores",
-    expects=(Expectation("mcc", 0.998),),
+    expects=(Expectation("mcc", 0.997, 0.0),),
     seeds=8,
     scores=_SCORES,
 )
@@ -60,7 +60,9 @@ _OWN = Preset(
 PRESETS: dict[str, Preset] = {
     "quickstart_supervised": _QUICKSTART,
     "quickstart_observations": _untaught("observations", _QUICKSTART),
-    "quickstart_random": _untaught("random", _QUICKSTART, Expectation("mcc", 0.44)),
+    "quickstart_random": _untaught(
+        "random", _QUICKSTART, Expectation("mcc", 0.437, 0.030)
+    ),
     # Data of one's own whose true latents are known.
     "own": _OWN,
     "own_observations": _untaught("observations", _OWN),
