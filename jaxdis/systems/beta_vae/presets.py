@@ -84,13 +84,14 @@ PRESETS: dict[str, Preset] = {
         hyper={"learning_rate": 1e-3, "beta": 16.0},
         source=_SOURCE,
         cost="4 min for 2 seeds on 2 busy cores",
-        # At beta 4 four latents are in use for three factors, and MCC is .79.
+        # At beta 4 four latents are in use for three factors, the bound is the better
+        # (-37 nats), and MCC is .79 +- .10: this beta was chosen by the true latents.
         expects=(
-            Expectation("mcc", 0.917, 0.034),
-            Expectation("r2", 0.909, 0.017),
+            Expectation("mcc", 0.891, 0.063),
+            Expectation("r2", 0.848, 0.102),
             Expectation("dead", 3.0, 0.0),
         ),
-        seeds=2,
+        seeds=4,
         scores=_LATENTS,
     ),
     # The same images, with a divergence that is held at a capacity.
