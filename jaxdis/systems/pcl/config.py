@@ -46,11 +46,11 @@ class Hyper(NamedTuple):
 
 
 def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
-    """Adam 2e-3, which falls to 0 over the run.
+    """Adam 1e-2, which falls to 0 over the run.
 
     Args:
       config: the method's config.
       spec: what is known of the data.
       steps: the number of steps of the run.
     """
-    return Hyper(learning_rate=2e-3, decay_steps=float(steps))
+    return Hyper(learning_rate=1e-2, decay_steps=float(steps))
