@@ -114,6 +114,17 @@ def _check_made(planned: Plan, directory: Path) -> None:
         ) from error
 
 
+def _check_hyper(planned: Plan, directory: Path) -> None:
+    """Raises ValueError for hyper-parameters that the method did not have before."""
+    known, told = planned.method.hyper._fields, planned.points[0]  # type: ignore[attr-defined]
+    if lacking := [name for name in known if name not in told]:
+        raise ValueError(
+            f"config.json of {directory} has no hyper.{lacking[0]}, which "
+            f"{planned.method.name} has in this version: the run was trained by an "
+            "earlier one and cannot go on here; use that one, or train it again"
+        )
+
+
 def plan_of(
     directory: Path,
     *,
@@ -161,6 +172,7 @@ def plan_of(
         raise ValueError(
             f"config.json of {directory} is damaged ({error}); train the run again"
         ) from error
+    _check_hyper(planned, directory)
     _check_made(planned, directory)
     if data is not None:
         identity.check_same(

@@ -214,3 +214,12 @@ def test_a_field_that_cannot_be_is_said_to_be_damage(tmp_path):
     path.write_text(json.dumps(record))
     with pytest.raises(ValueError, match=r"config\.json of .* is damaged"):
         plan_of(tmp_path)
+
+
+def test_a_run_of_a_version_with_fewer_hyper_parameters_is_refused(tmp_path):
+    directory = written(experiment.plan(NAME, seeds=1, steps=2), tmp_path)
+    settings = json.loads((directory / "config.json").read_text())
+    del settings["hyper"]["temperature"]
+    log.write_json(directory / "config.json", settings)
+    with pytest.raises(ValueError, match=r"has no hyper\.temperature, which mech"):
+        plan_of(directory)
