@@ -11,7 +11,8 @@ model is trained. A table and `benchmarks/results/synergy-DEVICE.json` say of ea
   neither, changes, sparsity and both, and of the observations as they are;
 - paired over seeds, with standard errors: what changes add to sparsity, what sparsity
   adds to changes, and the interaction, `both - sparsity - changes + neither`, with its
-  95 % interval. A synergy is an interaction above 0.
+  95 % interval. A synergy is an interaction above 0. `trained` are the seeds, the steps
+  and the training rows of a domain.
 
     python -m benchmarks.synergy                     # two CPU cores: an hour
     python -m benchmarks.synergy --seeds 32          # on an accelerator
@@ -214,6 +215,7 @@ def row(cell: Cell, options: Options) -> dict[str, Any]:
         "interaction": _paired(both - sparsity - changes + neither),
         "interval": _interval(both - sparsity - changes + neither),
         "scores": scores.tolist(),
+        "trained": [seeds, steps, options.samples],
     }
 
 
@@ -224,7 +226,10 @@ def main(options: Options) -> None:
     for cell in CELLS:
         if options.only in name(cell):
             rows.append(row(cell, options))
-            print({k: v for k, v in rows[-1].items() if k != "scores"}, flush=True)
+            print(
+                {k: v for k, v in rows[-1].items() if k not in ("scores", "trained")},
+                flush=True,
+            )
     finish(options.out, rows)
 
 

@@ -20,7 +20,7 @@ from tests import own_method
 TINY = [
     "--seeds", "2", "--steps", "6", "--chunk", "2", "--checkpoint-seconds", "0",
     "--config.encoder", "8", "--config.decoder", "8", "--config.transition", "8",
-    "--config.batch", "16", "--data.samples", "500",
+    "--config.batch", "16", "--data.samples", "500", "--data.worlds", "1",
 ]  # fmt: skip
 NAME = "mechanism_sparsity/quickstart"
 FLOW = "flow_factorized/quickstart"
@@ -33,7 +33,7 @@ TINY_TASKS = [
     "--config.iters", "3", "--config.batch", "3", "--data.z-dim", "3",
     "--data.x-dim", "4", "--config.support", "6", "--config.query", "5",
     "--config.shots", "5", "--config.test-tasks", "3", "--config.test-query", "8",
-    "--data.test-rows", "20",
+    "--data.test-rows", "20", "--data.worlds", "1",
 ]  # fmt: skip
 
 

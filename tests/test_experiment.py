@@ -13,7 +13,7 @@ from jaxdis import experiment
 NAME = "mechanism_sparsity/quickstart"
 TINY = {
     "config": {"encoder": (8,), "decoder": (8,), "transition": (8,), "batch": 16},
-    "data": {"samples": 500},
+    "data": {"samples": 500, "worlds": 1},
     "steps": 6,
     "chunk": 2,
 }

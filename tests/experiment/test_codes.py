@@ -33,7 +33,7 @@ def made():
     plan = experiment.plan(
         "mechanism_sparsity/quickstart",
         seeds=SEEDS,
-        data={"samples": 6_400},
+        data={"samples": 6_400, "worlds": 1},
         hyper={"bound_a": [10, 25]},
     )
     return experiment.prepare(plan)._replace(system=SYSTEM)

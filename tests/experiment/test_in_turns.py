@@ -11,7 +11,7 @@ from jaxdis import runner
 NAME = "mechanism_sparsity/quickstart"
 TINY = {
     "config": {"encoder": (8,), "decoder": (8,), "transition": (8,), "batch": 16},
-    "data": {"samples": 500},
+    "data": {"samples": 500, "worlds": 1},
     "chunk": 2,
     "checkpoint_seconds": 0.0,
 }

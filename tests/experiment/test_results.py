@@ -12,7 +12,7 @@ from jaxdis.experiment.results import check_declared
 NAME = "mechanism_sparsity/quickstart"
 TINY = {
     "config": {"encoder": (8,), "decoder": (8,), "transition": (8,), "batch": 16},
-    "data": {"samples": 500},
+    "data": {"samples": 500, "worlds": 1},
     "steps": 4,
     "chunk": 2,
 }

@@ -189,6 +189,7 @@ _WITHOUT = "no sparsity"
 
 PRESETS: dict[str, Preset] = {
     # Small settings. Run first: `jaxdis train mechanism_sparsity/quickstart`.
+    # Their figures were measured on one world, `--data.worlds 1`.
     "quickstart": _small(
         CausalProcess("ActionNonDiag", z_dim=5, x_dim=10, samples=100_000, worlds=0),
         steps=40_000,

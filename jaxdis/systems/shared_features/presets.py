@@ -55,6 +55,7 @@ def _images(data: DataSet, z_dim: int, tasks: Kinds) -> Preset:
 
 
 PRESETS: dict[str, Preset] = {
+    # Figures on latents were measured on one world, `--data.worlds 1`.
     "quickstart": Preset(
         config=Config(),
         data=MixedFactors(worlds=0),

@@ -16,7 +16,7 @@ from jaxdis.experiment.machines import gathering
 NAME = "mechanism_sparsity/quickstart"
 TINY = {
     "config": {"encoder": (8,), "decoder": (8,), "transition": (8,), "batch": 16},
-    "data": {"samples": 500},
+    "data": {"samples": 500, "worlds": 1},
     "steps": 6,
     "chunk": 2,
     "seeds": 4,

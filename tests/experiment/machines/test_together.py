@@ -23,13 +23,14 @@ from jaxdis.experiment.shards import Shard
 NAME = "mechanism_sparsity/quickstart"
 TINY = {
     "config": {"encoder": (8,), "decoder": (8,), "transition": (8,), "batch": 16},
-    "data": {"samples": 500},
+    "data": {"samples": 500, "worlds": 1},
     "steps": 6,
     "chunk": 2,
 }
 COMMAND = [
     *(sys.executable, "-m", "jaxdis", "train", NAME, "--seeds", "4", "--steps", "6"),
     *("--chunk", "2", "--data.samples", "500", "--config.batch", "16"),
+    *("--data.worlds", "1"),
     *("--config.encoder", "8", "--config.decoder", "8", "--config.transition", "8"),
     "--distributed",
 ]  # fmt: skip
