@@ -34,8 +34,8 @@ def real_or_permuted(
     Returns:
       The loss in nats, log 2 for r = 0, and the `accuracy`.
 
-    Source: Hyvärinen and Morioka 2017, Theorem 1 and its proof; Hyvärinen, Sasaki and
-      Turner 2019 (arXiv 1805.08651), section 3.
+    Source: Hyvärinen and Morioka 2017, the proof of Theorem 1; Hyvärinen, Sasaki and
+      Turner 2019 (arXiv 1805.08651).
     """
     loss = jax.nn.softplus(-real).mean() + jax.nn.softplus(other).mean()
     right = (real > 0).mean() + (other <= 0).mean()

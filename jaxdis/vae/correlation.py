@@ -7,7 +7,8 @@
 The aggregate posterior `q(z) = 1/N sum_n q(z | x_n)` is a mixture over all N training
 rows, of which a batch shows some.
 
-Source: Chen et al. 2018 (arXiv 1802.04942), equation 2 and appendix C.
+Source: Chen et al. 2018 (arXiv 1802.04942): the decomposition of the divergence
+and its estimates by minibatches.
 """
 
 from collections.abc import Callable
@@ -165,7 +166,7 @@ def aggregate(
     Raises:
       ValueError: a batch of one row.
 
-    Source: Chen et al. 2018, appendix C.1 ("weighted") and C.2 ("stratified").
+    Source: Chen et al. 2018, minibatch weighted and minibatch stratified sampling.
 
     Note: The paper's stratified weights differ between the other rows of a batch. Here
       they have their mean, which is the average over all orders of the batch: as
@@ -213,7 +214,7 @@ def divergence_parts(
     Args:
       z, q, rows, estimate: as in `aggregate`.
 
-    Source: Chen et al. 2018, equation 2.
+    Source: Chen et al. 2018, the decomposition of the divergence.
     """
     joint, each = aggregate(z, q, rows, estimate)
     drawn = Posterior(q.mean[: len(z)], q.var[: len(z)])

@@ -1,8 +1,8 @@
 """Many segments that change scales and means of all latents, which overlap widely.
 
-The process of time-contrastive learning (Hyvärinen and Morioka 2016, arXiv 1605.06336,
-section 5), with Gaussian sources, and with means that change too; the mixing is that of
-`mixed_factors`, and the constants are this library's own choice.
+The process of time-contrastive learning (Hyvärinen and Morioka 2016, arXiv 1605.06336),
+with Gaussian sources in place of Laplace ones, and with means that change too; the
+mixing is that of `mixed_factors`, and the constants are this library's own choice.
 """
 
 from dataclasses import dataclass, replace

@@ -13,7 +13,8 @@ CITATION = """\
   title     = {Isolating Sources of Disentanglement in Variational Autoencoders},
   author    = {Chen, Ricky T. Q. and Li, Xuechen and Grosse, Roger and Duvenaud, David},
   booktitle = {Advances in Neural Information Processing Systems},
-  year      = {2018}
+  year      = {2018},
+  note      = {arXiv:1802.04942}
 }
 """
 

@@ -10,7 +10,10 @@ __all__ = ["Config", "Hyper", "default_hyper"]
 
 @dataclass(frozen=True)
 class Config:
-    """What is compiled in; the defaults are the paper's for binary images.
+    """What is compiled in; sizes are the defaults of the released program.
+
+    There "dense" networks are the default, and here for vectors alone; its estimate is
+    "weighted" unless asked otherwise, and here "stratified".
 
     Attributes:
       z_dim: the number of latents of the model; 0 takes that of the true latents, or
@@ -68,6 +71,8 @@ class Hyper(NamedTuple):
 
 def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
     """Adam 1e-3, beta 6, alpha and gamma 1, noise of 1, and the rows of the data.
+
+    Rate and beta are those by which the authors' program is run.
 
     Of a source without an end, the training rows are those that a run draws: steps
     times batch. Every observation of a sequence counts.

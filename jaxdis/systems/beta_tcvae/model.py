@@ -49,7 +49,7 @@ def objective(
       The loss in nats per observation, and what is logged: reconstruction and kl, and
       the parts information, correlation and each.
 
-    Source: Chen et al. 2018, equation 4.
+    Source: Chen et al. 2018, the beta-TCVAE's objective with all three weights.
 
     Note: It is computed as `-log p + KL + (alpha - 1) I + (beta - 1) TC + (gamma - 1)
       D`, with the divergence in closed form: the same mean as the paper's, which takes

@@ -13,7 +13,8 @@ CITATION = """\
   title     = {Disentangling by Factorising},
   author    = {Kim, Hyunjik and Mnih, Andriy},
   booktitle = {International Conference on Machine Learning},
-  year      = {2018}
+  year      = {2018},
+  note      = {arXiv:1802.05983}
 }
 """
 

@@ -84,7 +84,7 @@ def adam(hyper: Hyper) -> optax.GradientTransformation:
 
 
 def _judge(hyper: Hyper) -> optax.GradientTransformation:
-    """Adam of the discriminator, with the paper's decay rates."""
+    """Adam of the discriminator, with the decay rates .5 and .9 of public programs."""
     return in_one_pass(optax.adam(hyper.discriminator_rate, b1=0.5, b2=0.9))
 
 

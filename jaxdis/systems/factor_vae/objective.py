@@ -68,7 +68,8 @@ def log_ratio(
       model: networks and sizes.
       z: codes.
 
-    Source: Kim and Mnih 2018, equation 3; two outputs of a softmax are one logit.
+    Source: Kim and Mnih 2018, the density-ratio trick; two outputs of a softmax are one
+      logit.
     """
     return model.discriminator.over(discriminator, z, 1)[..., 0]
 
@@ -95,7 +96,7 @@ def autoencoder_loss(
       The loss in nats per observation, and the codes, without a gradient, beside what
       is logged: reconstruction, kl and correlation, the mean of `log_ratio`.
 
-    Source: Kim and Mnih 2018, equations 2 and 3.
+    Source: Kim and Mnih 2018, equation 2, with the estimate of its total correlation.
     """
     terms, q = vae.elbo_terms(autoencoder, model.autoencoder, x, noise, hyper.noise_std)
     z = gaussian.sample(q, noise)

@@ -7,7 +7,8 @@ discrimination are the sources, each up to an invertible function. Where it move
 more than the mean of Gaussian sources, they are a linear map of the sources alone.
 
 Source: Hyvärinen, Sasaki and Turner 2019, "Nonlinear ICA Using Auxiliary Variables and
-Generalized Contrastive Learning" (AISTATS; arXiv 1805.08651), Theorem 1 and 3.
+Generalized Contrastive Learning" (AISTATS; arXiv 1805.08651), Theorem 1 and its variant
+for exponential families.
 """
 
 from collections.abc import Callable
@@ -123,8 +124,8 @@ def log_odds(
       codes: h of the observations.
       v: the auxiliary variable.
 
-    Source: Hyvärinen, Sasaki and Turner 2019, equation 7, with a and b of the
-      exponential family.
+    Source: Hyvärinen, Sasaki and Turner 2019, the regression function of generalised
+      contrastive learning, with the terms a and b besides.
 
     Note: log p(x) is no sum over sources where they are dependent without the auxiliary
       variable. With psi alone, as Theorem 1 has it, the best log odds would be out of
@@ -162,7 +163,7 @@ def objective(
     Returns:
       The loss, `contrast.real_or_permuted`, and the accuracy.
 
-    Source: Hyvärinen, Sasaki and Turner 2019, equations 5 to 7.
+    Source: Hyvärinen, Sasaki and Turner 2019, generalised contrastive learning.
     """
     h = codes[:, -1] if codes.ndim == 3 else codes
     v = variable.value(rows, spec)

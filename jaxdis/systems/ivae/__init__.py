@@ -14,7 +14,8 @@ CITATION = """\
   author    = {Khemakhem, Ilyes and Kingma, Diederik P. and Monti, Ricardo Pio and
                Hyv{\\"a}rinen, Aapo},
   booktitle = {International Conference on Artificial Intelligence and Statistics},
-  year      = {2020}
+  year      = {2020},
+  note      = {arXiv:1907.04809}
 }
 """
 

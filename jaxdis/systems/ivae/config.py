@@ -10,7 +10,7 @@ __all__ = ["Config", "Hyper", "default_hyper"]
 
 @dataclass(frozen=True)
 class Config:
-    """What is compiled in; widths and depth are those of the released program.
+    """What is compiled in; widths and depth are those of the released program's model.
 
     Attributes:
       z_dim: the number of latents of the model; 0 takes that of the true latents, or
@@ -67,6 +67,8 @@ class Hyper(NamedTuple):
 
 def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
     """Adam 1e-3, beta 1 and noise of .1, the deviation of the released program.
+
+    The learning rate is this library's choice.
 
     Args:
       config: the method's config.

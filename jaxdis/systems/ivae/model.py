@@ -221,12 +221,12 @@ def elbo_terms(
       noise: standard normal.
       noise_std: the standard deviation of the decoder's noise, in units of x.
 
-    Source: Khemakhem et al. 2020, equation 8.
+    Source: Khemakhem et al. 2020, the evidence lower bound of log p(x | u).
 
-    Note: The paper's q(z | x, u) is a network of x and u together, which has no codes
-      of x alone. By the rule of Bayes u moves the posterior through the prior alone:
-      "joint" makes that its form, so that its encoder is a network of x. "x" is a
-      bound, too, and tight where x tells all of z.
+    Note: q(z | x, u) of the released program is a network of x and u together, which
+      has no codes of x alone. By the rule of Bayes u moves the posterior through the
+      prior alone: "joint" makes that its form, so that its encoder is a network of x.
+      "x" is a bound, too, and tight where x tells all of z.
     """
     factor = vae.posterior(params.vae, model.vae, x)
     p = prior(params, model, given)

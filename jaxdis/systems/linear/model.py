@@ -102,7 +102,7 @@ def fixed_point(
       alpha: the steepness of g.
       precision: the precision of matrix products.
 
-    Source: Hyvärinen 1999, equations 20 and 31 (symmetric decorrelation).
+    Source: Hyvärinen 1999, the fixed point with symmetric decorrelation.
     """
 
     def dot(a: Array, b: Array) -> Array:

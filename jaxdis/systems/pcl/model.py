@@ -99,7 +99,8 @@ FORMS: dict[str, Form] = {
 """The functions Q_i of the log odds, `(h_i, h_i')` the code and the one before it:
 networks of both, or `c_i + (u_i h_i + v_i)^2 - |a_i h_i + b_i h_i' + d_i|`, which is
 `log p(s | s') - log p(s)` of a source with Laplace noise, `-|s - rho s'| / scale`, and
-about a Gaussian as its law (equation 8 with G = |.|)."""
+about a Gaussian as its law (an autoregressive source as in the paper's equation 8, with
+G = -|.|)."""
 
 
 def objective(

@@ -16,7 +16,8 @@ CITATION = """\
   author    = {Klindt, David A. and Schott, Lukas and Sharma, Yash and Ustyuzhaninov,
                Ivan and Brendel, Wieland and Bethge, Matthias and Paiton, Dylan},
   booktitle = {International Conference on Learning Representations},
-  year      = {2021}
+  year      = {2021},
+  note      = {arXiv:2007.10930}
 }
 """
 

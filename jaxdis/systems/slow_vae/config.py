@@ -10,7 +10,9 @@ __all__ = ["Config", "Hyper", "default_hyper"]
 
 @dataclass(frozen=True)
 class Config:
-    """What is compiled in; the defaults are the paper's.
+    """What is compiled in; z_dim and batch are those of the released program.
+
+    Its networks are convolutional; widths of "dense" ones are this library's choice.
 
     Attributes:
       z_dim: the number of latents of the model; 0 takes that of the true latents, or
@@ -62,7 +64,10 @@ class Hyper(NamedTuple):
 
 
 def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
-    """Adam 1e-4, beta 1, gamma 10 and a rate of 6, as published; noise of 1.
+    """Adam 1e-4, beta 1, gamma 10, a rate of 6 and noise of 1.
+
+    All but the noise are those of the released program, whose authors chose gamma and
+    the rate without labels, by UDR.
 
     Args:
       config: the method's config.

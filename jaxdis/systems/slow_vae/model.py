@@ -85,7 +85,7 @@ def objective(
     Returns:
       The loss in nats per pair, and what is logged.
 
-    Source: Klindt et al. 2021, section 4; the weights of the released program.
+    Source: Klindt et al. 2021, the bound; weights as in the released program.
     """
     frames = vae.observations(model, x)
     flat = noise.reshape(len(frames), -1)

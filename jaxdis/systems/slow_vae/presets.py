@@ -10,7 +10,7 @@ __all__ = ["PRESETS"]
 _SOURCE = "this library"
 
 PRESETS: dict[str, Preset] = {
-    # With the paper's prior of steps and without, which is a beta-VAE with beta 1/2.
+    # With the Laplace prior of steps and without, which is a beta-VAE with beta 1/2.
     # Run first: `jaxdis train slow_vae/quickstart`.
     "quickstart": Preset(
         config=Config(z_dim=0, encoder=(64, 64), decoder=(64, 64), batch=128),

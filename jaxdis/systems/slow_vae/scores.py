@@ -20,7 +20,7 @@ TRANSITION = Score(
     "Transition KL, nats",
     None,
     (0, math.inf),
-    "Klindt et al. 2021, section 4",
+    "Klindt et al. 2021 (arXiv 2007.10930)",
 )
 
 

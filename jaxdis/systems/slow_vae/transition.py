@@ -32,7 +32,7 @@ def laplace_cross_entropy(
       var: s^2, positive.
       rate: the rate of the Laplace law.
 
-    Source: Klindt et al. 2021, the appendix on the divergence, in closed form.
+    Source: Klindt et al. 2021; the released program has the same closed form.
     """
     std = jnp.sqrt(var)
     spread = std * math.sqrt(2 / math.pi) * jnp.exp(-0.5 * mean**2 / var)

@@ -22,7 +22,7 @@ class Config:
         there is.
       statistics: what the classifier sees of the codes, a key of `STATISTICS`:
         "quadratic", them and their squares, or "absolute", their absolute values, as in
-        the paper.
+        the released program.
       batch: the number of rows in a step.
       precision: the precision of matrix products.
     """

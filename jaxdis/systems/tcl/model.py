@@ -45,7 +45,7 @@ def _absolute(codes: Float[Array, "b z"]) -> tuple[Array, ...]:
 STATISTICS: dict[str, Statistics] = {"quadratic": _quadratic, "absolute": _absolute}
 """What the logistic regression sees of the codes: `(h, h^2)`, the statistics of
 Gaussian sources whose means and variances differ between segments; or `|h|`, that of
-Laplace sources whose scales do, the last layer of the paper's simulations."""
+Laplace sources whose scales do, the last layer of the released program."""
 
 
 class Head(NamedTuple):
@@ -84,7 +84,7 @@ def objective(
       The loss in nats, the logarithm of the number of segments where nothing is told
       apart, and the accuracy.
 
-    Source: Hyvärinen and Morioka 2016, equation 3.
+    Source: Hyvärinen and Morioka 2016, multinomial logistic regression of the segment.
 
     Note: The paper applies linear ICA to the features afterwards, as T(h) is known up
       to a linear map alone. With "quadratic" there is no need of it: a map that takes
