@@ -18,6 +18,7 @@ __all__ = [
     "batch",
     "count",
     "distinct",
+    "enough_observed",
     "finite",
     "first_seed",
     "float32",
@@ -62,6 +63,20 @@ def count(name: str, value: float | np.number, most: int = 2**31 - 1) -> None:
     at_least(name, value, 1)
     if value > most:
         raise ValueError(f"{name} must be at most {most}, got {value}")
+
+
+def enough_observed(z_dim: int, x_dim: int) -> None:
+    """Whether data have no more latents than observed variables.
+
+    Args:
+      z_dim: the number of latents.
+      x_dim: the number of observed variables.
+    """
+    if z_dim > x_dim:
+        raise ValueError(
+            "data.z_dim must not exceed data.x_dim, or no encoder can recover the "
+            f"latents; got {z_dim} > {x_dim}"
+        )
 
 
 def first_seed(first: float | np.number, seeds: int) -> None:

@@ -61,6 +61,12 @@ def test_keys_are_those_of_their_numbers(first, x64):
         assert keys.tolist() == [[0, first], [0, first + 1]]
 
 
+def test_latents_are_no_more_than_what_is_observed():
+    check.enough_observed(3, 3)
+    with pytest.raises(ValueError, match=r"data\.z_dim must not exceed.*got 4 > 3"):
+        check.enough_observed(4, 3)
+
+
 def test_columns_are_named_once():
     check.distinct("data.x", ["a", "b"])
     with pytest.raises(ValueError, match=r"data\.x must name each column once.*'b'"):

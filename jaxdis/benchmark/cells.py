@@ -32,7 +32,7 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called, as "ring: beta_vae/own"."""
+        """What it is called, as "ring: METHOD/own"."""
         return f"{self.case.name}: {self.entry.name}"
 
     def directory(self, out: Path) -> Path:

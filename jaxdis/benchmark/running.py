@@ -28,6 +28,9 @@ def benchmark_in(out: Path) -> dict[str, Any]:
 
     Args:
       out: the directory.
+
+    Raises:
+      ValueError: its file is damaged.
     """
     try:
         return dict(json.loads((out / FILE).read_text(encoding="utf-8")))

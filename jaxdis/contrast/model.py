@@ -1,6 +1,5 @@
 """An encoder, and what tells real rows from others by its codes."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -59,8 +58,7 @@ def sized(config: S, spec: Spec) -> S:
       config: a method's config, a dataclass as `Settings`.
       spec: what is known of the data.
     """
-    codes = config.z_dim or spec.z_dim or min(10, math.prod(spec.shape))
-    changed: S = replace(config, z_dim=codes)
+    changed: S = replace(config, z_dim=spec.codes(config.z_dim))
     return changed
 
 

@@ -56,11 +56,7 @@ class FactorTasks:
         for name in ("copies", "samples", "test_rows"):
             check.at_least(f"data.{name}", getattr(self, name), 1)
         check.at_least("data.noise", self.noise, 0)
-        if self.z_dim > self.x_dim:
-            raise ValueError(
-                "data.z_dim must not exceed data.x_dim, or no encoder can recover the "
-                f"factors; got {self.z_dim} > {self.x_dim}"
-            )
+        check.enough_observed(self.z_dim, self.x_dim)
         draws.check_worlds(self.worlds)
         used = supports(self.z_dim, self.copies)
         return Spec(

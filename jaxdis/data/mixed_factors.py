@@ -49,11 +49,7 @@ class MixedFactors:
         """
         check.at_least("data.z_dim", self.z_dim, 1)
         check.at_least("data.test_rows", self.test_rows, 1)
-        if self.z_dim > self.x_dim:
-            raise ValueError(
-                "data.z_dim must not exceed data.x_dim, or no encoder can recover the "
-                f"factors; got {self.z_dim} > {self.x_dim}"
-            )
+        check.enough_observed(self.z_dim, self.x_dim)
         draws.check_worlds(self.worlds)
         worlds = draws.count(self.worlds)
         return Spec(shape=(self.x_dim,), z_dim=self.z_dim, worlds=worlds)

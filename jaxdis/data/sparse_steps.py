@@ -59,11 +59,7 @@ class SparseSteps:
             check.at_least(f"data.{name}", getattr(self, name), 1)
         draws.check_worlds(self.worlds)
         check.positive("data.rate", self.rate)
-        if self.z_dim > self.x_dim:
-            raise ValueError(
-                "data.z_dim must not exceed data.x_dim, or no encoder can recover the "
-                f"latents; got {self.z_dim} > {self.x_dim}"
-            )
+        check.enough_observed(self.z_dim, self.x_dim)
         return Spec(
             shape=(self.x_dim,),
             steps=self.steps,

@@ -1,5 +1,6 @@
 """What a data set is: rows, what is known of them, and how they are split."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -192,6 +193,17 @@ class Spec(NamedTuple):
             "images": len(self.shape) == 3,
         }
         return tuple(name for name, has in there.items() if has)
+
+    def codes(self, asked: int) -> int:
+        """The number of codes of a model of these data.
+
+        Where it is not asked for it is that of the true latents, or where they are not
+        known 10, or the numbers of an observation, if these are fewer.
+
+        Args:
+          asked: the number that is asked for; 0 to leave it to the data.
+        """
+        return asked or self.z_dim or min(10, math.prod(self.shape))
 
 
 class Scale(NamedTuple):

@@ -1,6 +1,5 @@
 """The networks of a variational autoencoder, and both parts of its ELBO."""
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
@@ -48,7 +47,7 @@ def sized(config: S, spec: Spec) -> S:
     fitting = "bernoulli" if len(spec.shape) == 3 else "gaussian"
     changed: S = replace(
         config,
-        z_dim=config.z_dim or spec.z_dim or min(10, math.prod(spec.shape)),
+        z_dim=spec.codes(config.z_dim),
         likelihood=config.likelihood or fitting,
     )
     return changed

@@ -15,7 +15,15 @@ __all__ = ["NETWORKS", "Networks", "Settings", "preferred"]
 class Settings(Protocol):
     """What the config of every method with such networks has.
 
-    The attributes are those of `systems.beta_vae.Config` of the same names.
+    Attributes:
+      z_dim: the number of latents.
+      networks: a key of `NETWORKS`; None for the one that fits the shape of x.
+      encoder: the hidden widths of the encoder, of "dense" networks.
+      decoder: the hidden widths of the decoder, likewise.
+      channels: the channels of the first layer of convolutional networks.
+      likelihood: a key of `LIKELIHOODS`.
+      batch: the number of rows in a step.
+      precision: the precision of matrix products.
     """
 
     @property

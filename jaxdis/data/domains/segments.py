@@ -60,11 +60,7 @@ class Segments:
         worlds.check_sizes(self)
         check.at_least("data.shift", self.shift, 0)
         check.at_least("data.z_dim", self.z_dim, 1)
-        if self.z_dim > self.x_dim:
-            raise ValueError(
-                "data.z_dim must not exceed data.x_dim, or no encoder can recover the "
-                f"latents; got {self.z_dim} > {self.x_dim}"
-            )
+        check.enough_observed(self.z_dim, self.x_dim)
         return Spec(
             shape=(self.x_dim,),
             domains=worlds.domain_names(self.domains),

@@ -58,7 +58,11 @@ class SpriteDomains:
     seed: int = 0
 
     def spec(self) -> Spec:
-        """Sizes and names; ValueError for a field that is out of range."""
+        """Sizes and names.
+
+        Raises:
+          ValueError: a field that is out of range.
+        """
         scene = self._scene()
         if self.domains < 2:
             raise ValueError(

@@ -73,7 +73,11 @@ class SpriteSequences:
     seed: int = 0
 
     def spec(self) -> Spec:
-        """Sizes and names; ValueError for a setting that is out of range."""
+        """Sizes and names.
+
+        Raises:
+          ValueError: a setting that is out of range.
+        """
         scene = Scene(self.size, self.factors, self.shapes, self.turn)
         check_scene(scene)
         rendered.check_settings(self)
@@ -144,7 +148,11 @@ class SpriteTransitions:
     seed: int = 0
 
     def spec(self) -> Spec:
-        """Sizes and names; ValueError for a setting that is out of range."""
+        """Sizes and names.
+
+        Raises:
+          ValueError: a setting that is out of range.
+        """
         scene = Scene(self.size, self.factors, self.shapes, self.turn)
         check_scene(scene)
         if not set(self.factors) & set(MOVES):

@@ -59,8 +59,7 @@ def sized(config: Config, spec: Spec) -> Config:
       config: the method's config.
       spec: what is known of the data.
     """
-    codes = config.z_dim or spec.z_dim or min(10, math.prod(spec.shape))
-    return replace(config, z_dim=codes)
+    return replace(config, z_dim=spec.codes(config.z_dim))
 
 
 def check_config(config: Config, spec: Spec) -> None:
