@@ -136,7 +136,8 @@ PRESETS: dict[str, Preset] = {
         ),
         steps=1_000,
         points=({"alpha": 0.0, "beta": 0.0}, {"alpha": 0.05, "beta": 0.05}),
-        # Without it one seed of two merged two factors.
+        # Without it one seed of two merged two factors: it was chosen by the true
+        # latents.
         hyper={"warmup": 300.0},
         source=_OURS,
         cost="8 min for 2 x 2 seeds on 2 busy cores",
