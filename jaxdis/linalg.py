@@ -117,7 +117,7 @@ def eigh(a: Float[Array, "n n"]) -> tuple[Float[Array, "n"], Float[Array, "n n"]
       a: the matrix; n^2 / 2 rotations are made one after the other, so that n should be
         some tens at most.
 
-    Source: Golub and Van Loan, Matrix Computations, section 8.5.
+    Source: Golub and Van Loan, Matrix Computations, on Jacobi methods.
     """
     n = len(a)
     if n < 2:

@@ -21,9 +21,9 @@ r_l(x). Three things follow.
   without a change of their variance, no model has fewer edges, and one with as few
   cannot rotate a latent that is the only one of them to be shifted somewhere.
 
-Source: this library. Special cases are Theorem 2 of Khemakhem et al. 2020 (arXiv
-1907.04809: a and b of all latents independent, 2 d + 1 regimes, no graph) and single
-targets in Lachapelle et al. 2022 (arXiv 2107.10098).
+Source: this library. Special cases are in Khemakhem et al. 2020 (arXiv 1907.04809: a
+and b of all latents independent, 2 d + 1 regimes, no graph), and single targets in
+Lachapelle et al. 2022 (arXiv 2107.10098).
 """
 
 import numpy as np

@@ -88,11 +88,11 @@ def objective(
 
     Note: The paper applies linear ICA to the features afterwards, as T(h) is known up
       to a linear map alone. With "quadratic" there is no need of it: a map that takes
-      (s, s^2) to (h, h^2) with each h a smooth function of x permutes and scales the
-      sources (Khemakhem et al. 2020, arXiv 1907.04809, Theorem 2). With "absolute" the
-      codes are those before the absolute value, and no ICA is applied: they come out
-      where the encoder is smooth and one-to-one (Theorem 3 of the same), which nothing
-      here enforces.
+      (s, s^2) to (h, h^2) with each h a smooth function of x permutes, scales and
+      shifts the sources (Khemakhem et al. 2020, arXiv 1907.04809, of two statistics a
+      source). With "absolute" the codes are those before the absolute value, and no ICA
+      is applied: they come out where the encoder is smooth and one-to-one (the same, of
+      one statistic), which nothing here enforces.
     """
     h = codes[:, -1] if codes.ndim == 3 else codes
     seen = jnp.concatenate(STATISTICS[config.statistics](h), axis=1)
