@@ -134,8 +134,9 @@ class SpriteTransitions:
       test_rows: the number of sequences of each of the two held-out splits.
       seed: the seed of the held-out sequences.
 
-    Source: Klindt et al. 2021 (arXiv 2007.10930) assume steps of this law, and train on
-      images of dSprites and others that follow it; the cut is this library's.
+    Source: Klindt et al. 2021 (arXiv 2007.10930) assume steps of this law, and their
+      program takes them on images of dSprites and others, cut off likewise. There at
+      least one factor moves in a step, and values are those of a grid.
     """
 
     size: int = 32

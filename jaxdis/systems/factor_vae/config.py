@@ -10,7 +10,7 @@ __all__ = ["Config", "Hyper", "default_hyper"]
 
 @dataclass(frozen=True)
 class Config:
-    """What is compiled in; z_dim, discriminator and batch are the paper's for images.
+    """What is compiled in; z_dim, discriminator and batch are those of public programs.
 
     Attributes:
       z_dim: the number of latents of the model; 0 takes that of the true latents, or
@@ -20,8 +20,7 @@ class Config:
       encoder: the hidden widths of the encoder, for "dense" networks.
       decoder: the hidden widths of the decoder, likewise.
       channels: the number of channels of the first layer of convolutional networks.
-      discriminator: the hidden widths of the discriminator, which sees latents; six
-        layers of 1000 in appendix A of the paper.
+      discriminator: the hidden widths of the discriminator, which sees latents.
       likelihood: what the decoder's output means: "gaussian", with noise of
         `hyper.noise_std`, or "bernoulli", for images. None takes the one that fits the
         shape of x.
@@ -61,7 +60,7 @@ class Hyper(NamedTuple):
 def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
     """Adam 1e-4 for both networks, gamma 10 and noise of 1.
 
-    The paper's gamma depends on the data; 10 is this library's choice.
+    The rates are those of public programs; gamma is this library's choice.
 
     Args:
       config: the method's config.

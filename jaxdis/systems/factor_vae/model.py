@@ -148,8 +148,8 @@ def step(
       key: the key of all that is drawn.
       rule: `hyper -> optimiser` of encoder and decoder.
 
-    Note: The paper permutes the codes of a second batch, by the encoder that has moved.
-      Here they are those of the batch, which the discriminator sees one by one.
+    Note: The paper permutes the codes of a second batch. Here they are those of the
+      batch, which the discriminator sees one by one.
     """
     draws, orders = jax.random.split(key)
     autoencoder, discriminator = state.params
