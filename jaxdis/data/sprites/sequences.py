@@ -129,7 +129,7 @@ class SpriteTransitions:
       factors: the factors that differ, in the order of z and y.
       shapes: the names of the shapes.
       turn: the largest orientation, in turns.
-      rate: the scale of the Laplace distribution, as a share of a range.
+      spread: the scale of the Laplace distribution, as a share of a range.
       steps: the number T of steps; a sequence has T + 1 frames.
       test_rows: the number of sequences of each of the two held-out splits.
       seed: the seed of the held-out sequences.
@@ -143,7 +143,7 @@ class SpriteTransitions:
     factors: tuple[str, ...] = ("scale", "orientation", "x_position", "y_position")
     shapes: tuple[str, ...] = ("heart",)
     turn: float = 0.25
-    rate: float = 0.1
+    spread: float = 0.1
     steps: int = 1
     test_rows: int = 2_000
     seed: int = 0
@@ -160,7 +160,7 @@ class SpriteTransitions:
             raise ValueError(
                 "data.factors must name at least one beside the shape, or nothing moves"
             )
-        check.positive("data.rate", self.rate)
+        check.positive("data.spread", self.spread)
         check.at_least("data.steps", self.steps, 1)
         check.at_least("data.test_rows", self.test_rows, 1)
         return Spec(image_shape(scene), self.steps + 1, z_dim=len(self.factors))
@@ -170,43 +170,43 @@ class SpriteTransitions:
         self.spec()
         scene = Scene(self.size, self.factors, self.shapes, self.turn)
         draw = bind(_draw, scene, self.steps)
-        rate = jnp.array(self.rate, float)
+        spread = jnp.array(self.spread, float)
         fixed = jax.jit(draw, static_argnums=2)
         keys = jax.random.split(jax.random.key(self.seed), 2)
-        valid, test = (fixed(rate, key, self.test_rows) for key in keys)
-        return Splits(Source(Partial(draw, rate)), valid, test)
+        valid, test = (fixed(spread, key, self.test_rows) for key in keys)
+        return Splits(Source(Partial(draw, spread)), valid, test)
 
 
 def laplace_step(
-    key: PRNGKey, place: Float[Array, "*b"], rate: Float[Array, ""]
+    key: PRNGKey, place: Float[Array, "*b"], spread: Float[Array, ""]
 ) -> Float[Array, "*b"]:
-    """The place after a step of density `exp(-|s| / rate)` on `0 <= place + s <= 1`.
+    """The place after a step of density `exp(-|s| / spread)` on `0 <= place + s <= 1`.
 
     By the inverse of the distribution function between its values at both ends.
 
     Args:
       key: a random key.
       place: the places before, in [0, 1].
-      rate: the scale of the steps.
+      spread: the scale of the steps.
     """
-    low, high = (0.5 * jnp.exp(-end / rate) for end in (place, 1.0 - place))
+    low, high = (0.5 * jnp.exp(-end / spread) for end in (place, 1.0 - place))
     share = jax.random.uniform(key, place.shape)
     p = low + share * (1.0 - low - high)
     below = p < 0.5
     tail = jnp.maximum(jnp.where(below, p, 1.0 - p), jnp.finfo(float).tiny)
-    size = -rate * jnp.log(2.0 * tail)
+    size = -spread * jnp.log(2.0 * tail)
     return jnp.clip(place + jnp.where(below, -size, size), 0.0, 1.0)
 
 
 def _draw(
-    scene: Scene, steps: int, rate: Float[Array, ""], key: PRNGKey, n: int
+    scene: Scene, steps: int, spread: Float[Array, ""], key: PRNGKey, n: int
 ) -> Rows:
     start_key, step_key = jax.random.split(key)
     start = jax.random.uniform(start_key, (n, len(scene.factors)))
     moves = jnp.array([name != "shape" for name in scene.factors])
 
     def walk(place: Array, key: PRNGKey) -> tuple[Array, Array]:
-        place = jnp.where(moves[None], laplace_step(key, place, rate), place)
+        place = jnp.where(moves[None], laplace_step(key, place, spread), place)
         return place, place
 
     _, walked = jax.lax.scan(walk, start, jax.random.split(step_key, steps))

@@ -70,11 +70,11 @@ def test_two_move_at_once_and_splits_share_no_start(splits):
 
 
 def test_laplace_steps_are_those_of_a_cut_distribution():
-    place, rate = 0.3, 0.2
+    place, spread = 0.3, 0.2
     n = 4_000
-    after = np.asarray(laplace_step(KEY, jnp.full(n, place), jnp.array(rate)))
+    after = np.asarray(laplace_step(KEY, jnp.full(n, place), jnp.array(spread)))
     assert (after.min() >= 0) & (after.max() <= 1)
-    law = stats.laplace(scale=rate)
+    law = stats.laplace(scale=spread)
     low, high = law.cdf(-place), law.cdf(1 - place)
 
     def cut(s):
@@ -100,7 +100,7 @@ def test_transitions_move_all_factors_but_the_shape():
     step = np.diff(np.asarray(rows.z), axis=1)
     assert not step[..., 0].any()
     assert len(np.unique(rows.z[..., 0])) == 2
-    # Half of them are below ln 2 of the rate, in units of a range, or less for the cut.
+    # Half of them are below ln 2 of the spread, in ranges, or less for the cut.
     for j in (1, 2):
         half = np.median(np.abs(step[..., j])) / 12**0.5
         assert half == pytest.approx(0.1 * np.log(2), rel=0.15)
@@ -129,7 +129,7 @@ def test_bad_sequences_are_named(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rate": 0.0}, "data.rate must be positive, got 0.0"),
+        ({"spread": 0.0}, "data.spread must be positive, got 0.0"),
         ({"steps": 0}, "data.steps must be at least 1, got 0"),
         ({"factors": ("shape",)}, "data.shapes must then name at least two"),
         ({"factors": ("shape",), "shapes": ("disc", "heart")}, "nothing moves"),
