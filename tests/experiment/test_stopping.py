@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-from functools import partial
 
 import pytest
 
@@ -15,12 +14,16 @@ from jaxdis.experiment.stopping import exit_code, stop_signals
 # While a hash of days is computed Python's own handlers are never called.
 BUSY = """
 import hashlib
+import signal
 from functools import partial
 from jaxdis.experiment.stopping import leave_at_once, stop_signals
 
 def busy():
     hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
 
+# Under nohup, or behind a shell's "&", these are ignored, and so in what is started.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with stop_signals(partial(leave_at_once, lambda: "go on with [/x]")) as stopping:
     stopping.training = {training}
     print("ready", flush=True)
@@ -30,11 +33,7 @@ with stop_signals(partial(leave_at_once, lambda: "go on with [/x]")) as stopping
 
 def started(training):
     program = [sys.executable, "-c", BUSY.format(training=training)]
-    # Under nohup SIGHUP is ignored, and stays so in what is started.
-    heard = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
-    process = subprocess.Popen(
-        program, stdout=subprocess.PIPE, text=True, preexec_fn=heard
-    )
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     return process
 
