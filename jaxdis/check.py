@@ -6,8 +6,12 @@ be right, and returns nothing.
 
 import difflib
 import math
+import numbers
+import os
+import types
+import typing
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -18,6 +22,7 @@ __all__ = [
     "batch",
     "count",
     "distinct",
+    "fields",
     "finite",
     "first_seed",
     "float32",
@@ -179,6 +184,75 @@ def one_of(name: str, value: object, words: Iterable[object]) -> None:
     if value not in known:
         shown = ", ".join(map(repr, known))
         raise ValueError(f"{name} must be one of {shown}, got {value!r}")
+
+
+class _Kind(typing.NamedTuple):
+    """What a value of a type may be, and how one and several are called."""
+
+    types: tuple[type, ...]
+    one: str
+    several: str
+
+
+_KINDS: dict[object, _Kind] = {
+    bool: _Kind((bool, np.bool_), "true or false", "truth values"),
+    int: _Kind((numbers.Integral,), "a whole number", "whole numbers"),
+    float: _Kind((numbers.Real,), "a number", "numbers"),
+    str: _Kind((str, os.PathLike), "a word", "words"),
+    type(None): _Kind((type(None),), "None", "None"),
+}
+
+
+def _options(kind: object) -> tuple[object, ...]:
+    """The types that a field may have: those of a union, or its only one."""
+    union = isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union
+    return typing.get_args(kind) if union else (kind,)
+
+
+def _items(kind: object) -> tuple[object, ...]:
+    """The types that an item of a tuple may have."""
+    inner = typing.get_args(kind)
+    return tuple(one for part in inner for one in _options(part) if one is not ...)
+
+
+def _fits(kind: object, value: object) -> bool:
+    """Whether a value is of a type, where that is one that can be told."""
+    if hasattr(value, "shape"):
+        return True
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, list | tuple) and all(
+            any(_fits(option, one) for option in _items(kind)) for one in value
+        )
+    if kind not in _KINDS:
+        return True
+    return isinstance(value, _KINDS[kind].types) and (
+        kind is bool or not isinstance(value, bool)
+    )
+
+
+def _called(kind: object) -> str:
+    """What a type is called, of which `_fits` finds that a value is not."""
+    if typing.get_origin(kind) is not tuple:
+        return _KINDS[kind].one
+    told = [_KINDS[item].several for item in _items(kind) if item in _KINDS]
+    return f"a list of {' or '.join(told)}" if told else "a list"
+
+
+def fields(name: str, kind: type, values: Mapping[str, object]) -> None:
+    """Whether values have the types of the fields of a dataclass.
+
+    Args:
+      name: what has the fields, as "config".
+      kind: the dataclass.
+      values: values by the names of its fields. What only it can tell, as which words
+        it knows, is left to it.
+    """
+    hints = typing.get_type_hints(kind)
+    for field, value in values.items():
+        options = _options(hints[field])
+        if not any(_fits(option, value) for option in options):
+            words = " or ".join(map(_called, options))
+            raise ValueError(f"{name}.{field} must be {words}, got {value!r}")
 
 
 def unknown(kind: str, name: str, names: Iterable[str], more: str = "") -> ValueError:

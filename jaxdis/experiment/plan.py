@@ -125,6 +125,7 @@ def _changed(kind: str, value: Any, changes: Any) -> Any:
     for name in changes:
         if name not in fields:
             raise check.unknown(f"field {kind}", name, fields)
+    check.fields(kind, type(value), changes)
     return dataclasses.replace(value, **changes)
 
 

@@ -150,7 +150,7 @@ def test_dry_run_names_the_cells_and_writes_nothing(file, tmp_path, capsys):
         (["--data", "tow"], "the nearest name is 'two'"),
         (["--scale", "-1"], "scale must be positive"),
         (["--shard", "3/2"], "shard must be I/N with I from 1 to N"),
-        (["--score", "mmc"], "its codes have no mmc"),
+        (["--score", "mmc"], "there is no score 'mmc'; the nearest name is 'mcc'"),
     ],
 )
 def test_what_cannot_be_ends_before_anything_is_written(
