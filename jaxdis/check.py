@@ -132,12 +132,13 @@ def float32(name: str, value: float) -> None:
 
 
 def batch(size: int, rows: int | None) -> None:
-    """Whether there are as many training rows as a batch has.
+    """Whether a batch has a row at least, and there are as many training rows.
 
     Args:
       size: the number of rows in a batch.
       rows: the number of training rows; None where it has no end.
     """
+    at_least("config.batch", size, 1)
     if rows is not None and rows < size:
         raise ValueError(
             f"batch must be at most the number of training rows, {rows}; got {size}: "
@@ -238,21 +239,31 @@ def _called(kind: object) -> str:
     return f"a list of {' or '.join(told)}" if told else "a list"
 
 
+def _words(options: Sequence[object]) -> tuple[object, ...]:
+    """The words that a field may hold, where it holds nothing else but None."""
+    absent = tuple(None for one in options if one is type(None))
+    told = [one for one in options if typing.get_origin(one) is typing.Literal]
+    if not told or len(told) + len(absent) < len(options):
+        return ()
+    return (*absent, *(word for one in told for word in typing.get_args(one)))
+
+
 def fields(name: str, kind: type, values: Mapping[str, object]) -> None:
     """Whether values have the types of the fields of a dataclass.
 
     Args:
       name: what has the fields, as "config".
       kind: the dataclass.
-      values: values by the names of its fields. What only it can tell, as which words
-        it knows, is left to it.
+      values: values by the names of its fields.
     """
     hints = typing.get_type_hints(kind)
     for field, value in values.items():
         options = _options(hints[field])
-        if not any(_fits(option, value) for option in options):
-            words = " or ".join(map(_called, options))
-            raise ValueError(f"{name}.{field} must be {words}, got {value!r}")
+        if words := _words(options):
+            one_of(f"{name}.{field}", value, words)
+        elif not any(_fits(option, value) for option in options):
+            right = " or ".join(map(_called, options))
+            raise ValueError(f"{name}.{field} must be {right}, got {value!r}")
 
 
 def unknown(kind: str, name: str, names: Iterable[str], more: str = "") -> ValueError:
@@ -264,7 +275,7 @@ def unknown(kind: str, name: str, names: Iterable[str], more: str = "") -> Value
       names: what there is.
       more: a sentence that follows.
     """
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)
+    near = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.0)
     hint = f"; the nearest name is {near[0]!r}" if near else ""
     return ValueError(f"there is no {kind} {name!r}{hint}{'. ' * bool(more)}{more}")
 

@@ -83,6 +83,7 @@ class Fields:
     widths: tuple[int, ...] = ()
     columns: str | tuple[str, ...] | None = None
     word: Literal["one", "two"] = "one"
+    maybe: Literal["one"] | None = None
     words: tuple[Literal["one", "two"], ...] = ()
     pair: tuple[str, float] = ("", 0.0)
     free: Callable[[int], int] = abs
@@ -93,7 +94,7 @@ RIGHT = [
     {"widths": [3, 4], "columns": "x*", "name": Path("x")},
     {"columns": ("a", "b"), "free": max, "share": np.float32(0.1)},
     {"words": ["three"], "pair": ("a", 0.5)},
-    {"word": 3, "limit": 2.5},  # which words there are is told elsewhere
+    {"word": "two", "limit": 2.5, "maybe": None},
 ]
 WRONG = [
     ({"size": 1.5}, "config.size must be a whole number, got 1.5"),
@@ -104,6 +105,8 @@ WRONG = [
     ({"limit": "x"}, "config.limit must be a number or None, got 'x'"),
     ({"widths": 8}, "config.widths must be a list of whole numbers, got 8"),
     ({"widths": ["8"]}, "a list of whole numbers, got ['8']"),
+    ({"word": 3}, "config.word must be one of 'one', 'two', got 3"),
+    ({"maybe": "two"}, "config.maybe must be one of None, 'one', got 'two'"),
     ({"words": "one"}, "config.words must be a list, got 'one'"),
     ({"pair": 3}, "config.pair must be a list of words or numbers, got 3"),
     ({"columns": [3]}, "a word or a list of words or None, got [3]"),
