@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxdis import check, experiment
+from jaxdis import check, experiment, log
 from jaxdis.benchmark.blind import Blind
 from jaxdis.benchmark.settings import Benchmark, Case, Entry, entries, full, missing
 from jaxdis.experiment.plan import Plan, declared
@@ -23,6 +23,7 @@ class Cell(NamedTuple):
       skipped: whether the data are not to be had here.
       why: why nothing is trained, in a clause.
       scores: the names of what is measured, where the method takes the data.
+      broken: whether nothing is trained as the method itself fails.
     """
 
     case: Case
@@ -31,6 +32,7 @@ class Cell(NamedTuple):
     skipped: bool = False
     why: str = ""
     scores: tuple[str, ...] = ()
+    broken: bool = False
 
     @property
     def name(self) -> str:
@@ -80,9 +82,12 @@ def _cell(benchmark: Benchmark, case: Case, entry: Entry) -> Cell:
             config=shared(preset.config, {**benchmark.config, **case.config}),
             data=Blind(case.dataset, full(case)),
         )
+        scores = declared(entry.method, entry.preset, plan.config, plan.data.spec())
     except ValueError as error:
         return Cell(case, entry, None, False, str(error))
-    scores = declared(entry.method, entry.preset, plan.config, plan.data.spec())
+    # Whatever a method of somebody's runs into, the others are trained.
+    except Exception as error:
+        return Cell(case, entry, None, False, log.reason(error), broken=True)
     if benchmark.score not in scores:
         why = f"its codes have no {benchmark.score}"
         return Cell(case, entry, None, False, why, tuple(scores))

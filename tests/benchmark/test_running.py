@@ -14,6 +14,7 @@ from tests.shell import command
 HERE = Path(__file__).parent
 OWN = f"{HERE.parent / 'own_method.py'}:METHOD"
 FAILING = f"{HERE / 'failing.py'}:METHOD"
+BROKEN = f"{HERE / 'failing.py'}:BROKEN"
 SIZES = {"z_dim": 2, "x_dim": 3, "test_rows": 40}
 
 
@@ -72,8 +73,10 @@ def test_from_nothing_to_a_page(file, tmp_path, capsys):
 
 def test_a_cell_that_fails_is_named_and_the_others_finish(file, tmp_path, capsys):
     out, one = tmp_path / "out", ("--data", "one", "--methods")
-    assert command("benchmark", file, "--out", out, *one, FAILING, OWN) == 1
+    assert command("benchmark", file, "--out", out, *one, FAILING, BROKEN, OWN) == 1
     found = rows(out)
+    failed = found["one", f"{BROKEN}/table"]
+    assert (failed["state"], failed["note"]) == ("failed", "no network")
     failed = found["one", f"{FAILING}/table"]
     assert (failed["state"], failed["note"]) == ("failed", "no rows")
     assert found["one", f"{OWN}/table"]["state"] == "finished"
