@@ -6,8 +6,12 @@ be right, and returns nothing.
 
 import difflib
 import math
+import numbers
+import os
+import types
+import typing
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -19,6 +23,7 @@ __all__ = [
     "count",
     "distinct",
     "enough_observed",
+    "fields",
     "finite",
     "first_seed",
     "float32",
@@ -142,12 +147,13 @@ def float32(name: str, value: float) -> None:
 
 
 def batch(size: int, rows: int | None) -> None:
-    """Whether there are as many training rows as a batch has.
+    """Whether a batch has a row at least, and there are as many training rows.
 
     Args:
       size: the number of rows in a batch.
       rows: the number of training rows; None where it has no end.
     """
+    at_least("config.batch", size, 1)
     if rows is not None and rows < size:
         raise ValueError(
             f"batch must be at most the number of training rows, {rows}; got {size}: "
@@ -196,6 +202,85 @@ def one_of(name: str, value: object, words: Iterable[object]) -> None:
         raise ValueError(f"{name} must be one of {shown}, got {value!r}")
 
 
+class _Kind(typing.NamedTuple):
+    """What a value of a type may be, and how one and several are called."""
+
+    types: tuple[type, ...]
+    one: str
+    several: str
+
+
+_KINDS: dict[object, _Kind] = {
+    bool: _Kind((bool, np.bool_), "true or false", "truth values"),
+    int: _Kind((numbers.Integral,), "a whole number", "whole numbers"),
+    float: _Kind((numbers.Real,), "a number", "numbers"),
+    str: _Kind((str, os.PathLike), "a word", "words"),
+    type(None): _Kind((type(None),), "None", "None"),
+}
+
+
+def _options(kind: object) -> tuple[object, ...]:
+    """The types that a field may have: those of a union, or its only one."""
+    union = isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union
+    return typing.get_args(kind) if union else (kind,)
+
+
+def _items(kind: object) -> tuple[object, ...]:
+    """The types that an item of a tuple may have."""
+    inner = typing.get_args(kind)
+    return tuple(one for part in inner for one in _options(part) if one is not ...)
+
+
+def _fits(kind: object, value: object) -> bool:
+    """Whether a value is of a type, where that is one that can be told."""
+    if hasattr(value, "shape"):
+        return True
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, list | tuple) and all(
+            any(_fits(option, one) for option in _items(kind)) for one in value
+        )
+    if kind not in _KINDS:
+        return True
+    return isinstance(value, _KINDS[kind].types) and (
+        kind is bool or not isinstance(value, bool)
+    )
+
+
+def _called(kind: object) -> str:
+    """What a type is called, of which `_fits` finds that a value is not."""
+    if typing.get_origin(kind) is not tuple:
+        return _KINDS[kind].one
+    told = [_KINDS[item].several for item in _items(kind) if item in _KINDS]
+    return f"a list of {' or '.join(told)}" if told else "a list"
+
+
+def _words(options: Sequence[object]) -> tuple[object, ...]:
+    """The words that a field may hold, where it holds nothing else but None."""
+    absent = tuple(None for one in options if one is type(None))
+    told = [one for one in options if typing.get_origin(one) is typing.Literal]
+    if not told or len(told) + len(absent) < len(options):
+        return ()
+    return (*absent, *(word for one in told for word in typing.get_args(one)))
+
+
+def fields(name: str, kind: type, values: Mapping[str, object]) -> None:
+    """Whether values have the types of the fields of a dataclass.
+
+    Args:
+      name: what has the fields, as "config".
+      kind: the dataclass.
+      values: values by the names of its fields.
+    """
+    hints = typing.get_type_hints(kind)
+    for field, value in values.items():
+        options = _options(hints[field])
+        if words := _words(options):
+            one_of(f"{name}.{field}", value, words)
+        elif not any(_fits(option, value) for option in options):
+            right = " or ".join(map(_called, options))
+            raise ValueError(f"{name}.{field} must be {right}, got {value!r}")
+
+
 def unknown(kind: str, name: str, names: Iterable[str], more: str = "") -> ValueError:
     """The error for a name that does not exist, with the nearest one that does.
 
@@ -205,7 +290,7 @@ def unknown(kind: str, name: str, names: Iterable[str], more: str = "") -> Value
       names: what there is.
       more: a sentence that follows.
     """
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)
+    near = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.0)
     hint = f"; the nearest name is {near[0]!r}" if near else ""
     return ValueError(f"there is no {kind} {name!r}{hint}{'. ' * bool(more)}{more}")
 

@@ -1,6 +1,10 @@
 """Wrong values become one sentence that names the argument."""
 
+import dataclasses
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import jax
 import numpy as np
@@ -71,3 +75,56 @@ def test_columns_are_named_once():
     check.distinct("data.x", ["a", "b"])
     with pytest.raises(ValueError, match=r"data\.x must name each column once.*'b'"):
         check.distinct("data.x", ["a", "b", "b"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Fields:
+    """One field of each kind that configs and data sets have."""
+
+    size: int = 0
+    share: float = 0.0
+    on: bool = False
+    name: str = ""
+    limit: float | None = None
+    widths: tuple[int, ...] = ()
+    columns: str | tuple[str, ...] | None = None
+    word: Literal["one", "two"] = "one"
+    maybe: Literal["one"] | None = None
+    words: tuple[Literal["one", "two"], ...] = ()
+    pair: tuple[str, float] = ("", 0.0)
+    free: Callable[[int], int] = abs
+
+
+RIGHT = [
+    {"size": np.int32(3), "share": 1, "limit": None, "on": np.True_},
+    {"widths": [3, 4], "columns": "x*", "name": Path("x")},
+    {"columns": ("a", "b"), "free": max, "share": np.float32(0.1)},
+    {"words": ["three"], "pair": ("a", 0.5)},
+    {"word": "two", "limit": 2.5, "maybe": None},
+]
+WRONG = [
+    ({"size": 1.5}, "config.size must be a whole number, got 1.5"),
+    ({"size": True}, "config.size must be a whole number, got True"),
+    ({"share": "much"}, "config.share must be a number, got 'much'"),
+    ({"on": 1}, "config.on must be true or false, got 1"),
+    ({"name": 3}, "config.name must be a word, got 3"),
+    ({"limit": "x"}, "config.limit must be a number or None, got 'x'"),
+    ({"widths": 8}, "config.widths must be a list of whole numbers, got 8"),
+    ({"widths": ["8"]}, "a list of whole numbers, got ['8']"),
+    ({"word": 3}, "config.word must be one of 'one', 'two', got 3"),
+    ({"maybe": "two"}, "config.maybe must be one of None, 'one', got 'two'"),
+    ({"words": "one"}, "config.words must be a list, got 'one'"),
+    ({"pair": 3}, "config.pair must be a list of words or numbers, got 3"),
+    ({"columns": [3]}, "a word or a list of words or None, got [3]"),
+]
+
+
+@pytest.mark.parametrize("values", RIGHT)
+def test_values_of_the_types_of_fields(values):
+    check.fields("config", Fields, values)
+
+
+@pytest.mark.parametrize(("values", "message"), WRONG)
+def test_values_of_other_types_are_named(values, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check.fields("config", Fields, values)

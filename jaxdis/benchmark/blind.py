@@ -23,13 +23,15 @@ def data_set(name: str, settings: Mapping[str, Any]) -> DataSet:
       settings: the fields that differ from its defaults.
 
     Raises:
-      ValueError: no such data set or field, with the nearest name.
+      ValueError: no such data set or field, with the nearest name; or a value of
+        another type.
     """
     kind: Any = data.find(name)
     known = [one.name for one in fields(kind)]
     for setting in settings:
         if setting not in known:
             raise check.unknown(f"setting of {name}", setting, known)
+    check.fields("settings", kind, settings)
     found: DataSet = kind(**{key: _tuples(value) for key, value in settings.items()})
     return found
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxdis import experiment
+from jaxdis import check, experiment, log
 from jaxdis.benchmark.blind import Blind
 from jaxdis.benchmark.settings import Benchmark, Case, Entry, entries, full, missing
 from jaxdis.experiment.plan import Plan, declared
@@ -22,6 +22,8 @@ class Cell(NamedTuple):
       plan: what is trained; None where nothing is.
       skipped: whether the data are not to be had here.
       why: why nothing is trained, in a clause.
+      scores: the names of what is measured, where the method takes the data.
+      broken: whether nothing is trained as the method itself fails.
     """
 
     case: Case
@@ -29,6 +31,8 @@ class Cell(NamedTuple):
     plan: Plan | None
     skipped: bool = False
     why: str = ""
+    scores: tuple[str, ...] = ()
+    broken: bool = False
 
     @property
     def name(self) -> str:
@@ -78,12 +82,16 @@ def _cell(benchmark: Benchmark, case: Case, entry: Entry) -> Cell:
             config=shared(preset.config, {**benchmark.config, **case.config}),
             data=Blind(case.dataset, full(case)),
         )
+        scores = declared(entry.method, entry.preset, plan.config, plan.data.spec())
     except ValueError as error:
         return Cell(case, entry, None, False, str(error))
-    scores = declared(entry.method, entry.preset, plan.config, plan.data.spec())
+    # Whatever a method of somebody's runs into, the others are trained.
+    except Exception as error:
+        return Cell(case, entry, None, False, log.reason(error), broken=True)
     if benchmark.score not in scores:
-        return Cell(case, entry, None, False, f"its codes have no {benchmark.score}")
-    return Cell(case, entry, plan)
+        why = f"its codes have no {benchmark.score}"
+        return Cell(case, entry, None, False, why, tuple(scores))
+    return Cell(case, entry, plan, scores=tuple(scores))
 
 
 def cells(benchmark: Benchmark) -> tuple[Cell, ...]:
@@ -93,13 +101,17 @@ def cells(benchmark: Benchmark) -> tuple[Cell, ...]:
       benchmark: a checked benchmark.
 
     Raises:
-      ValueError: no method fits any data, with the first reason.
+      ValueError: no method fits any data, with the first reason; or none has the score,
+        with the nearest name.
     """
     found = tuple(
         _cell(benchmark, case, entry)
         for case in benchmark.data
         for entry in entries(benchmark)
     )
+    measured = {name for cell in found for name in cell.scores}
+    if measured and benchmark.score not in measured:
+        raise check.unknown("score", benchmark.score, sorted(measured))
     if not any(cell.plan or cell.skipped for cell in found):
         raise ValueError(
             f"no method of the benchmark {benchmark.name!r} fits any of its data; "

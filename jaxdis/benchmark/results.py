@@ -181,7 +181,7 @@ def _promise(cell: Cell) -> Promised:
 def _outcome(benchmark: Benchmark, cell: Cell, out: Path) -> tuple[Outcome, Any]:
     """What came of a cell, and how the score is declared there."""
     if cell.plan is None:
-        state = "skipped" if cell.skipped else "unfit"
+        state = "skipped" if cell.skipped else "failed" if cell.broken else "unfit"
         return Outcome(cell, state, cell.why, Promised("unknown", "")), None
     promise, directory = _promise(cell), cell.directory(out)
     if why := _why_failed(cell.failure(out)):

@@ -143,9 +143,16 @@ def entries(benchmark: Benchmark) -> tuple[Entry, ...]:
     return tuple({entry.name: entry for entry in every}.values())
 
 
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # nor is the package that it is in
+        return False
+
+
 def missing(case: Case) -> str:
     """The modules that a case lacks, in a clause; "" where it lacks none."""
-    absent = [name for name in case.requires if find_spec(name) is None]
+    absent = [name for name in case.requires if not _installed(name)]
     return f"{' and '.join(absent)} not installed" if absent else ""
 
 
@@ -163,11 +170,14 @@ def checked(benchmark: Benchmark) -> Benchmark:
       benchmark: a benchmark.
 
     Raises:
-      ValueError: it names no data or data twice; no such method, preset, data set or
-        setting, with the nearest name; or settings that a data set refuses.
+      ValueError: it names no data or data twice; no such method, preset, data set,
+        setting or field of a config, with the nearest name; or settings that a data
+        set refuses.
     """
     check.count("seeds", benchmark.seeds)
     check.count("steps", benchmark.steps)
+    if not _PLAIN.fullmatch(benchmark.name):
+        raise ValueError(_plainly("the benchmark", benchmark.name))
     if not benchmark.data:
         raise ValueError(
             f"the benchmark {benchmark.name!r} has no data; give it some, as "
@@ -176,10 +186,7 @@ def checked(benchmark: Benchmark) -> Benchmark:
     names = [case.name for case in benchmark.data]
     for case in benchmark.data:
         if not _PLAIN.fullmatch(case.name):
-            raise ValueError(
-                "the name of data must be made of letters, digits, _, -, + and ., as "
-                f"it names a directory; got {case.name!r}"
-            )
+            raise ValueError(_plainly("data", case.name))
         if names.count(case.name) > 1:
             raise ValueError(f"data must have different names; {case.name!r} is twice")
         try:
@@ -188,12 +195,44 @@ def checked(benchmark: Benchmark) -> Benchmark:
                 found.spec()
         except (TypeError, ValueError) as error:
             raise ValueError(f"data {case.name!r}: {error}") from error
-    if not entries(benchmark):
+    taking = entries(benchmark)
+    if not taking:
         raise ValueError(
             f"the benchmark {benchmark.name!r} has no methods: none has a preset for "
             "data of any kind"
         )
+    _check_config("config", benchmark.config, taking)
+    for case in benchmark.data:
+        _check_config(f"config of data {case.name!r}", case.config, taking)
     return benchmark
+
+
+def _plainly(what: str, name: str) -> str:
+    return (
+        f"the name of {what} must be made of letters, digits, _, -, + and ., as it "
+        f"names a directory; got {name!r}"
+    )
+
+
+def _check_config(
+    where: str, config: Mapping[str, Any], taking: Sequence[Entry]
+) -> None:
+    """Whether some method has each of the fields, and of that type.
+
+    Raises:
+      ValueError: none has, with the nearest name; or it is of another type.
+    """
+    kinds: list[Any] = [type(e.method.presets[e.preset].config) for e in taking]
+    known = {one.name for kind in kinds for one in dataclasses.fields(kind)}
+    if not set(config) <= known:  # it may be of one that was left out
+        others: list[Any] = [type(m.presets[p].config) for _, m, p in _all()]
+        known |= {one.name for kind in others for one in dataclasses.fields(kind)}
+    for name in config:
+        if name not in known:
+            raise check.unknown(f"field of {where}", name, sorted(known))
+    for kind in kinds:
+        own = {one.name for one in dataclasses.fields(kind)} & set(config)
+        check.fields(where, kind, {name: config[name] for name in own})
 
 
 def _kept(table: Mapping[str, Any], kind: type, where: str) -> dict[str, Any]:
@@ -325,7 +364,7 @@ def scaled(benchmark: Benchmark, scale: float) -> Benchmark:
     """The benchmark with networks that are wider by a factor.
 
     Args:
-      benchmark: the benchmark; the widths are the lists of `config`.
+      benchmark: the benchmark; the widths are the lists of whole numbers in `config`.
       scale: the factor.
 
     Raises:
@@ -333,13 +372,9 @@ def scaled(benchmark: Benchmark, scale: float) -> Benchmark:
     """
     check.positive("scale", scale)
     check.float32("scale", scale)
-    wider = {
-        name: [round(scale * width) for width in value]
-        if isinstance(value, list | tuple)
-        else value
-        for name, value in benchmark.config.items()
-    }
+    wider = dict(benchmark.config)
     for name, value in wider.items():
-        if isinstance(value, list):
-            check.widths(f"scale: config.{name}", value)
+        if isinstance(value, list | tuple) and {type(one) for one in value} == {int}:
+            wider[name] = [round(scale * width) for width in value]
+            check.widths(f"config.{name} at scale {scale:g}", wider[name])
     return dataclasses.replace(benchmark, config=wider)

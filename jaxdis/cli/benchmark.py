@@ -81,7 +81,8 @@ def _rehearse(benchmark: Benchmark, shard: Shard | None) -> int:
             rows = len(cell.plan.seeds) * len(cell.plan.points)
             log.say(f"{cell.name}: {rows} rows, {cell.plan.steps:,} steps")
         elif not cell.skipped:
-            log.say(f"{cell.name}: does not fit: {cell.why}")
+            word = "fails" if cell.broken else "does not fit"
+            log.say(f"{cell.name}: {word}: {cell.why}")
     for name, why in {c.case.name: c.why for c in mine if c.skipped}.items():
         log.say(f"{name}: skipped: {why}")
     there = sum(cell.plan is not None for cell in mine)

@@ -175,7 +175,5 @@ def plan_of(
     _check_hyper(planned, directory)
     _check_made(planned, directory)
     if data is not None:
-        identity.check_same(
-            identity.identity(planned), settings, directory, ["data", "parts"]
-        )
+        identity.check_same(planned, settings, directory, ["data", "parts"])
     return planned

@@ -58,9 +58,9 @@ def same(plan: Plan, directory: Path) -> Plan:
     Raises:
       ValueError: the run is of another setting.
     """
-    settings, wanted = identity.read_settings(directory), identity.identity(plan)
-    names = [name for name in wanted if name not in ("steps", "seeds", "hyper")]
-    identity.check_same(wanted, settings, directory, names)
+    settings, own = identity.read_settings(directory), ("steps", "seeds", "hyper")
+    names = [name for name in identity.identity(plan) if name not in own]
+    identity.check_same(plan, settings, directory, names)
     points = hyper_of(settings)
     if points != plan.points:
         # What is set by the number of steps is as it was for an earlier one.
@@ -73,7 +73,7 @@ def same(plan: Plan, directory: Path) -> Plan:
             for n in here
         )
         if not follows:
-            identity.check_same(wanted, settings, directory, ["hyper"])
+            identity.check_same(plan, settings, directory, ["hyper"])
     return plan._replace(
         points=points, seeds=seeds_of(settings), steps=int(settings["steps"])
     )

@@ -203,8 +203,36 @@ def _check_hyper(columns: Mapping[str, Any]) -> None:
         raise ValueError("hyper must hold as many values of each, one a point")
 
 
+def _default(field: Any) -> Any:
+    """The default of a field of a dataclass; MISSING without one."""
+    factory = field.default_factory
+    return field.default if factory is dataclasses.MISSING else factory()
+
+
+def _defaults(value: Any) -> dict[str, Any]:
+    """The defaults of a dataclass, as config.json has them."""
+    known = {f.name: _default(f) for f in dataclasses.fields(value)}
+    there = {n: v for n, v in known.items() if v is not dataclasses.MISSING}
+    found: dict[str, Any] = log.jsonable(_told(there))
+    return found
+
+
+def _completed(found: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
+    """A config.json with the fields that there were not when it was written.
+
+    A field that an earlier version had not is as if it had its default.
+    """
+    values = {"config": plan.config, "data": plan.data}
+    filled = {
+        name: {**_defaults(value), **found[name]}
+        for name, value in values.items()
+        if name in found
+    }
+    return {"parts": {}, **found, **filled}
+
+
 def check_same(
-    wanted: Mapping[str, Any],
+    plan: Plan,
     found: Mapping[str, Any],
     directory: Path,
     names: Iterable[str],
@@ -214,7 +242,7 @@ def check_same(
     """Whether a run is of a setting.
 
     Args:
-      wanted: the `identity` of the setting.
+      plan: the setting.
       found: the config.json of the run.
       directory: the directory of the run.
       names: what is compared.
@@ -223,7 +251,7 @@ def check_same(
     Raises:
       ValueError: something differs, with both values.
     """
-    found = {"parts": {}, **found}  # of an earlier version
+    wanted, found = identity(plan), _completed(found, plan)
     differing = [name for name in names if found.get(name) != wanted[name]]
     if differing:
         details = "; ".join(_difference(k, found.get(k), wanted[k]) for k in differing)

@@ -120,12 +120,23 @@ def _changed(kind: str, value: Any, changes: Any) -> Any:
     if changes is None:
         return value
     if not isinstance(changes, Mapping):
-        return changes
+        return _of_type(kind, type(value), changes)
     fields = [f.name for f in dataclasses.fields(value)]
     for name in changes:
         if name not in fields:
             raise check.unknown(f"field {kind}", name, fields)
+    check.fields(kind, type(value), changes)
     return dataclasses.replace(value, **changes)
+
+
+def _of_type(kind: str, known: type, value: Any) -> Any:
+    """A value, if it is of a type."""
+    if not isinstance(value, known):
+        raise ValueError(
+            f"{kind} must be a {known.__name__} or a mapping of its fields, got "
+            f"{value!r}"
+        )
+    return value
 
 
 def _chosen_data(own: DataSet, given: DataSet | Own | None) -> DataSet:
@@ -215,7 +226,12 @@ def _points(
     for name, values in hyper.items():
         if name not in defaults:
             raise check.unknown("hyper-parameter", name, defaults)
-        asked[name] = np.atleast_1d(np.asarray(values, float)).tolist()
+        try:
+            asked[name] = np.atleast_1d(np.asarray(values, float)).tolist()
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"hyper.{name} must be a number or several, got {values!r}"
+            ) from error
         check.finite(f"hyper.{name}", asked[name])
     return tuple(
         dict(zip(defaults, map(float, values), strict=True))

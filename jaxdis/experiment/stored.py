@@ -106,15 +106,22 @@ def config_of(method: Method, settings: Mapping[str, Any]) -> Any:
         for field, value in found.items()
         if log.jsonable(plain(now[field])) != value
     }
-    return dataclasses.replace(config, **changed)
+    # A field that an earlier version had not is as if it had its default.
+    new = {
+        f.name: f.default
+        for f in dataclasses.fields(config)
+        if f.name not in found and f.default is not dataclasses.MISSING
+    }
+    return dataclasses.replace(config, **new, **changed)
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Whether two JSON values are the same but for rounding."""
+    """Whether two JSON values are the same but for rounding.
+
+    What one of them lacks, as another version of jaxdis wrote it, is not compared.
+    """
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(
-            _alike(value, other[name]) for name, value in one.items()
-        )
+        return all(_alike(one[name], other[name]) for name in one.keys() & other.keys())
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_alike, one, other))
     if isinstance(one, float) and isinstance(other, float | int):

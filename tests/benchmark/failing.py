@@ -1,4 +1,4 @@
-"""A method as a user would write one, which fails when its data are there."""
+"""Methods as a user would write them, which fail."""
 
 from tests import own_method
 
@@ -8,4 +8,12 @@ def lost(config, spec, splits):
     raise RuntimeError("no rows\nmore words")
 
 
+def unmade(config, spec):
+    """What it learns."""
+    raise RuntimeError("no network")
+
+
 METHOD = own_method.METHOD._replace(name="failing", batches=lost)
+"""Fails when its data are there."""
+BROKEN = own_method.METHOD._replace(name="broken", make=unmade)
+"""Fails before."""

@@ -14,6 +14,7 @@ from tests.shell import command
 HERE = Path(__file__).parent
 OWN = f"{HERE.parent / 'own_method.py'}:METHOD"
 FAILING = f"{HERE / 'failing.py'}:METHOD"
+BROKEN = f"{HERE / 'failing.py'}:BROKEN"
 SIZES = {"z_dim": 2, "x_dim": 3, "test_rows": 40}
 
 
@@ -72,8 +73,10 @@ def test_from_nothing_to_a_page(file, tmp_path, capsys):
 
 def test_a_cell_that_fails_is_named_and_the_others_finish(file, tmp_path, capsys):
     out, one = tmp_path / "out", ("--data", "one", "--methods")
-    assert command("benchmark", file, "--out", out, *one, FAILING, OWN) == 1
+    assert command("benchmark", file, "--out", out, *one, FAILING, BROKEN, OWN) == 1
     found = rows(out)
+    failed = found["one", f"{BROKEN}/table"]
+    assert (failed["state"], failed["note"]) == ("failed", "no network")
     failed = found["one", f"{FAILING}/table"]
     assert (failed["state"], failed["note"]) == ("failed", "no rows")
     assert found["one", f"{OWN}/table"]["state"] == "finished"
@@ -150,7 +153,7 @@ def test_dry_run_names_the_cells_and_writes_nothing(file, tmp_path, capsys):
         (["--data", "tow"], "the nearest name is 'two'"),
         (["--scale", "-1"], "scale must be positive"),
         (["--shard", "3/2"], "shard must be I/N with I from 1 to N"),
-        (["--score", "mmc"], "its codes have no mmc"),
+        (["--score", "mmc"], "there is no score 'mmc'; the nearest name is 'mcc'"),
     ],
 )
 def test_what_cannot_be_ends_before_anything_is_written(

@@ -10,7 +10,7 @@ from jaxdis import data, systems
 from jaxdis.benchmark import SANITY, Benchmark, Case, narrowed, of_table, read, scaled
 from jaxdis.benchmark.blind import Blind
 from jaxdis.benchmark.cells import cells, part
-from jaxdis.benchmark.settings import checked, entries, full
+from jaxdis.benchmark.settings import checked, entries, full, missing
 from jaxdis.benchmark.text import plain
 from jaxdis.data.own import OwnFile
 from jaxdis.experiment.shards import Shard
@@ -84,6 +84,32 @@ def test_toml_and_json_say_the_same(tmp_path):
             },
             "data 'a': data.z_dim must not exceed data.x_dim",
         ),
+        (
+            {
+                "data": [
+                    {
+                        "name": "a",
+                        "dataset": "mixed_factors",
+                        "settings": {"test_rows": "many"},
+                    }
+                ]
+            },
+            "data 'a': settings.test_rows must be a whole number, got 'many'",
+        ),
+        ({"name": "../two"}, "the name of the benchmark must be made of letters"),
+        (
+            {"config": {"encodr": [8]}},
+            "there is no field of config 'encodr'; the nearest name is 'encoder'",
+        ),
+        (
+            {"config": {"encoder": "wide"}},
+            "config.encoder must be a list of whole numbers, got 'wide'",
+        ),
+        ({"config": {"batch": 8.5}}, "config.batch must be a whole number, got 8.5"),
+        (
+            {"data": [{"name": "a", "dataset": "toy_mixing", "config": {"zdim": 3}}]},
+            "there is no field of config of data 'a' 'zdim'; the nearest name is",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_with_the_nearest_name(changes, message):
@@ -128,7 +154,7 @@ def test_networks_are_scaled():
     assert scaled(TWO, 2.5).config == {"encoder": [20, 10]}
     with pytest.raises(ValueError, match="scale must be positive, got 0"):
         scaled(TWO, 0)
-    with pytest.raises(ValueError, match=r"scale: config.encoder must be positive"):
+    with pytest.raises(ValueError, match=r"config.encoder at scale 0.01 must be"):
         scaled(TWO, 0.01)
 
 
@@ -164,6 +190,15 @@ def test_every_cell_is_trained_by_one_machine(total):
     names = [cell.name for some in parts for cell in some]
     assert sorted(names) == sorted(cell.name for cell in every if cell.plan)
     assert max(map(len, parts)) - min(map(len, parts)) <= 2
+
+
+def test_fields_of_methods_that_take_no_part_are_fields():
+    assert checked(narrowed(TWO, ["linear"])).config == TWO.config
+
+
+def test_a_module_of_a_package_that_is_not_there_is_missing():
+    case = Case("one", "mixed_factors", requires=("json", "no.such.module"))
+    assert missing(case) == "no.such.module not installed"
 
 
 def test_what_is_not_installed_is_skipped():

@@ -75,6 +75,20 @@ def test_every_data_set_comes_back(tmp_path):
             assert plan_of(tmp_path).data == value
 
 
+def test_fields_that_an_earlier_version_had_not_have_their_defaults(tmp_path):
+    """The defaults of the classes: a preset may have other ones since then."""
+    plan = experiment.plan(NAME, steps=4, data={"worlds": 1}, config={"warmup": 0.0})
+    config = written(plan, tmp_path) / "config.json"
+    record = json.loads(config.read_text())
+    del record["data"]["worlds"], record["config"]["warmup"]
+    log.write_json(config, record)
+    assert plan_of(tmp_path) == plan._replace(rule="")
+    identity.check_same(plan, record, tmp_path, ["config", "data"])
+    other = experiment.plan(NAME, steps=4, data={"worlds": 2})
+    with pytest.raises(ValueError, match=r"data\.worlds is 1 there and 2 here"):
+        identity.check_same(other, record, tmp_path, ["data"])
+
+
 def test_chunk_of_an_earlier_version_is_that_of_the_preset(tmp_path):
     plan = experiment.plan(NAME, steps=10_000)
     path = written(plan, tmp_path) / "config.json"

@@ -118,11 +118,10 @@ def _of_runs(directories_: Sequence[Path], again: Again) -> tuple[Plan, list[Sta
 
 def _check_parts(whole: Plan, stands: Sequence[Stand], other_versions: bool) -> None:
     """Whether all parts are of one setting, and no row is there twice."""
-    wanted = identity.identity(whole)
-    names = [name for name in wanted if name not in OWN]
+    names = [name for name in identity.identity(whole) if name not in OWN]
     for one in stands:
         found = identity.read_settings(one.directory)
-        identity.check_same(wanted, found, one.directory, names, asked="merge")
+        identity.check_same(whole, found, one.directory, names, asked="merge")
         if (hyper_of(found), seeds_of(found)) != (one.points, one.seeds):
             raise ValueError(
                 f"merge: {one.directory} holds other seeds or hyper-parameters than "

@@ -113,8 +113,8 @@ def _check(plan: Plan, shard: Shard, parent: Path) -> None:
             f"shard: the run in {parent} is divided into {found.get(COUNT, 'no')} "
             f"shards, and this is {shard}; give I/{found.get(COUNT)}, or another out"
         )
-    wanted = identity.identity(plan)
-    identity.check_same(wanted, found, parent, wanted, asked="shard")
+    names = identity.identity(plan)
+    identity.check_same(plan, found, parent, names, asked="shard")
 
 
 def leave(parent: Path) -> None:
