@@ -1,6 +1,7 @@
 """A benchmark is trained cell by cell; what is finished stays, what failed is named."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from jaxdis.benchmark.cells import Cell, cells, part
 from jaxdis.benchmark.results import Results, gathered
 from jaxdis.benchmark.settings import Benchmark, checked
 from jaxdis.benchmark.text import plain
-from jaxdis.experiment import Execution, Stopped, carry_out
+from jaxdis.experiment import Execution, Stopped, carry_out, identity
 from jaxdis.experiment.directory import check_path
 from jaxdis.experiment.results import is_finished
 from jaxdis.experiment.shards import Shard
@@ -21,6 +22,8 @@ __all__ = ["FILE", "benchmark_in", "run"]
 FILE = "benchmark.json"
 SAME = ("name", "steps", "score", "config")
 """What all that is trained in one directory has in common; seeds may become more."""
+KEPT = ("config", "data", "hyper")
+"""What a run in it has in common with the cell that it is of."""
 
 
 def benchmark_in(out: Path) -> dict[str, Any]:
@@ -36,17 +39,39 @@ def benchmark_in(out: Path) -> dict[str, Any]:
         return dict(json.loads((out / FILE).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
+    except NotADirectoryError as error:
+        raise ValueError(f"out must be a directory, got {out}: a file") from error
     except (OSError, TypeError, ValueError) as error:
         raise ValueError(
             f"{out / FILE} is damaged ({error}); remove it to write it anew"
         ) from error
 
 
-def _claim(benchmark: Benchmark, out: Path) -> None:
+def _check_runs(every: Sequence[Cell], out: Path) -> None:
+    """Whether the runs that are there are those of the cells.
+
+    Raises:
+      ValueError: one is of other data, a preset that has changed, and so on.
+    """
+    for cell in every:
+        directory = cell.directory(out)
+        try:
+            found = identity.read_settings(directory)
+        except ValueError:  # none, or a damaged one, which fails alone
+            continue
+        if cell.plan is not None:
+            advice = "give another directory, or the data another name"
+            identity.check_same(
+                cell.plan, found, directory, KEPT, asked="out", advice=advice
+            )
+
+
+def _claim(benchmark: Benchmark, out: Path, train: bool) -> None:
     """Sees to it that a directory holds one benchmark.
 
     Raises:
-      ValueError: it holds another one, or something else.
+      ValueError: it holds another one, or something else; or nothing, where nothing is
+        to be trained.
     """
     wanted, there = plain(benchmark), benchmark_in(out)
     for name in SAME:
@@ -60,6 +85,8 @@ def _claim(benchmark: Benchmark, out: Path) -> None:
             f"seeds: the benchmark in {out} has {there['seeds']} seeds already, which "
             f"cannot become {benchmark.seeds}; give {there['seeds']} or more"
         )
+    if not there and not train:
+        raise ValueError(f"out: there is no benchmark in {out} to make a table of")
     if not there and out.is_dir() and any(out.iterdir()):
         raise ValueError(f"out: {out} holds something else, and is never overwritten")
     out.mkdir(parents=True, exist_ok=True)
@@ -139,7 +166,8 @@ def run(
     program_cache.keep_programs()
     every = cells(checked(benchmark))
     where = check_path(out)
-    _claim(benchmark, where)
+    _check_runs(every, where)
+    _claim(benchmark, where, train)
     mine = [cell for cell in part(every, shard) if cell.plan is not None]
     execution = Execution(start_or_resume=True, command=command, exits=exits)
     for number, cell in enumerate(mine if train else (), 1):

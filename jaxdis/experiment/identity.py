@@ -238,6 +238,7 @@ def check_same(
     names: Iterable[str],
     *,
     asked: str = "resume",
+    advice: str = "",
 ) -> None:
     """Whether a run is of a setting.
 
@@ -247,6 +248,8 @@ def check_same(
       directory: the directory of the run.
       names: what is compared.
       asked: the argument that wants them to be the same.
+      advice: what to do where they are not; by default to give the options that the run
+        was started with.
 
     Raises:
       ValueError: something differs, with both values.
@@ -255,10 +258,10 @@ def check_same(
     differing = [name for name in names if found.get(name) != wanted[name]]
     if differing:
         details = "; ".join(_difference(k, found.get(k), wanted[k]) for k in differing)
+        options = f"give the options it was started with: {found.get('command')}"
         raise ValueError(
             f"{asked}: the run in {directory} has other {', '.join(differing)} "
-            f"({details}); give the options it was started with: "
-            f"{found.get('command')}"
+            f"({details}); {advice or options}"
         )
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jaxdis import checkpoint, lock
+from jaxdis import checkpoint, lock, log
 from jaxdis.benchmark import of_table, run
+from jaxdis.benchmark.running import FILE
+from jaxdis.benchmark.text import plain
 from jaxdis.experiment import Stopped
 from tests.shell import command
 
@@ -69,6 +71,15 @@ def test_from_nothing_to_a_page(file, tmp_path, capsys):
     assert "<h2>one</h2>" in (out / "benchmark.html").read_text()
     assert command("benchmark", file, "--out", out, "--steps", "3") == 2
     assert "has steps 4, and this one has 3" in capsys.readouterr().err
+    other = table()
+    other["data"][1]["settings"]["test_rows"] = 41
+    file.write_text(json.dumps(other))
+    assert command("benchmark", file, "--out", out) == 2
+    said = capsys.readouterr().err
+    assert "has other data (data.settings.test_rows is 40 there and 41 here)" in said
+    assert "give another directory, or the data another name" in said
+    assert command("benchmark", file, "--out", out, "--data", "one") == 0
+    assert written(out) == every
 
 
 def test_a_cell_that_fails_is_named_and_the_others_finish(file, tmp_path, capsys):
@@ -126,8 +137,8 @@ def test_cells_get_more_seeds_and_keep_those_they_had(tmp_path):
 def test_a_cell_that_another_process_trains_is_left_alone(tmp_path, capsys):
     benchmark, out = of_table(table(methods=[OWN])), tmp_path / "out"
     cell = out / "one" / "own_method-table"
-    run(benchmark, out, train=False)
     cell.mkdir(parents=True)
+    log.write_json(out / FILE, plain(benchmark))
     with lock.held(cell):
         results = run(benchmark, out)
     assert [o.state for o in results.outcomes] == ["unfinished", "finished"]
@@ -166,5 +177,10 @@ def test_what_cannot_be_ends_before_anything_is_written(
 
 
 def test_a_directory_of_something_else(file, tmp_path, capsys):
+    assert command("benchmark", file, "--out", file) == 2
+    assert "out must be a directory, got" in capsys.readouterr().err
+    assert command("benchmark", file, "--out", tmp_path / "none", "--table") == 2
+    assert "there is no benchmark in" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
     assert command("benchmark", file, "--out", tmp_path) == 2
     assert "holds something else, and is never" in capsys.readouterr().err
