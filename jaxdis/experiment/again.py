@@ -11,7 +11,7 @@ from jaxdis import systems
 from jaxdis.data import find, names
 from jaxdis.data.own import Own, as_data_set
 from jaxdis.experiment import identity, stored
-from jaxdis.experiment.model import given_again, hyper_of, seeds_of
+from jaxdis.experiment.model import check_hyper, given_again, hyper_of, seeds_of
 from jaxdis.experiment.plan import Plan
 from jaxdis.types import DataSet, Method
 
@@ -114,17 +114,6 @@ def _check_made(planned: Plan, directory: Path) -> None:
         ) from error
 
 
-def _check_hyper(planned: Plan, directory: Path) -> None:
-    """Raises ValueError for hyper-parameters that the method did not have before."""
-    known, told = planned.method.hyper._fields, planned.points[0]  # type: ignore[attr-defined]
-    if lacking := [name for name in known if name not in told]:
-        raise ValueError(
-            f"config.json of {directory} has no hyper.{lacking[0]}, which "
-            f"{planned.method.name} has in this version: the run was trained by an "
-            "earlier one and cannot go on here; use that one, or train it again"
-        )
-
-
 def plan_of(
     directory: Path,
     *,
@@ -172,7 +161,7 @@ def plan_of(
         raise ValueError(
             f"config.json of {directory} is damaged ({error}); train the run again"
         ) from error
-    _check_hyper(planned, directory)
+    check_hyper(planned.method, planned.points, directory)
     _check_made(planned, directory)
     if data is not None:
         identity.check_same(planned, settings, directory, ["data", "parts"])

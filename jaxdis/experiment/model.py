@@ -1,6 +1,6 @@
 """The model of a run, as it was after some steps, wherever it was trained."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from jaxdis.experiment.watched import by_step, watched
 from jaxdis.report import read
 from jaxdis.types import Method, Preparation, Score, Spec, System, TrainState
 
-__all__ = ["Model", "given_again", "hyper_of", "restore", "seeds_of"]
+__all__ = ["Model", "check_hyper", "given_again", "hyper_of", "restore", "seeds_of"]
 
 NETWORKS = ("encoder", "decoder")  # without which parameters mean nothing
 
@@ -53,6 +53,28 @@ def seeds_of(settings: Mapping[str, Any]) -> tuple[int, ...]:
 def hyper_of(settings: Mapping[str, Any]) -> tuple[dict[str, float], ...]:
     """The hyper-parameters of each grid point of a run, by its config.json."""
     return tuple(read.hypers_of(settings))
+
+
+def check_hyper(
+    method: Method, points: Sequence[Mapping[str, float]], directory: Path
+) -> None:
+    """Whether a run tells every hyper-parameter that its method has.
+
+    Args:
+      method: its method.
+      points: its grid points.
+      directory: its directory.
+
+    Raises:
+      ValueError: one lacks, as that of an earlier version does.
+    """
+    known = method.hyper._fields  # type: ignore[attr-defined]
+    if lacking := [name for name in known if name not in points[0]]:
+        raise ValueError(
+            f"config.json of {directory} has no hyper.{lacking[0]}, which "
+            f"{method.name} has in this version: the run was trained by an earlier "
+            "one, which alone can use it; take that one, or train it again"
+        )
 
 
 def given_again(
@@ -137,6 +159,7 @@ def restore(
             f"config.json or data.json of {directory} is damaged ({error}); train the "
             "run again"
         ) from error
+    check_hyper(method, points, directory)
     keys, hyper = sweep.lay_out(sweep.keys_of(seeds), method.hyper, points)
     like = program.row_shapes(system, keys, hyper)
     whole = like.state._replace(opt_state=())

@@ -11,8 +11,10 @@ from flax import linen as nn
 
 from jaxdis import data, experiment, log, systems
 from jaxdis.data.own import OwnFile
-from jaxdis.experiment import identity
+from jaxdis.experiment import identity, stored
 from jaxdis.experiment.again import plan_of
+from jaxdis.experiment.model import restore
+from jaxdis.types import Preparation
 from tests import own_method
 
 NAME = "mechanism_sparsity/quickstart"
@@ -231,9 +233,13 @@ def test_a_field_that_cannot_be_is_said_to_be_damage(tmp_path):
 
 
 def test_a_run_of_a_version_with_fewer_hyper_parameters_is_refused(tmp_path):
-    directory = written(experiment.plan(NAME, seeds=1, steps=2), tmp_path)
+    plan = experiment.plan(NAME, seeds=1, steps=2)
+    directory = written(plan, tmp_path)
     settings = json.loads((directory / "config.json").read_text())
     del settings["hyper"]["temperature"]
     log.write_json(directory / "config.json", settings)
     with pytest.raises(ValueError, match=r"has no hyper\.temperature, which mech"):
         plan_of(directory)
+    stored.keep_data(directory, plan.data.spec(), Preparation())
+    with pytest.raises(ValueError, match=r"has no hyper\.temperature, which mech"):
+        restore(directory, plan.method, settings, "last", {})
