@@ -72,7 +72,7 @@ PRESETS: dict[str, Preset] = {
         chunk=250,
         scores=_TOY_SCORES,
     ),
-    # Its figures were measured on one world, `--data.worlds 1`.
+    # In one world of five two factors are merged, MCC .68; in the others it is .983.
     "classification": Preset(
         config=Config(iters=25, tasks="thresholds"),
         data=MixedFactors(worlds=0),
@@ -82,9 +82,9 @@ PRESETS: dict[str, Preset] = {
         source=_OURS,
         cost="1 min for 5 seeds on 2 cores",
         expects=(
-            Expectation("mcc", 0.983, 0.001),
-            Expectation("dci_d", 0.551, 0.082),
-            Expectation("dci_d_used", 0.879, 0.023),
+            Expectation("mcc", 0.922, 0.136),
+            Expectation("dci_d", 0.370, 0.193),
+            Expectation("dci_d_used", 0.701, 0.325),
         ),
         seeds=5,
         chunk=200,
