@@ -24,7 +24,7 @@ from jaxdis.contrast.scores import (
     report,
     scores,
 )
-from jaxdis.contrast.system import Rates, adam, system
+from jaxdis.contrast.system import Hyper, adam, system
 from jaxdis.report import later
 from jaxdis.types import Figure
 
@@ -34,10 +34,10 @@ __all__ = [
     "CONTRAST",
     "FIGURES",
     "VARIABLES",
+    "Hyper",
     "Model",
     "ModelParams",
     "Objective",
-    "Rates",
     "Settings",
     "Variable",
     "adam",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import optax
@@ -11,22 +11,24 @@ from jaxtyping import Array
 from jaxdis.contrast.model import Model, ModelParams, encode, init_params
 from jaxdis.contrast.scores import Objective, report
 from jaxdis.optimise import cosine, in_one_pass, minimise
-from jaxdis.types import Hyper, Metrics, PRNGKey, Rows, Scalar, System, TrainState
+from jaxdis.types import Metrics, PRNGKey, Rows, Scalar, System, TrainState
 
-__all__ = ["Rates", "adam", "system"]
-
-
-@runtime_checkable
-class Rates(Protocol):
-    """The hyper-parameters of `adam`."""
-
-    @property
-    def learning_rate(self) -> Scalar: ...
-    @property
-    def decay_steps(self) -> Scalar: ...
+__all__ = ["Hyper", "adam", "system"]
 
 
-def adam(hyper: Rates) -> optax.GradientTransformation:
+class Hyper(NamedTuple):
+    """What can be swept in one program; every field is a scalar array.
+
+    Attributes:
+      learning_rate: the learning rate of Adam at the start.
+      decay_steps: the steps in which it falls to 0 along a cosine.
+    """
+
+    learning_rate: Scalar
+    decay_steps: Scalar
+
+
+def adam(hyper: Hyper) -> optax.GradientTransformation:
     """Adam with a rate that falls to 0 along a cosine, on one vector of parameters."""
     return in_one_pass(optax.adam(cosine(hyper.learning_rate, hyper.decay_steps)))
 

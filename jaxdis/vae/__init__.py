@@ -44,7 +44,7 @@ from jaxdis.vae.scores import (
     report,
     scores,
 )
-from jaxdis.vae.system import Objective, system
+from jaxdis.vae.system import Objective, Rate, adam, system
 
 __all__ = [
     "ARRAYS",
@@ -64,8 +64,10 @@ __all__ = [
     "Networks",
     "Objective",
     "Parts",
+    "Rate",
     "Settings",
     "Terms",
+    "adam",
     "aggregate",
     "build",
     "decode",

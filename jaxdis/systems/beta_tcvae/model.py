@@ -11,15 +11,13 @@ Autoencoders" (arXiv 1802.04942).
 from collections.abc import Callable
 from typing import cast
 
-import optax
 from jaxtyping import Array, Float, Int, Shaped
 
 from jaxdis import check, gaussian, optimise, vae
 from jaxdis.gaussian import Posterior
-from jaxdis.optimise import in_one_pass
 from jaxdis.systems.beta_tcvae.config import Config, Hyper, default_hyper
 from jaxdis.types import Metrics, Spec, System
-from jaxdis.vae import Model, ModelParams
+from jaxdis.vae import Model, ModelParams, adam
 
 __all__ = ["Config", "Hyper", "adam", "default_hyper", "make", "objective"]
 
@@ -68,11 +66,6 @@ def objective(
     )
     logged = {"reconstruction": reconstruction, "kl": kl, **parts._asdict()}
     return reconstruction + kl + extra, logged
-
-
-def adam(hyper: Hyper) -> optax.GradientTransformation:
-    """Adam on one vector of all parameters: one pass instead of one per array."""
-    return in_one_pass(optax.adam(hyper.learning_rate))
 
 
 def make(

@@ -12,14 +12,13 @@ from collections.abc import Callable
 from typing import cast
 
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int, Shaped
 
 from jaxdis import check, losses, optimise, vae
-from jaxdis.optimise import in_one_pass, ramp
+from jaxdis.optimise import ramp
 from jaxdis.systems.beta_vae.config import Config, Hyper, default_hyper
 from jaxdis.types import Metrics, Spec, System
-from jaxdis.vae import Model, ModelParams
+from jaxdis.vae import Model, ModelParams, adam
 
 __all__ = [
     "CONSTRAINTS",
@@ -81,11 +80,6 @@ def objective(
     priced = constraint(kl, step, hyper)
     loss = losses.negative_elbo(reconstruction, priced, hyper.beta)
     return loss, {"reconstruction": reconstruction, "kl": kl}
-
-
-def adam(hyper: Hyper) -> optax.GradientTransformation:
-    """Adam on one vector of all parameters: one pass instead of one per array."""
-    return in_one_pass(optax.adam(hyper.learning_rate))
 
 
 def make(

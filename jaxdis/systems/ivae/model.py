@@ -14,12 +14,11 @@ from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Shaped
 
 from jaxdis import check, gaussian, losses, nets, optimise, vae
 from jaxdis.gaussian import Posterior
-from jaxdis.optimise import in_one_pass, minimise
+from jaxdis.optimise import minimise
 from jaxdis.systems.ivae.auxiliary import AUXILIARIES, Auxiliary, chosen
 from jaxdis.systems.ivae.config import Config, Hyper, default_hyper
 from jaxdis.types import (
@@ -32,6 +31,7 @@ from jaxdis.types import (
     System,
     TrainState,
 )
+from jaxdis.vae import adam
 
 __all__ = [
     "ENCODINGS",
@@ -297,11 +297,6 @@ def report(model: Model, state: TrainState, batch: Rows, key: PRNGKey) -> Metric
 
     inputs = (seen.x, seen.given, noise)
     return vae.measure(state.params.vae, model.vae, bound, inputs, seen.z, marginal)
-
-
-def adam(hyper: Hyper) -> optax.GradientTransformation:
-    """Adam on one vector of all parameters: one pass instead of one per array."""
-    return in_one_pass(optax.adam(hyper.learning_rate))
 
 
 def make(

@@ -14,17 +14,16 @@ from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Shaped
 
 from jaxdis import check, losses, optimise, vae
 from jaxdis.gaussian import Posterior
-from jaxdis.optimise import in_one_pass, minimise
+from jaxdis.optimise import minimise
 from jaxdis.systems.slow_vae.config import Config, Hyper, default_hyper
 from jaxdis.systems.slow_vae.scores import report
 from jaxdis.systems.slow_vae.transition import TRANSITIONS
 from jaxdis.types import Metrics, PRNGKey, Rows, Scalar, Spec, System, TrainState
-from jaxdis.vae import Model, ModelParams
+from jaxdis.vae import Model, ModelParams, adam
 
 __all__ = [
     "Config",
@@ -100,11 +99,6 @@ def objective(
     loss = losses.negative_elbo(reconstruction, kl, hyper.beta)
     logged = {"reconstruction": reconstruction, "kl": kl, "transition": transition}
     return loss + hyper.gamma * transition, logged
-
-
-def adam(hyper: Hyper) -> optax.GradientTransformation:
-    """Adam on one vector of all parameters: one pass instead of one per array."""
-    return in_one_pass(optax.adam(hyper.learning_rate))
 
 
 def make(

@@ -1,9 +1,10 @@
 """What can be set: all that is compiled in, and all that can be swept."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from jaxdis.types import Scalar, Spec
+from jaxdis.contrast import Hyper
+from jaxdis.types import Spec
 
 __all__ = ["Config", "Hyper", "default_hyper"]
 
@@ -34,18 +35,6 @@ class Config:
     statistics: Literal["quadratic", "absolute"] = "quadratic"
     batch: int = 256
     precision: Literal["highest", "high", "default"] = "highest"
-
-
-class Hyper(NamedTuple):
-    """What can be swept in one program; every field is a scalar array.
-
-    Attributes:
-      learning_rate: the learning rate of Adam at the start.
-      decay_steps: the steps in which it falls to 0 along a cosine.
-    """
-
-    learning_rate: Scalar
-    decay_steps: Scalar
 
 
 def default_hyper(config: Config, spec: Spec, steps: int) -> Hyper:
