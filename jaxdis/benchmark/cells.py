@@ -69,6 +69,13 @@ def shared(config: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _steps(benchmark: Benchmark, entry: Entry) -> int:
+    """How long a method is trained."""
+    factor = benchmark.times.get(entry.method.name, 1.0)
+    steps = max(1, round(factor * benchmark.steps))
+    return min(steps, entry.method.presets[entry.preset].steps or steps)
+
+
 def _cell(benchmark: Benchmark, case: Case, entry: Entry) -> Cell:
     """The plan of a cell, or why there is none."""
     if absent := missing(case):
@@ -78,7 +85,7 @@ def _cell(benchmark: Benchmark, case: Case, entry: Entry) -> Cell:
         plan = experiment.plan(
             entry.name,
             seeds=benchmark.seeds,
-            steps=min(benchmark.steps, preset.steps or benchmark.steps),
+            steps=_steps(benchmark, entry),
             config=shared(preset.config, {**benchmark.config, **case.config}),
             data=Blind(case.dataset, full(case)),
         )

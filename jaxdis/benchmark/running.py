@@ -20,7 +20,7 @@ from jaxdis.experiment.shards import Shard
 __all__ = ["FILE", "benchmark_in", "run"]
 
 FILE = "benchmark.json"
-SAME = ("name", "steps", "score", "config")
+SAME = ("name", "steps", "times", "score", "config")
 """What all that is trained in one directory has in common; seeds may become more."""
 KEPT = ("config", "data", "hyper")
 """What a run in it has in common with the cell that it is of."""
@@ -74,11 +74,13 @@ def _claim(benchmark: Benchmark, out: Path, train: bool) -> None:
         to be trained.
     """
     wanted, there = plain(benchmark), benchmark_in(out)
+    former = {"times": {}} | there  # versions before 0.2 did not know it
     for name in SAME:
-        if there and there.get(name) != wanted[name]:
+        found = former.get(name)
+        if there and found != wanted[name]:
             raise ValueError(
-                f"out: the benchmark in {out} has {name} {there.get(name)!r}, and this "
-                f"one has {wanted[name]!r}; give another directory"
+                f"out: the benchmark in {out} has {name} {found!r}, and this one has "
+                f"{wanted[name]!r}; give another directory"
             )
     if there and int(there.get("seeds", 0)) > benchmark.seeds:
         raise ValueError(

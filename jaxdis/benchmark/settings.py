@@ -70,6 +70,8 @@ class Benchmark:
       seeds: the number of seeds, each of which has data of its own where the data set
         can draw them.
       steps: the number of steps; a preset with fewer keeps them.
+      times: how many times as many steps a method takes, by its name; once where it is
+        not named.
       score: what methods are compared by.
       config: fields of the config of every method that has them, so that networks are
         of one size.
@@ -80,6 +82,7 @@ class Benchmark:
     methods: tuple[str, ...] = ()
     seeds: int = 16
     steps: int = 10_000
+    times: Mapping[str, float] = field(default_factory=dict)
     score: str = "mcc"
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -201,6 +204,10 @@ def checked(benchmark: Benchmark) -> Benchmark:
             f"the benchmark {benchmark.name!r} has no methods: none has a preset for "
             "data of any kind"
         )
+    known = {*systems.names(), *(entry.method.name for entry in taking)}
+    for name in benchmark.times:
+        if name not in known:
+            raise check.unknown("method of times", name, sorted(known))
     _check_config("config", benchmark.config, taking)
     for case in benchmark.data:
         _check_config(f"config of data {case.name!r}", case.config, taking)
@@ -277,6 +284,18 @@ def _mapping(where: str, name: str, value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def _factors(where: str, name: str, value: Any) -> dict[str, float]:
+    table = _mapping(where, name, value)
+    for key, factor in table.items():
+        if isinstance(factor, bool) or not isinstance(factor, int | float):
+            raise ValueError(
+                f"{name}.{key} of {where} must be a number, got {factor!r}"
+            )
+        check.float32(f"{name}.{key} of {where}", factor)
+        check.positive(f"{name}.{key} of {where}", factor)
+    return {key: float(factor) for key, factor in table.items()}
+
+
 def _cases(where: str, name: str, value: Any) -> tuple[Case, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError(f"{name} of {where} must be a list of tables, got {value!r}")
@@ -295,6 +314,7 @@ _CHECKS: dict[str, Callable[[str, str, Any], Any]] = {
     "methods": _texts,
     "seeds": _whole,
     "steps": _whole,
+    "times": _factors,
     "score": _text,
 }
 """How each field of `Case` and `Benchmark` is read."""

@@ -105,6 +105,9 @@ def test_toml_and_json_say_the_same(tmp_path):
             {"config": {"encoder": "wide"}},
             "config.encoder must be a list of whole numbers, got 'wide'",
         ),
+        ({"times": {"beta_vea": 2}}, "no method of times 'beta_vea'; the nearest name"),
+        ({"times": {"pcl": 0}}, "times.pcl of the benchmark must be positive, got 0"),
+        ({"times": {"pcl": "two"}}, "times.pcl of the benchmark must be a number"),
         ({"config": {"batch": 8.5}}, "config.batch must be a whole number, got 8.5"),
         (
             {"data": [{"name": "a", "dataset": "toy_mixing", "config": {"zdim": 3}}]},
@@ -172,6 +175,15 @@ def test_cells_know_the_data_without_their_truth():
     assert (spec.z_dim, spec.worlds, spec.domains) == (4, 0, whole.domains)
     with pytest.raises(ValueError, match="no method of the benchmark 'two' fits any"):
         cells(dataclasses.replace(TWO, methods=("pcl/own",)))
+
+
+def test_a_method_may_take_longer():
+    longer = dataclasses.replace(TWO, methods=("beta_vae", "linear"), steps=100)
+    timed = dataclasses.replace(longer, times={"beta_vae": 2.5, "linear": 9.0})
+    found = {c.entry.name: c.plan.steps for c in cells(checked(timed))}
+    own = systems.find("linear").presets["own"].steps
+    assert found["beta_vae/own"] == 250
+    assert found["linear/own"] == own < 900  # a preset with fewer keeps them
 
 
 def test_a_blind_data_set_has_the_same_rows():
