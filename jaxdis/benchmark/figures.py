@@ -174,11 +174,16 @@ def _profile(
         ax.legend(fontsize=7, labelcolor=INK, loc="lower left")
 
 
-def _key(part: SubFigure) -> None:
+def _key(part: SubFigure, results: Results) -> None:
+    """What the frames that there are mean."""
+    there = {outcome.promise.kind for outcome in results.of("finished")}
     handles = [
         Patch(fill=False, edgecolor=EDGE[kind], label=words, lw=1.6)
         for kind, words in KEY.items()
+        if kind in there
     ]
+    if not handles:
+        return
     legend: Any = {"ncols": len(handles), "labelcolor": INK, "fontsize": 9}
     part.legend(handles=handles, loc="outside lower left", **legend)
 
@@ -197,17 +202,28 @@ def draw_benchmark(results: Results) -> Figure | None:
     data, methods, _ = grid(results)
     panels = {n: d for n, d in kinds(results).items() if curves(results, d)}
     rows = math.ceil(len(panels) / PROFILES)
-    heights = [1.7 + HIGH * len(data), PANEL * max(rows, 1)]
+    heights = [1.7 + HIGH * len(data), *([PANEL * rows] if rows else [])]
     width = max(3 * PANEL, 2.6 + WIDE * (len(methods) + 1))
     figure = Figure(figsize=(width, sum(heights)))
-    parts: Any = figure.subfigures(2, 1, height_ratios=heights)
-    top, below = parts
+    parts: Any = figure.subfigures(
+        len(heights), 1, squeeze=False, height_ratios=heights
+    )
+    top, *below = parts.ravel()
     _heat(top.subplots(), results)
-    _key(top)
+    _key(top, results)
+    for part in below:
+        _profiles(part, results, panels)
+    return figure
+
+
+def _profiles(part: SubFigure, results: Results, panels: dict[str, list[str]]) -> None:
+    """A panel for each kind of data, at most three in a row."""
+    _, methods, _ = grid(results)
     looks = _looks(methods)
-    axes = below.subplots(max(rows, 1), PROFILES, squeeze=False).ravel()
+    rows = math.ceil(len(panels) / PROFILES)
+    columns = math.ceil(len(panels) / rows)
+    axes = part.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes[len(panels) :]:
         ax.set_axis_off()
     for ax, (name, some) in zip(axes, panels.items(), strict=False):
         _profile(ax, results, name, some, looks)
-    return figure

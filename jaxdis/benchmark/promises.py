@@ -2,8 +2,9 @@
 
 A graph of latents promises something to a method that learns such a graph, supports of
 tasks to one that learns heads, a mask to one whose decoder is learned to be as sparse;
-and domains alone to a method that takes nothing else of the data. Of other methods this
-library knows no theory, and says so.
+and domains alone to a method that takes nothing else of the data. A method that sees
+the observations alone is promised nothing, whatever the data. Of others this library
+knows no theory, and says so.
 """
 
 from collections.abc import Callable
@@ -20,12 +21,17 @@ from jaxdis.identifiability import (
 from jaxdis.identifiability.promises import in_words
 from jaxdis.types import Method, Spec
 
-__all__ = ["KINDS", "NO_THEORY", "Promised", "promised"]
+__all__ = ["KINDS", "NO_THEORY", "X_ALONE", "Promised", "promised"]
 
 KINDS = ("all", "part", "nothing", "broken", "unknown")
 """Each latent a code of its own; blocks, or some latents; nothing; what would be
 promised does not hold; no theory is known here."""
 NO_THEORY = "no theory known here"
+X_ALONE = (
+    "nothing: by the observations alone, independent latents behind a nonlinear mixing "
+    "cannot be told from others that mix them"
+)
+"""Hyvärinen and Pajunen 1999; Locatello et al. 2019 (arXiv 1811.12359), Theorem 1."""
 OBSERVED = "observed"  # the word for observed variables in declared axes
 
 
@@ -110,4 +116,6 @@ def promised(method: Method, spec: Spec, breaks: str = "") -> Promised:
             return Promised("all", words)
         nothing = promise.pattern.all() and len(promise.pattern) > 1
         return Promised("nothing" if nothing else "part", words)
+    if method.needs == ("x",):
+        return Promised("nothing", X_ALONE)
     return Promised("unknown", NO_THEORY)

@@ -25,8 +25,7 @@ from jaxdis.contrast.scores import (
     scores,
 )
 from jaxdis.contrast.system import Hyper, adam, system
-from jaxdis.report import later
-from jaxdis.types import Figure
+from jaxdis.report import CORRELATION
 
 __all__ = [
     "ACCURACY",
@@ -54,12 +53,5 @@ __all__ = [
     "system",
 ]
 
-FIGURES = (
-    Figure(
-        "correlation",
-        "True latents against the codes matched to them, on test rows; the mean, "
-        "and the first seeds.",
-        later("jaxdis.report.correlation", "draw_correlation"),
-    ),
-)
+FIGURES = (CORRELATION,)
 """What is drawn of codes."""

@@ -49,10 +49,7 @@ class Settings(Protocol):
 
 
 def sized(config: S, spec: Spec) -> S:
-    """The config with a number of codes.
-
-    Where z_dim is 0 it becomes that of the true latents, or where they are not known
-    10, or the numbers of x, if these are fewer.
+    """The config with a number of codes, which `Spec.codes` tells.
 
     Args:
       config: a method's config, a dataclass as `Settings`.

@@ -129,7 +129,8 @@ def load(data: DataSet, spec: Spec, seeds: Sequence[int]) -> Drawn:
     Raises:
       ValueError: as `needed` and `DataSet.load`.
     """
-    there, world = needed(data, spec, seeds), places(data, spec, seeds)
+    there = needed(data, spec, seeds)
+    world = _places(there, spec, seeds)
     if there is None:
         return Drawn(data.load(), world)
     assert isinstance(data, WorldsApart)
@@ -146,9 +147,15 @@ def places(
       spec: what is known of it.
       seeds: the numbers of the seeds.
     """
+    return _places(needed(data, spec, seeds), spec, seeds)
+
+
+def _places(
+    there: Int[np.ndarray, "w"] | None, spec: Spec, seeds: Sequence[int]
+) -> Int[np.ndarray, "s"] | None:
     if spec.worlds is None:
         return None
-    seen, there = world_of(np.asarray(seeds), spec.worlds), needed(data, spec, seeds)
+    seen = world_of(np.asarray(seeds), spec.worlds)
     return seen if there is None else np.searchsorted(there, seen)
 
 

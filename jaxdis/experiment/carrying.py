@@ -148,7 +148,8 @@ def _stopped_by_signals(
 ) -> Iterator[tuple[Stopping, list[Path]]]:
     """Hears signals; to the list goes the directory once there is something in it."""
     where: list[Path] = []
-    leave = partial(leave_at_once, partial(_left, where)) if execution.exits else None
+    say = partial(_left, where, execution)
+    leave = partial(leave_at_once, say) if execution.exits else None
     execution.check()
     # Optax counts in integers, which it adds to numbers.
     types = jax.numpy_dtype_promotion("standard")
@@ -160,23 +161,30 @@ def _stopped_by_signals(
         except OSError as error:
             if error.errno not in UNWRITABLE or not where:
                 raise
-            raise OSError(_unwritten(where[0], error)) from error
+            raise OSError(_unwritten(where[0], execution, error)) from error
 
 
-def _unwritten(directory: Path, error: OSError) -> str:
+def _again(directory: Path, execution: Execution) -> str:
+    """The command that goes on: the same again where that is what it says."""
+    if execution.start_or_resume and execution.out and execution.command:
+        return execution.command
+    return f"jaxdis resume {shlex.quote(str(directory))}"
+
+
+def _unwritten(directory: Path, execution: Execution, error: OSError) -> str:
     """What to say where files of a run cannot be written."""
     words = f"the run in {directory} cannot be written: {error.strerror}"
     if not directories.holds_run(directory):
         return f"{words}; nothing was trained"
-    again = f"jaxdis resume {shlex.quote(str(directory))}"
+    again = _again(directory, execution)
     return f"{words}; what was saved is whole. Make room and go on with: {again}"
 
 
-def _left(where: list[Path]) -> str:
+def _left(where: list[Path], execution: Execution) -> str:
     """What to say of a run that ends at once."""
     if not where:
         return "interrupted before anything was saved"
-    return f"interrupted; go on with:\n  jaxdis resume {shlex.quote(str(where[0]))}"
+    return f"interrupted; go on with:\n  {_again(where[0], execution)}"
 
 
 def _new(plan: Plan, execution: Execution, out: Path | None) -> Run:

@@ -26,8 +26,10 @@ and b of all latents independent, 2 d + 1 regimes, no graph), and single targets
 Lachapelle et al. 2022 (arXiv 2107.10098).
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from jaxdis.identifiability.graphs import Matrix
 from jaxdis.identifiability.promises import Promise, finest_blocks, named
@@ -64,42 +66,60 @@ def promise_of_interventions(means: Matrix, stds: Matrix) -> Promise:
     """
     a, b = _natural(means, stds)
     n = a.shape[1]
-    moved = np.any((a != 0) | (b != 0), 0)
     alike = np.all(b[:, :, None] == b[:, None, :], 0)
     shifted = (a != 0) & (b == 0)
     crowd = np.einsum("li,ij->lj", shifted.astype(int), alike.astype(int))
-    tight = bool(np.all(crowd[shifted] <= 1))
-    own = np.array([_independent(a, b, i) for i in range(n)])
-    alone = alike.sum(1) == 1
-    singled = np.any(shifted & (crowd == 1), 0)
-    found = moved & own & (alone | (singled & tight))
+    what = _Interventions(
+        moved=np.any((a != 0) | (b != 0), 0),
+        own=np.array([_independent(a, b, i) for i in range(n)]),
+        alike=alike,
+        still=np.all(b == 0, 0),
+        tight=bool(np.all(crowd[shifted] <= 1)),
+    )
+    singled = np.any(shifted & (crowd == 1), 0) & what.tight
+    found = what.moved & what.own & ((alike.sum(1) == 1) | singled)
     if found.sum() == n - 1:
         found[:] = True
-
-    def lacks(i: int) -> str:
-        cure = f"an intervention that changes the variance of z_{i} alone"
-        if not moved[i]:
-            why = f"no intervention moves z_{i}"
-        elif not own[i]:
-            why = (
-                f"what the interventions do to z_{i} is a sum of what they do to others"
-            )
-        else:
-            those = named(alike[i])
-            why = f"the variances of {those} always change alike"
-            if not b[:, i].any():
-                why = f"the variances of {those} never change"
-            why += (
-                ", and some interventions shift several of such latents at once, along "
-                "one direction: rotated axes have fewer edges"
-                if not tight
-                else f", and none shifts z_{i} without another of them"
-            )
-        return f"{why}: {cure} would tell it apart"
-
     pattern = np.where(found[:, None], np.eye(n, dtype=bool), True)
-    missing = tuple("" if done else lacks(i) for i, done in enumerate(found))
+    missing = tuple("" if done else _lacks(what, i) for i, done in enumerate(found))
     return Promise(pattern, finest_blocks(pattern), found, missing, _ASSUMES)
+
+
+class _Interventions(NamedTuple):
+    """What interventions do to latents.
+
+    Attributes:
+      moved: whether any moves z_i.
+      own: whether what they do to z_i is no sum of what they do to others.
+      alike: whether the variances of two latents always change alike.
+      still: whether the variance of z_i never changes.
+      tight: whether none shifts several latents of the same b at once, whose variances
+        it leaves alone.
+    """
+
+    moved: Bool[np.ndarray, "z"]
+    own: Bool[np.ndarray, "z"]
+    alike: Bool[np.ndarray, "z z"]
+    still: Bool[np.ndarray, "z"]
+    tight: bool
+
+
+def _lacks(what: _Interventions, i: int) -> str:
+    """Why z_i is not told apart, and what would do it."""
+    if not what.moved[i]:
+        why = f"no intervention moves z_{i}"
+    elif not what.own[i]:
+        why = f"what the interventions do to z_{i} is a sum of what they do to others"
+    else:
+        change = "never change" if what.still[i] else "always change alike"
+        why = f"the variances of {named(what.alike[i])} {change}" + (
+            f", and none shifts z_{i} without another of them"
+            if what.tight
+            else ", and some interventions shift several of such latents at once, "
+            "along one direction: rotated axes have fewer edges"
+        )
+    cure = f"an intervention that changes the variance of z_{i} alone"
+    return f"{why}: {cure} would tell it apart"
 
 
 def _natural(

@@ -14,6 +14,7 @@ from jaxdis.report.choice import recommendation
 from jaxdis.report.promised import promised, promised_in_run
 from jaxdis.report.selection import Selection, select
 from jaxdis.report.sentences import findings
+from jaxdis.types import Figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from jaxdis.types import Method
 
 __all__ = [
+    "CORRELATION",
     "Selection",
     "build",
     "findings",
@@ -71,3 +73,12 @@ def later(module: str, function: str) -> "Callable[[Record], Drawing | bytes | N
         return drawn
 
     return draw
+
+
+CORRELATION = Figure(
+    "correlation",
+    "True latents against the codes matched to them, on test rows; the mean, and the "
+    "first seeds.",
+    later("jaxdis.report.correlation", "draw_correlation"),
+)
+"""What every method shows that has codes, where the true latents are known."""

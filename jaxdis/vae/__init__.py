@@ -4,7 +4,7 @@ What every method with a Gaussian posterior and a decoder has in common. A metho
 its objective, and what it knows besides x.
 """
 
-from jaxdis.report import later
+from jaxdis.report import CORRELATION, later
 from jaxdis.types import Figure
 from jaxdis.vae.correlation import (
     ESTIMATES,
@@ -100,12 +100,7 @@ FIGURES = (
         "nothing.",
         later(_DRAWN, "draw_latents"),
     ),
-    Figure(
-        "correlation",
-        "True latents against the codes matched to them, on test rows; the mean, "
-        "and the first seeds.",
-        later("jaxdis.report.correlation", "draw_correlation"),
-    ),
+    CORRELATION,
     Figure(
         "reconstructions",
         "Test images, and below them the decoded means of their posteriors.",

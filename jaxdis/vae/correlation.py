@@ -85,67 +85,48 @@ class Aggregate(NamedTuple):
 
 
 @jax.custom_vjp
-def _marginals(
-    z: Float[Array, "z n"],
-    mean: Float[Array, "z b"],
-    rate: Float[Array, "z b"],
-    weights: Float[Array, "b n"],
-) -> Float[Array, "z n"]:
-    """`log sum_j w_ji sqrt(rate_j) exp(-rate_j (z_i - mean_j)^2 / 2)` of each latent.
+def _log_sums(
+    rows: Float[Array, "*k c b"], draws: Float[Array, "*k c n"], own: Scalar
+) -> Float[Array, "*k n"]:
+    """`log sum_j w_ji exp(sum_c rows_cj draws_ci)`, with w_ii = own, and 1 elsewhere.
 
     One exponential for each pair; exponents and sums over pairs, also those of the
-    gradient, are matrix products. What differentiation makes of it takes far longer.
+    gradient, are matrix products, and nothing is broadcast over the pairs: on a CPU
+    that takes longer than the exponential. None has a gradient by `own`.
     """
-    return _marginals_forward(z, mean, rate, weights)[0]
+    return _log_sums_forward(rows, draws, own)[0]
 
 
-def _marginals_forward(
-    z: Array, mean: Array, rate: Array, weights: Array
+def _log_sums_forward(
+    rows: Array, draws: Array, own: Scalar
 ) -> tuple[Array, tuple[Array, ...]]:
-    constant = 0.5 * (jnp.log(rate) - rate * mean**2)
-    rows = jnp.stack([-0.5 * rate, rate * mean, constant], 1)
-    draws = jnp.stack([z**2, z, jnp.ones_like(z)], 1)
-    exponent = jnp.einsum("kcj,kci->kji", rows, draws, precision="highest")
-    density = jnp.exp(exponent) * weights[None]
-    by_row = jnp.stack([jnp.ones_like(rate), rate, rate * mean], 1)
-    sums = jnp.matmul(by_row, density, precision="highest")
-    return jnp.log(sums[:, 0]), (z, mean, rate, density, sums)
+    exponent = jnp.einsum("...cj,...ci->...ji", rows, draws, precision="highest")
+    i = jnp.arange(draws.shape[-1])
+    density = jnp.exp(exponent).at[..., i, i].multiply(own)
+    of_each = jnp.concatenate([jnp.ones_like(rows[..., :1, :]), rows], -2)
+    sums = jnp.matmul(of_each, density, precision="highest")
+    return jnp.log(sums[..., 0, :]), (draws, density, sums)
 
 
-def _marginals_backward(
-    kept: tuple[Array, ...], g: Array
-) -> tuple[Array, Array, Array, Array]:
-    z, mean, rate, density, sums = kept
-    total, of_rate, of_mean = jnp.moveaxis(sums, 1, 0)
-    share = g / total
-    by_draw = jnp.stack([share, share * z, share * z**2], 1)
-    products = jnp.einsum("kci,kji->kcj", by_draw, density, precision="highest")
-    one, first, second = jnp.moveaxis(products, 1, 0)
-    spread = second - 2 * mean * first + mean**2 * one
-    return (
-        share * (of_mean - of_rate * z),
-        rate * (first - mean * one),
-        0.5 * (one / rate - spread),
-        jnp.zeros_like(density[0]),
-    )
+def _log_sums_backward(kept: tuple[Array, ...], g: Array) -> tuple[Array, Array, Array]:
+    draws, density, sums = kept
+    share = (g / sums[..., 0, :])[..., None, :]
+    shared = share * draws
+    by_rows = jnp.einsum("...ci,...ji->...cj", shared, density, precision="highest")
+    return by_rows, share * sums[..., 1:, :], jnp.zeros(())
 
 
-_marginals.defvjp(_marginals_forward, _marginals_backward)
+_log_sums.defvjp(_log_sums_forward, _log_sums_backward)
 
 
 def _joint(
-    z: Float[Array, "n z"],
-    mean: Float[Array, "b z"],
-    rate: Float[Array, "b z"],
-    weights: Float[Array, "b n"],
+    rows: Float[Array, "c b"], draws: Float[Array, "c n"], own: Scalar
 ) -> Float[Array, "n"]:
-    """`log sum_j w_ji prod_k sqrt(rate_jk) exp(-rate_jk (z_ik - mean_jk)^2 / 2)`."""
-    rows = jnp.concatenate([-0.5 * rate, rate * mean], 1)
-    draws = jnp.concatenate([z**2, z], 1)
-    exponent = jnp.matmul(rows, draws.T, precision="highest")
-    exponent += 0.5 * jnp.sum(jnp.log(rate) - rate * mean**2, -1)[:, None]
+    """`_log_sums` of exponents of any size: the largest of each draw is taken out."""
+    exponent = jnp.einsum("cj,ci->ji", rows, draws, precision="highest")
     top = jax.lax.stop_gradient(exponent.max(0))
-    return top + jnp.log(jnp.sum(weights * jnp.exp(exponent - top[None]), 0))
+    rows = jnp.concatenate([rows, jnp.ones_like(rows[:1])])
+    return top + _log_sums(rows, jnp.concatenate([draws, -top[None]]), own)
 
 
 def aggregate(
@@ -176,14 +157,17 @@ def aggregate(
     Note: Squares are expanded, so that the logarithm of a density has an error of about
       1e-7 (z / std)^2: below a hundredth for posteriors wider than .01.
     """
-    size, latents = q.mean.shape
+    size = len(q.mean)
     two_rows(size)
     own, other = ESTIMATES[estimate](size, rows)
-    mine = jnp.arange(size)[:, None] == jnp.arange(len(z))[None]
-    weights = jnp.where(mine, jnp.asarray(own, float), other)
-    rate, half = 1.0 / q.var, 0.5 * gaussian.LOG_2PI
-    joint = _joint(z, q.mean, rate, weights) - latents * half
-    return Aggregate(joint, _marginals(z.T, q.mean.T, rate.T, weights).T - half)
+    other = jnp.maximum(other, 1e-30)  # it is 0 where there is one training row
+    mean, rate, drawn = q.mean.T, 1.0 / q.var.T, z.T
+    constant = 0.5 * (jnp.log(rate) - rate * mean**2 - gaussian.LOG_2PI)
+    by_row = jnp.stack([-0.5 * rate, rate * mean, constant], 1)
+    by_draw = jnp.stack([drawn**2, drawn, jnp.ones_like(drawn)], 1)
+    each = _log_sums(by_row, by_draw, own / other)
+    joint = _joint(by_row.reshape(-1, size), by_draw.reshape(-1, len(z)), own / other)
+    return Aggregate(joint + jnp.log(other), each.T + jnp.log(other))
 
 
 class Parts(NamedTuple):

@@ -36,9 +36,8 @@ S = TypeVar("S", bound=Any)  # a config
 def sized(config: S, spec: Spec) -> S:
     """The config with a number of latents and a likelihood.
 
-    Where z_dim is 0 it becomes that of the true latents, or where they are not known
-    10, or the numbers of x, if these are fewer. Where the likelihood is None it becomes
-    "bernoulli" of images and "gaussian" of vectors.
+    `Spec.codes` tells the number. Where the likelihood is None it becomes "bernoulli"
+    of images and "gaussian" of vectors.
 
     Args:
       config: a method's config, a dataclass as `networks.Settings`.

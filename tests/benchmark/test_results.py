@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from jaxdis.benchmark import figures
 from jaxdis.benchmark.cells import cells
 from jaxdis.benchmark.figures import curves, draw_benchmark, kinds
 from jaxdis.benchmark.page import write
@@ -120,6 +121,21 @@ def test_curves_are_of_methods_that_have_all_data_of_a_kind(results):
     assert set(both) == {RAW, "beta_vae/own"}
     assert np.array_equal(both["beta_vae/own"][:3], HIGH)
     assert set(curves(results, ["ring"])) == {RAW, "beta_vae/own", "baselines/own"}
+
+
+def test_a_picture_without_curves_is_the_table_alone(results, monkeypatch):
+    whole = draw_benchmark(results)
+    assert [len(part.axes) for part in whole.subfigs] == [1, 2]  # two kinds of data
+    some = results._replace(
+        outcomes=tuple(
+            o._replace(raw=None)
+            if o.values is HIGH
+            else o._replace(state="unfinished", values=None, raw=None)
+            for o in results.outcomes
+        )
+    )
+    monkeypatch.setattr(figures, "kinds", lambda _: {"all": ["ring", "factors"]})
+    assert [len(part.axes) for part in draw_benchmark(some).subfigs] == [1]
 
 
 def test_a_method_whose_codes_are_the_observations_is_not_named_again(results):

@@ -88,6 +88,12 @@ def test_a_batch_of_all_rows_gives_the_aggregate_posterior():
     np.testing.assert_allclose(found.each, each, atol=1e-5)
 
 
+def test_of_one_training_row_the_aggregate_is_its_posterior():
+    z, mean, std = batch()
+    found = aggregate(*as_jax(z, mean, std), 1.0)
+    np.testing.assert_allclose(found.each, norm.logpdf(z, mean, std), atol=1e-5)
+
+
 @cache
 def correlated(size=800):
     """Posteriors of variance .4 whose aggregate is N(0, R), and -1/2 log det R."""

@@ -177,6 +177,36 @@ def _draw_latents(
     return world.means[u] + world.stds[u] * noise
 
 
+def _drawn(
+    process: Process, key: PRNGKey, samples: int
+) -> tuple[World, Float[Array, "r z"], list[PRNGKey]]:
+    """A world that is not refused, its training latents, and keys for what is held out.
+
+    Draws are made anew until one is accepted, at most `LIMIT` times.
+    """
+
+    def draw(attempt: Int[Array, ""]) -> tuple[World, Array, list[PRNGKey]]:
+        mixing_key, train_key, *keys = jax.random.split(
+            jax.random.fold_in(key, attempt), 5
+        )
+        world = process.draw(mixing_key, attempt)
+        z = _draw_latents(train_key, world, samples, process.correlation)
+        return world, z, keys
+
+    attempt = jnp.zeros((), jnp.int32)
+    if (accepts := process.accepts) is not None:
+
+        def fails(attempt: Int[Array, ""]) -> Bool[Array, ""]:
+            world, z, keys = draw(attempt)
+            return ~accepts(keys[0], world, z)
+
+        attempt = jax.lax.while_loop(
+            lambda i: (i < LIMIT) & fails(i), lambda i: i + 1, attempt
+        )
+    world, z, (_, *keys) = draw(attempt)
+    return world, z, keys
+
+
 def draw_worlds(
     process: Process, key: PRNGKey, data: Sizes, numbers: Int[Array, "w"]
 ) -> tuple[World, Splits]:
@@ -198,30 +228,7 @@ def draw_worlds(
     sizes, bend = (data.samples, data.valid_samples, data.test_samples), process.bend
 
     def one(number: Int[Array, ""]) -> tuple[World, list[Array], list[Array]]:
-        world_key = jax.random.fold_in(key, number)
-
-        def draw(attempt: Int[Array, ""]) -> tuple[World, Array, list[PRNGKey]]:
-            mixing_key, train_key, *keys = jax.random.split(
-                jax.random.fold_in(world_key, attempt), 5
-            )
-            world = process.draw(mixing_key, attempt)
-            return (
-                world,
-                _draw_latents(train_key, world, sizes[0], process.correlation),
-                keys,
-            )
-
-        attempt = jnp.zeros((), jnp.int32)
-        if (accepts := process.accepts) is not None:
-
-            def fails(attempt: Int[Array, ""]) -> Bool[Array, ""]:
-                world, z, keys = draw(attempt)
-                return ~accepts(keys[0], world, z)
-
-            attempt = jax.lax.while_loop(
-                lambda i: (i < LIMIT) & fails(i), lambda i: i + 1, attempt
-            )
-        world, z, (_, *keys) = draw(attempt)
+        world, z, keys = _drawn(process, jax.random.fold_in(key, number), sizes[0])
         held_out = zip(keys, sizes[1:], strict=True)
         latents = [
             z,

@@ -1,7 +1,7 @@
 """Controls: raw observations, an untrained encoder, and a supervised one."""
 
 from jaxdis.data.rows import batches
-from jaxdis.report import later
+from jaxdis.report import CORRELATION
 from jaxdis.systems.baselines.model import (
     Config,
     Hyper,
@@ -11,7 +11,7 @@ from jaxdis.systems.baselines.model import (
 )
 from jaxdis.systems.baselines.presets import PRESETS
 from jaxdis.systems.baselines.scores import ARRAYS, scores
-from jaxdis.types import Figure, Method
+from jaxdis.types import Method
 
 __all__ = ["METHOD", "PRESETS", "Config", "Hyper", "default_hyper", "make"]
 
@@ -39,14 +39,7 @@ METHOD = Method(
     presets=PRESETS,
     scores=scores,
     arrays=ARRAYS,
-    figures=(
-        Figure(
-            "correlation",
-            "True latents against the codes matched to them, on test rows; the mean, "
-            "and the first seeds.",
-            later("jaxdis.report.correlation", "draw_correlation"),
-        ),
-    ),
+    figures=(CORRELATION,),
     sized=sized,
     positive=("learning_rate",),
 )

@@ -29,7 +29,11 @@ PRESETS: dict[str, Preset] = {
         seeds=8,
         scores=_SCORES,
     ),
-    # Latents whose means and variances actions move.
+    # Latents whose means and variances actions move, as theory asks; and yet MCC is .51
+    # over two worlds, below the observations' .65. Actions tell so much of every latent
+    # (9 nats of five) that the true log odds errs on .2 % of the pairs, and that of two
+    # latents alone on 3 %, at a loss of .11: little is left to learn from the others.
+    # In the domains of `quickstart` the best discrimination is right on 85 %.
     "actions": Preset(
         config=Config(form="quadratic"),
         data=CausalProcess("ActionDoubleSuffStat", z_dim=5, x_dim=10, samples=100_000),

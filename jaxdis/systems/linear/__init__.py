@@ -1,10 +1,10 @@
 """Linear codes: independent components by FastICA, and principal components."""
 
-from jaxdis.report import later
+from jaxdis.report import CORRELATION
 from jaxdis.systems.linear.config import Config, Hyper, default_hyper, sized
 from jaxdis.systems.linear.presets import PRESETS
 from jaxdis.systems.linear.system import ARRAYS, batches, make, scores
-from jaxdis.types import Figure, Method
+from jaxdis.types import Method
 
 __all__ = ["METHOD", "PRESETS", "Config", "Hyper", "default_hyper", "make"]
 
@@ -31,14 +31,7 @@ METHOD = Method(
     presets=PRESETS,
     scores=scores,
     arrays=ARRAYS,
-    figures=(
-        Figure(
-            "correlation",
-            "True latents against the codes matched to them, on test rows; the mean, "
-            "and the first seeds.",
-            later("jaxdis.report.correlation", "draw_correlation"),
-        ),
-    ),
+    figures=(CORRELATION,),
     sized=sized,
     positive=("alpha",),
 )

@@ -1,7 +1,7 @@
 """Mechanism sparsity: latents identified by sparse causal graphs."""
 
 from jaxdis.data.rows import batches
-from jaxdis.report import later
+from jaxdis.report import CORRELATION, later
 from jaxdis.systems.mechanism_sparsity.config import check_chosen, sized
 from jaxdis.systems.mechanism_sparsity.model import Config, Hyper, default_hyper, make
 from jaxdis.systems.mechanism_sparsity.presets import PRESETS
@@ -52,12 +52,7 @@ METHOD = Method(
             "graph, then the true latents: nobody could choose so without the truth.",
             later("jaxdis.systems.mechanism_sparsity.figures", "draw_graphs"),
         ),
-        Figure(
-            "correlation",
-            "True latents against the codes matched to them, on test rows; the mean, "
-            "and the first seeds.",
-            later("jaxdis.report.correlation", "draw_correlation"),
-        ),
+        CORRELATION,
     ),
     sized=sized,
     positive=("learning_rate", "temperature"),

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from jaxdis import optimise
-from jaxdis.report import later
+from jaxdis.report import CORRELATION, later
 from jaxdis.systems.shared_features.config import Config, Hyper
 from jaxdis.systems.shared_features.model import (
     build,
@@ -40,12 +40,7 @@ _CITATION = """\
 """
 _DRAWN = "jaxdis.systems.shared_features.figures"
 _FIGURES = (
-    Figure(
-        "correlation",
-        "True latents against the codes matched to them, on test rows; the mean, and "
-        "the first seeds.",
-        later("jaxdis.report.correlation", "draw_correlation"),
-    ),
+    CORRELATION,
     Figure(
         "heads",
         "Absolute weights of the heads of held-out tasks (rows, in the order of the "

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from jaxdis.identifiability import SUPPORT_THRESHOLD
-from jaxdis.report import later
+from jaxdis.report import CORRELATION, later
 from jaxdis.systems.sparse_mixing import scores
 from jaxdis.systems.sparse_mixing.config import Config, Hyper, default_hyper, sized
 from jaxdis.systems.sparse_mixing.model import cgvae_loss
@@ -77,12 +77,7 @@ METHOD = Method(
     codes=("latent",),
     sparser={"alpha": "higher"},
     figures=(
-        Figure(
-            "correlation",
-            "True latents against the codes matched to them, on test rows; the mean, "
-            "and the first seeds.",
-            later("jaxdis.report.correlation", "draw_correlation"),
-        ),
+        CORRELATION,
         Figure(
             "jacobian",
             "Mean |dx / dz| std z of the decoder on test rows, latents matched to the "
