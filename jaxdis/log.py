@@ -212,7 +212,7 @@ def _fitting(widths: Sequence[int]) -> Iterator[range]:
 def _records(title: str, columns: Sequence[list[str]], caption: str) -> Group:
     """What is too wide for a table: a line of each cell, the rows below each other."""
     names, *rows = zip(*columns, strict=True)
-    wide = max(map(len, names))
+    wide = max(map(len, names[1:]), default=0)
     lines = [title] * bool(title)
     for row in rows:
         if len(lines) > 1:

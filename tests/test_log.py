@@ -174,6 +174,6 @@ def test_words_are_folded_and_rows_too_wide_for_a_table_become_lines(
     text = capsys.readouterr().out
     assert "0.125" in text
     assert set(how.split()) <= set(text.replace("│", " ").split())
-    log.show(log.table("wide", [["run", "x"], ["n", "1" * 34], ["m", "2"]]))
+    log.show(log.table("wide", [["run", "x", "y"], ["n", "1" * 34, "5"]]))
     said = capsys.readouterr().out.splitlines()
-    assert said == ["wide", "run x", f"  n {'1' * 34}", "  m 2"]
+    assert said == ["wide", "run x", f"  n {'1' * 34}", "", "run y", "  n 5"]
