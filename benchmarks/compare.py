@@ -12,10 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks.timing import RESULTS
+from jaxdis import log
 
 NOTED = 0.1  # a ratio further from 1 than this is shown
 
@@ -49,16 +47,17 @@ def main(old: Path, new: Path) -> None:
         raise SystemExit(f"{old} and {new} must hold results of the same name")
     for name in files:
         pair = [json.loads((folder / name).read_text()) for folder in (old, new)]
-        table = Table("row", "figure", "new / old", title=name)
         found = ratios(pair[0]["rows"], pair[1]["rows"])
         moved = [r for r in found if abs(r[2] - 1) > NOTED]
-        for row, figure, ratio in moved:
-            table.add_row(row, figure, f"{ratio:.2f}")
-        table.caption = (
+        columns = [["row"], ["figure"], ["new / old"]]
+        for row in moved:
+            for column, cell in zip(columns, (*row[:2], f"{row[2]:.2f}"), strict=True):
+                column.append(cell)
+        caption = (
             f"{len(found) - len(moved)} of {len(found)} figures within a tenth; "
             f"{pair[0]['machine']} against {pair[1]['machine']}"
         )
-        Console().print(table)
+        log.show(log.table(name, columns, caption=caption, words=[1]))
 
 
 if __name__ == "__main__":

@@ -13,20 +13,23 @@ default precision. "hours_of_the_run" is all 300,000 steps; the authors' logs sa
 
 import contextlib
 import sys
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 from unittest import mock
 
 import jax
 
-from benchmarks.kernels import unfused
+from benchmarks.kernels import compiled_here, here, unfused
 from benchmarks.timing import finish, matmul_flops, steady_step
-from jaxdis import experiment
+from jaxdis import experiment, kernels
 from jaxdis.kernels import gumbel_mask
 from jaxdis.systems.mechanism_sparsity.model import Config
 from jaxdis.types import Spec
 
 CHUNK = 4
+SMALL: Mapping[str, Any] = MappingProxyType({"samples": 20_000})
 
 
 def step_flop(config: Config, spec: Spec) -> float:
@@ -45,24 +48,38 @@ def step_flop(config: Config, spec: Spec) -> float:
 
 
 def measure(
-    name: str, seeds: int, precision: str, masks: str, ceiling: float
+    name: str,
+    seeds: int,
+    precision: str,
+    masks: str,
+    ceiling: float,
+    config: Mapping[str, Any] = MappingProxyType({}),
+    data: Mapping[str, Any] = SMALL,
+    chunk: int = CHUNK,
 ) -> dict[str, Any]:
     """Time and FLOP/s of a few full-size steps; small data, the step is the same.
 
-    Masks are of the "batch", of each "example", or of each example as "arrays", the
-    plain formulation.
+    Args:
+      name: the preset.
+      seeds: how many are trained together.
+      precision: of the matrix products.
+      masks: of the "batch", of each "example", of each example by this platform's
+        compiled "kernel", or of each example as "arrays", the plain formulation.
+      ceiling: FLOP/s of a large matrix product.
+      config: what else differs from the preset's config.
+      data: what differs from the preset's data.
+      chunk: the number of steps between two looks at the clock.
     """
     draws = "batch" if masks == "batch" else "example"
     plan = experiment.plan(
         f"mechanism_sparsity/{name}",
         seeds=seeds,
-        config={"precision": precision, "mask_draws": draws},
-        data={"samples": 20_000},
+        config={"precision": precision, "mask_draws": draws, **config},
+        data=data,
     )
     made = experiment.prepare(plan)
-    plain = mock.patch.object(gumbel_mask, "masked_product", _as_arrays)
-    with plain if masks == "arrays" else contextlib.nullcontext():
-        step_s, compile_s = steady_step(made, CHUNK)
+    with FORMS.get(masks, contextlib.nullcontext)():
+        step_s, compile_s = steady_step(made, chunk)
     flop = seeds * step_flop(plan.config, made.spec)  # type: ignore[arg-type]
     return {
         "preset": name,
@@ -83,6 +100,22 @@ def measure(
 def _as_arrays(*arguments: Any, mask: str, precision: str) -> Any:
     assert mask == "soft"
     return unfused(*arguments, precision=precision)
+
+
+@contextlib.contextmanager
+def _arrays() -> Iterator[None]:
+    with mock.patch.object(gumbel_mask, "masked_product", _as_arrays):
+        yield
+
+
+@contextlib.contextmanager
+def _kernel() -> Iterator[None]:
+    form = compiled_here(gumbel_mask.FORMS)
+    with mock.patch.dict(kernels.FASTEST, {here(): form}):
+        yield
+
+
+FORMS = {"arrays": _arrays, "kernel": _kernel}
 
 
 def main(seeds: tuple[int, ...]) -> None:

@@ -95,18 +95,23 @@ def unfused(
     )  # fmt: skip
 
 
-def _platform() -> str:
-    """This machine's, as `jax.lax.platform_dependent` names it."""
+def here() -> str:
+    """This machine's platform, as `jax.lax.platform_dependent` names it."""
     return jax.default_backend().replace("gpu", "cuda")
 
 
-def _compiled_here(forms: dict[str, Form]) -> list[Any]:
+def compiled_here(forms: dict[str, Form]) -> Any:
+    """This platform's compiled kernel; on a CPU the interpreted one of the TPU."""
+    found = [name for name, form in forms.items() if form.platform == here()]
+    return found[0] if found else "interpret"
+
+
+def _compiled(forms: dict[str, Form]) -> list[Any]:
     """XLA's form, and the compiled kernel where this platform has one.
 
     Sizes that a kernel refuses run in XLA, and say so.
     """
-    here = _platform()
-    return ["xla", *(name for name, form in forms.items() if form.platform == here)]
+    return ["xla", *(name for name, form in forms.items() if form.platform == here())]
 
 
 def passes(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -148,7 +153,7 @@ def row(
 def masked_layers(ceiling: float) -> list[dict[str, Any]]:
     """The Gumbel-sigmoid layer with a mask for each example."""
     layers: dict[str, Callable[..., Any]] = {"arrays": unfused}
-    for form in _compiled_here(gumbel_mask.FORMS):
+    for form in _compiled(gumbel_mask.FORMS):
         layers[form] = partial(gumbel_mask.masked_product, impl=form)
     rows = []
     for b, n, k, h in MASK_SIZES:
@@ -174,7 +179,7 @@ def flows(ceiling: float) -> list[dict[str, Any]]:
         floats = flow_arguments(b, n, k, h)
         # Products with w1 and w2: value, gradient and Hessian product take two each.
         flop = 3 * 2.0 * k * b * (4 * n * h + 4 * h * h)
-        for form in _compiled_here(potential_flow.FORMS):
+        for form in _compiled(potential_flow.FORMS):
 
             def f(floats: Any, form: Any = form) -> Any:
                 return potential_flow.derivatives(*floats, "linear", impl=form)
@@ -190,7 +195,7 @@ def flows(ceiling: float) -> list[dict[str, Any]]:
 def main() -> None:
     """Prints the table and writes it to benchmarks/results."""
     ceiling = matmul_flops()
-    print("default form here:", FASTEST.get(_platform(), "xla"))
+    print("default form here:", FASTEST.get(here(), "xla"))
     finish("kernels", masked_layers(ceiling) + flows(ceiling))
 
 

@@ -2,19 +2,16 @@
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from jaxdis import runner
+from jaxdis import log, runner
 from jaxdis.experiment import Experiment
-from jaxdis.log import write_json
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -91,16 +88,31 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def shown(title: str, rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Records as a table in as many parts as the terminal needs, with all digits.
+
+    What tells rows apart, the words and whole numbers before the first other number, is
+    one column, with which every part begins. Lists are left out.
+
+    Args:
+      title: the line above it.
+      rows: records with the same names.
+    """
+    names = [name for name, value in rows[0].items() if not isinstance(value, list)]
+    numbers = (i for i, n in enumerate(names) if isinstance(rows[0][n], float))
+    heads = names[: max(1, next(numbers, 1))]
+    first = [", ".join(_cell(row[name]) for name in heads) for row in rows]
+    columns = [[n, *(_cell(row[n]) for row in rows)] for n in names[len(heads) :]]
+    return log.table(title, [[", ".join(heads), *first], *columns])
+
+
 def finish(name: str, rows: list[dict[str, Any]]) -> None:
     """Prints the rows and writes `benchmarks/results/NAME-DEVICE.json`.
 
     Lists are only written.
     """
-    shown = [name for name, value in rows[0].items() if not isinstance(value, list)]
-    table = Table(*shown, title=name)
-    for row in rows:
-        table.add_row(*(_cell(row[name]) for name in shown))
-    Console().print(table)
+    log.show(shown(name, rows))
     RESULTS.mkdir(exist_ok=True)
     device = jax.devices()[0].device_kind.lower().replace(" ", "-")
-    write_json(RESULTS / f"{name}-{device}.json", {"machine": machine(), "rows": rows})
+    path = RESULTS / f"{name}-{device}.json"
+    log.write_json(path, {"machine": machine(), "rows": rows})

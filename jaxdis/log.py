@@ -193,21 +193,36 @@ def _cell(value: float) -> str:
     )
 
 
-def _fitting(columns: Sequence[list[str]], first: int) -> Iterator[slice]:
-    """Parts of a table's columns that are no wider than the console.
+def _fitting(widths: Sequence[int]) -> Iterator[range]:
+    """Parts of a table's columns, but the first, that are no wider than the console.
 
     Args:
-      columns: the cells of each, its name among them.
-      first: the width of the column that every part begins with.
+      widths: the width of each column; every part begins with the first.
     """
-    start, width = 0, first + 4
-    for i, cells in enumerate(columns):
-        needed = max(map(len, cells)) + 3
-        if i > start and width + needed > console.width:
-            yield slice(start, i)
+    first, *rest = widths
+    start, width = 1, first + 4
+    for i, own in enumerate(rest, 1):
+        if i > start and width + own + 3 > console.width:
+            yield range(start, i)
             start, width = i, first + 4
-        width += needed
-    yield slice(start, len(columns))
+        width += own + 3
+    yield range(start, len(widths))
+
+
+def _records(title: str, columns: Sequence[list[str]], caption: str) -> Group:
+    """What is too wide for a table: a line of each cell, the rows below each other."""
+    names, *rows = zip(*columns, strict=True)
+    wide = max(map(len, names[1:]), default=0)
+    lines = [title] * bool(title)
+    for row in rows:
+        if len(lines) > 1:
+            lines.append("")
+        head, *cells = row
+        lines.append(f"{names[0]} {head}")
+        pairs = zip(names[1:], cells, strict=True)
+        lines += [f"  {name.ljust(wide)} {cell}" for name, cell in pairs]
+    lines += [caption] * bool(caption)
+    return Group(*(Text(line, overflow="fold") for line in lines))
 
 
 def table(
@@ -216,8 +231,12 @@ def table(
     bold: Container[int] = (),
     above: int = 0,
     caption: str = "",
+    words: Sequence[int] = (),
 ) -> Group:
-    """A table in as many parts as fit the console.
+    """A table in as many parts as fit the console; no cell is ever cut.
+
+    Columns of words are folded where they are wide. Where a cell of another column
+    does not fit beside the first one, every row is written as lines.
 
     Args:
       title: the line above the first part.
@@ -225,18 +244,31 @@ def table(
       bold: the rows that stand out.
       above: so many rows are above a line; 0 for no line.
       caption: a line below the last part.
+      words: which columns hold words, beside the first.
     """
-    first, *rest = columns
+    most = max(1, console.width // 2 - 4)
+    most_of = {i: most // (1 + (i > 0)) for i in (0, *words)}
+    widths = [max(map(len, column)) for column in columns]
+    widths = [min(width, most_of.get(i, width)) for i, width in enumerate(widths)]
+    if widths[0] + max(widths[1:], default=0) + 7 > console.width:
+        return _records(title, columns, caption)
     found: list[Table] = []
-    for part in _fitting(rest, max(map(len, first))):
+    for part in _fitting(widths):
         shown = Table(title=Text(title) if title and not found else None)
-        for i, (name, *_) in enumerate((first, *rest[part])):
-            side: JustifyMethod = "right" if i else "left"
-            shown.add_column(Text(name), justify=side, no_wrap=i > 0)
-        for i in range(1, len(first)):
-            cells = [Text(column[i]) for column in (first, *rest[part])]
-            style = "bold" if i - 1 in bold else None
-            shown.add_row(*cells, style=style, end_section=i == above)
+        numbers = (0, *part)
+        for i in numbers:
+            side: JustifyMethod = "left" if i in most_of else "right"
+            shown.add_column(
+                Text(columns[i][0], overflow="fold"),
+                justify=side,
+                overflow="fold",
+                no_wrap=i not in most_of,
+                max_width=most_of.get(i),
+            )
+        for row in range(1, len(columns[0])):
+            cells = [Text(columns[i][row], overflow="fold") for i in numbers]
+            style = "bold" if row - 1 in bold else None
+            shown.add_row(*cells, style=style, end_section=row == above)
         found.append(shown)
     found[-1].caption = Text(caption) if caption else None
     return Group(*found)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from jaxdis import __version__ as version
-from jaxdis import cli, experiment, log
+from jaxdis import cli, experiment, log, systems
 from jaxdis.cli import train as train_module
 from tests import own_method
 
@@ -285,25 +285,37 @@ def test_report_compares_runs(finished, tmp_path, monkeypatch):
     assert out.stat().st_size > 1_000
 
 
-def test_list_names_every_preset_with_cost_and_scores(monkeypatch, capsys):
+def test_list_names_every_preset_in_a_line_with_quickstarts_first(monkeypatch, capsys):
     monkeypatch.setattr(log.console, "width", 80)
     assert jaxdis(monkeypatch, "list") == 0
-    said = capsys.readouterr().out.splitlines()
-    assert "mechanism_sparsity/TimeNonDiag" in said
-    at = said.index("mechanism_sparsity/quickstart")
-    assert " on 2 cores; this library; expected: mcc " in " ".join(
-        said[at + 1 : at + 3]
-    )
+    *said, more = capsys.readouterr().out.splitlines()
+    methods = {name: systems.find(name) for name in systems.names()}
+    every = {f"{m}/{p}" for m, method in methods.items() for p in method.presets}
+    names = [line.split()[0] for line in said]
+    assert len(names) == len(every)
+    assert set(names) == every
+    assert "--long" in more
     assert max(map(len, said)) <= 80
-    presets = sum(not x.startswith(" ") for x in said)
-    assert presets < len(said) < 4 * presets
+    small = ["/quickstart" in name for name in names]
+    assert small == sorted(small, reverse=True)
+    for name in names:
+        method, _, preset = name.partition("/")
+        expects = [e for e in methods[method].presets[preset].expects if not e.of]
+        line = said[names.index(name)]
+        assert all(line.endswith(f"{e.score} {e.mean:g}") for e in expects[:1])
+        assert "..." not in line or not expects  # no digit is cut
 
 
-def test_list_names_the_presets_of_a_method(monkeypatch, capsys):
-    assert jaxdis(monkeypatch, "list", "flow_factorized") == 0
+def test_list_names_the_presets_of_a_method_with_their_sources(monkeypatch, capsys):
+    monkeypatch.setattr(log.console, "width", 80)
+    assert jaxdis(monkeypatch, "list", "flow_factorized", "--long") == 0
     said = capsys.readouterr().out.splitlines()
-    assert FLOW in said
     assert all(x.startswith(("flow_factorized/", "    ")) for x in said)
+    assert max(map(len, said)) <= 80
+    at = said.index(FLOW)
+    assert "; this library; expected: equi" in " ".join(said[at + 1 : at + 3])
+    assert jaxdis(monkeypatch, "list", "flow_factorised") == 2
+    assert "'flow_factorized'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -139,3 +139,41 @@ def test_table_of_many_scores_is_cut_where_the_console_ends(monkeypatch):
     for i, score in enumerate(scores):
         assert text.count(score.name) == 1
         assert f"{i}.25" in text
+
+
+DIGITS = ["0.0003512", "123456.789", "-1.25e-07", "2147483647"]
+
+
+@pytest.mark.parametrize("width", [12, 30, 60, 80, 100, None])
+def test_tables_drop_no_digit_at_any_width(width, monkeypatch, capsys):
+    # None is no terminal, as a file or a pipe.
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    console = Console(markup=False, emoji=False, highlight=False, width=width)
+    monkeypatch.setattr(log, "console", console)
+    label = "a setting, with, many, words, that, tell, rows, apart, 1024 x 64 x 64"
+    columns = [["what is measured", label, "b"]]
+    columns += [[f"figure_{i}", digits, "1"] for i, digits in enumerate(DIGITS * 2)]
+    log.show(log.table("a title", columns, caption="a caption"))
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= (width or 80)
+    for digits in DIGITS:
+        assert text.count(digits) == 2
+    assert "…" not in text
+    # Words may be folded, and none of their letters is lost.
+    letters = "".join(x for x in text if x.isalnum())
+    assert all("".join(filter(str.isalnum, word)) in letters for word in label.split())
+
+
+def test_words_are_folded_and_rows_too_wide_for_a_table_become_lines(
+    monkeypatch, capsys
+):
+    monkeypatch.setattr(log, "console", Console(width=40))
+    how = "a sentence of words that is longer than a column may be"
+    log.show(log.table("", [["a", "x"], ["n", "0.125"], ["how", how]], words=[2]))
+    text = capsys.readouterr().out
+    assert "0.125" in text
+    assert set(how.split()) <= set(text.replace("│", " ").split())
+    log.show(log.table("wide", [["run", "x", "y"], ["n", "1" * 34, "5"]]))
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["wide", "run x", f"  n {'1' * 34}", "", "run y", "  n 5"]

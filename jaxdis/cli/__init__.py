@@ -34,7 +34,7 @@ COMMANDS = {
     "evaluate": evaluate_command,
     "export": export_command,
 }
-USAGE = """usage: jaxdis list [METHOD]
+USAGE = """usage: jaxdis list [METHOD ...] [--long]
        jaxdis train METHOD/PRESET [--seeds N] [--steps N] [--hyper.X V [V ...]]
                     [--config.X V] [--data NAME] [--data.X V] [--out DIR]
                     [--start-or-resume] [--from RUN] [--shard I/N]

@@ -1,30 +1,36 @@
 """`jaxdis list` and `jaxdis report`: what there is to train, and what was trained."""
 
 import dataclasses
+import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tyro
 from rich.text import Text
 
 from jaxdis import devices, experiment, log, program_cache, report, systems
-from jaxdis.types import Expectation
+from jaxdis.types import Expectation, Preset
 
 __all__ = ["list_command", "report_command"]
 
 INDENT = "    "
+BEYOND = re.compile(r"[;,]| (?:for |on |\()")
+"""What a cost goes on with: seeds, machines and remarks."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ListOptions:
-    """Names the presets of all methods, or of some: cost, source, expected scores.
+    """Names the presets of all methods, or of some, one line each: score and cost.
 
     Attributes:
       methods: the methods, by name or as FILE.py:NAME.
+      long: every expected score, the whole cost and the source, in as many lines as
+        they need.
     """
 
     methods: tyro.conf.Positional[tuple[str, ...]] = ()
+    long: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,21 +77,57 @@ def _expected(expects: Sequence[Expectation]) -> str:
     )
 
 
-def list_command(args: Sequence[str]) -> int:
-    """`jaxdis list [METHOD]`; returns the exit code."""
-    options = tyro.cli(ListOptions, prog="jaxdis list", args=args)
-    for system in options.methods or systems.names():
+def _presets(methods: Sequence[str]) -> Iterator[tuple[str, Preset]]:
+    """The presets of methods by their names; of all methods where none is named."""
+    for system in methods or systems.names():
         try:
             method = systems.find(system)
         except ValueError as error:
-            if options.methods:
+            if methods:
                 raise
             log.note(str(error))  # another package's, and no reason to show nothing
             continue
         for name, preset in method.presets.items():
-            log.show(Text(f"{system}/{name}", style="bold"))
-            expected = _expected(preset.expects) or "not measured"
-            words = f"{preset.cost}; {preset.source}; expected: {expected}"
-            lines = textwrap.wrap(words, log.console.width - len(INDENT))
-            log.say(textwrap.indent("\n".join(lines), INDENT))
+            yield f"{system}/{name}", preset
+
+
+def _is_small(named: tuple[str, Preset]) -> bool:
+    return named[0].rpartition("/")[2].startswith("quickstart")
+
+
+def _in_short(preset: Preset) -> str:
+    """The cost up to what it is for, and the first score: "1 min, mcc 0.98"."""
+    cost = BEYOND.split(preset.cost)[0]
+    first = next((one for one in preset.expects if not one.of), None)
+    return f"{cost}, {first.score} {first.mean:g}" if first else cost
+
+
+def _say_lines(found: Sequence[tuple[str, Preset]]) -> None:
+    """A line of each, which the console does not break."""
+    wide = max(len(name) for name, _ in found)
+    room = max(log.console.width - wide - 2, 20)
+    for name, preset in found:
+        words = textwrap.shorten(_in_short(preset), room, placeholder=" ...")
+        log.say(f"{name.ljust(wide)}  {words}")
+
+
+def _say_all(name: str, preset: Preset) -> None:
+    """What is known of a preset, below its name."""
+    log.show(Text(name, style="bold"))
+    expected = _expected(preset.expects) or "not measured"
+    words = f"{preset.cost}; {preset.source}; expected: {expected}"
+    lines = textwrap.wrap(words, log.console.width - len(INDENT))
+    log.say(textwrap.indent("\n".join(lines), INDENT))
+
+
+def list_command(args: Sequence[str]) -> int:
+    """`jaxdis list [METHOD ...] [--long]`; returns the exit code."""
+    options = tyro.cli(ListOptions, prog="jaxdis list", args=args)
+    found = sorted(_presets(options.methods), key=lambda named: not _is_small(named))
+    if options.long:
+        for named in found:
+            _say_all(*named)
+    elif found:
+        _say_lines(found)
+        log.say("all scores and sources: jaxdis list METHOD --long")
     return 0

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from jaxdis import log, statistics
@@ -236,11 +235,8 @@ def _below(found: Evaluation) -> Iterator[str]:
 
 
 def _table(found: Evaluation, title: str) -> Group:
-    table = Table(title=Text(title) if title else None, title_justify="left")
+    rows = [_cells(row, found.shape[3]) for row in found.rows]
     heads = _heads(found)
-    for i, head in enumerate(heads):
-        words = i in (0, len(heads) - 1)
-        table.add_column(head, justify="left" if words else "right", no_wrap=not words)
-    for row in found.rows:
-        table.add_row(*map(Text, _cells(row, found.shape[3])))
+    columns = [[head, *(row[i] for row in rows)] for i, head in enumerate(heads)]
+    table = log.table(title, columns, words=[len(heads) - 1])
     return Group(table, *map(Text, _below(found)))
