@@ -16,7 +16,7 @@ from jaxdis.cli.compare import CompareOptions
 from jaxdis.cli.evaluate import EvaluateOptions
 from jaxdis.cli.explain import ExplainOptions
 from jaxdis.cli.merge import MergeOptions
-from jaxdis.cli.options import TrainOptions
+from jaxdis.cli.options import TrainOptions, hyper_names
 from jaxdis.cli.resume import ResumeOptions
 from jaxdis.cli.select import SelectOptions
 from jaxdis.cli.show import ListOptions, ReportOptions
@@ -125,7 +125,7 @@ def _of_methods() -> Iterator[tuple[str, str]]:
         except ValueError as error:  # another package's
             log.note(str(error))
             continue
-        hyper = [(f"--hyper.{n.replace('_', '-')}", ()) for n in method.hyper._fields]
+        hyper = [(f"--hyper.{n.replace('_', '-')}", ()) for n in hyper_names(method)]
         config = {
             pair
             for preset in method.presets.values()

@@ -15,6 +15,7 @@ __all__ = [
     "AnyOptions",
     "TrainOptions",
     "attributes",
+    "hyper_names",
     "options_type",
     "plain",
 ]
@@ -148,10 +149,16 @@ def plain(value: Any, kind: type) -> Any:
     return kind(**_fields(value))
 
 
-def _hyper(kind: type, defaults: Mapping[str, Sequence[float]]) -> Any:
+def hyper_names(method: Method) -> tuple[str, ...]:
+    """The names of a method's hyper-parameters."""
+    names: tuple[str, ...] = method.hyper._fields  # type: ignore[attr-defined]
+    return names
+
+
+def _hyper(method: Method, defaults: Mapping[str, Sequence[float]]) -> Any:
     """Options of hyper-parameters, each of which takes several values for a grid."""
-    said, fields = attributes(kind), []
-    for name in kind._fields:  # type: ignore[attr-defined]
+    said, fields = attributes(method.hyper), []
+    for name in hyper_names(method):
         values = " ".join(map(setting, own := defaults.get(name, ())))
         where = ", at the preset's points" * (len(own) > 1)
         told = tyro.conf.arg(
@@ -177,7 +184,7 @@ def options_type(
     groups = {
         "config": _described(preset.config),
         "data": _described(preset.data),
-        "hyper": _hyper(method.hyper, defaults),
+        "hyper": _hyper(method, defaults),
     }
     options = dataclasses.make_dataclass(
         "TrainOptions",

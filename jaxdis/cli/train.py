@@ -21,7 +21,7 @@ from jaxdis import (
     program_cache,
     systems,
 )
-from jaxdis.cli.options import AnyOptions, options_type, plain
+from jaxdis.cli.options import AnyOptions, hyper_names, options_type, plain
 from jaxdis.cli.points import point_table
 from jaxdis.cli.rehearsal import rehearse
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
@@ -50,7 +50,7 @@ def _defaults(
         points = experiment.plan(name, config=preset.config, data=preset.data).points
     except ValueError:  # the data are in a file that is not named yet
         return {}
-    return {n: tuple(dict.fromkeys(p[n] for p in points)) for n in method.hyper._fields}
+    return {n: tuple(dict.fromkeys(p[n] for p in points)) for n in hyper_names(method)}
 
 
 def _description(name: str) -> str:
