@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -323,8 +324,8 @@ def test_list_names_the_presets_of_a_method_with_their_sources(monkeypatch, caps
     [
         ([], "usage: jaxdis list"),
         (["--help"], "METHOD/own --data.file FILE"),
-        (["train", "--help"], "[--data NAME]"),
-        (["report"], "usage: jaxdis report"),
+        (["train", "--help"], "usage: jaxdis train METHOD/PRESET"),
+        (["report", "--help"], "usage: jaxdis report"),
         (["export"], "usage: jaxdis export"),
         (["encode", "--help"], "usage: jaxdis encode"),
         (["train", NAME, "--help"], "`--data NAME` takes another data set"),
@@ -337,6 +338,19 @@ def test_help_is_no_mistake(args, words, monkeypatch, capsys):
     captured = capsys.readouterr()
     assert words in " ".join(captured.out.split())
     assert not captured.err
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_are_notes(monkeypatch, capsys):
+    def warned(args):
+        warnings.warn("column 3\n  is constant", stacklevel=1)
+        return 0
+
+    before = warnings.showwarning
+    monkeypatch.setitem(cli.COMMANDS, "list", warned)
+    assert jaxdis(monkeypatch, "list") == 0
+    assert capsys.readouterr() == ("note: column 3 is constant\n", "")
+    assert warnings.showwarning is before
 
 
 def test_who_stops_reading_is_no_mistake(monkeypatch):

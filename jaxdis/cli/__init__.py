@@ -2,13 +2,15 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
 import jaxdis
-from jaxdis import check
+from jaxdis import check, log
 from jaxdis.cli.benchmark import benchmark_command
 from jaxdis.cli.compare import compare_command
+from jaxdis.cli.completion import completion_command
 from jaxdis.cli.evaluate import evaluate_command
 from jaxdis.cli.explain import explain_command
 from jaxdis.cli.merge import merge_command
@@ -33,6 +35,7 @@ COMMANDS = {
     "encode": encode_command,
     "evaluate": evaluate_command,
     "export": export_command,
+    "completion": completion_command,
 }
 USAGE = """usage: jaxdis list [METHOD ...] [--long]
        jaxdis train METHOD/PRESET [--seeds N] [--steps N] [--hyper.X V [V ...]]
@@ -40,7 +43,7 @@ USAGE = """usage: jaxdis list [METHOD ...] [--long]
                     [--start-or-resume] [--from RUN] [--shard I/N]
        jaxdis resume RUN [--steps N] [--seeds N]
        jaxdis merge RUN [RUN ...] [--out DIR] [--partial]
-       jaxdis report RUN [RUN ...]
+       jaxdis report [RUN ...]
        jaxdis compare RUN [RUN ...] [--scores NAME ...] [--baseline N] [--anyway]
        jaxdis select RUN [--kind mcc|lasso|spearman]
        jaxdis benchmark [FILE] [--out DIR] [--seeds N] [--steps N] [--methods M ...]
@@ -50,11 +53,14 @@ USAGE = """usage: jaxdis list [METHOD ...] [--long]
        jaxdis evaluate RUN [FILE] [--metrics NAME ...] [--out scores.csv|.json]
        jaxdis evaluate --codes codes.npz [--metrics NAME ...]
        jaxdis export RUN [RUN ...] --out long.csv|.parquet
+       jaxdis completion bash|zsh
+       jaxdis --version
 
 METHOD is one of those that `jaxdis list` names, or a file of yours,
 my_method.py:METHOD; RUN is a directory that `jaxdis train` wrote.
 `jaxdis COMMAND --help` says more, and `jaxdis train METHOD/PRESET --help` names every
-option of that method. `jaxdis train METHOD/own --data.file FILE` takes your data."""
+option of that method. `jaxdis train METHOD/own --data.file FILE` takes your data.
+`jaxdis completion --help` says how the shell completes all of these words."""
 
 
 def _carried_out(words: Sequence[str]) -> int:
@@ -64,7 +70,7 @@ def _carried_out(words: Sequence[str]) -> int:
       OSError: the help cannot be written.
     """
     name, *args = words or ["--help"]
-    if name in ("-h", "--help") or (name == "train" and args[:1] in HELP):
+    if name in ("-h", "--help"):
         print(USAGE)
         return 0
     if name == "--version":
@@ -90,15 +96,14 @@ def _carried_out(words: Sequence[str]) -> int:
         return done.code if isinstance(done.code, int) else int(done.code is not None)
 
 
-HELP = (["-h"], ["--help"])
-
-
 def main() -> None:
     """Entry point of the command `jaxdis`."""
     _open_streams()
     code = 0
     try:
-        code = _carried_out(sys.argv[1:])
+        with warnings.catch_warnings():
+            warnings.showwarning = _note
+            code = _carried_out(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read the output has seen enough
         code = 0
@@ -109,6 +114,18 @@ def main() -> None:
             _complain(f"the standard output cannot be written: {error}")
         code = code or 2
     sys.exit(code)
+
+
+def _note(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning as a line for the user, whom no line of the source helps."""
+    log.note(" ".join(str(message).split()))
 
 
 def _open_streams() -> None:

@@ -20,7 +20,7 @@ from jaxdis.experiment.directory import check_path
 from jaxdis.experiment.shards import Shard
 from jaxdis.report.text import duration
 
-__all__ = ["benchmark_command"]
+__all__ = ["BenchmarkOptions", "benchmark_command"]
 
 FAILED = 1
 """The exit code where some cells failed."""

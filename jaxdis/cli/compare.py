@@ -14,7 +14,7 @@ from jaxdis.cli import tables
 from jaxdis.report.paired import Compared, Line, compare
 from jaxdis.report.text import fixed, plus_minus, title
 
-__all__ = ["compare_command"]
+__all__ = ["CompareOptions", "compare_command"]
 
 GAIN = tuple(f"gain_{name}" for name in statistics.Gain._fields)
 """The columns of a gain in a file."""

@@ -18,7 +18,7 @@ from jaxdis.experiment.reading import read_again
 from jaxdis.report.read import swept
 from jaxdis.report.text import setting
 
-__all__ = ["evaluate_command"]
+__all__ = ["EvaluateOptions", "evaluate_command"]
 
 NULLS = 20
 NEEDED, OPTIONAL = ("z", "codes"), ("discrete", "mask", "pattern", "seeds")

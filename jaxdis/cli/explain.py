@@ -19,7 +19,7 @@ from jaxdis.report.choice import choose
 from jaxdis.report.promised import Given, given, known
 from jaxdis.report.read import Record, lived, most_agreed
 
-__all__ = ["explain_command"]
+__all__ = ["ExplainOptions", "explain_command"]
 
 LARGEST = 200  # rows or columns of what is drawn
 SENTENCES = 20  # of latents that are not told apart

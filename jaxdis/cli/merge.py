@@ -10,7 +10,7 @@ import tyro
 from jaxdis import devices, experiment, program_cache
 from jaxdis.cli.train import PARTLY, carried_out
 
-__all__ = ["merge_command"]
+__all__ = ["MergeOptions", "merge_command"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from jaxdis import devices, experiment, program_cache
 from jaxdis.cli.train import carried_out
 from jaxdis.experiment import Execution, Wishes, plan_of
 
-__all__ = ["resume_command"]
+__all__ = ["ResumeOptions", "resume_command"]
 
 
 @dataclasses.dataclass(frozen=True)

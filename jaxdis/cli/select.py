@@ -18,7 +18,7 @@ from jaxdis.report.selection import Ranking, Selection, places, select
 from jaxdis.report.text import fixed, title
 from jaxdis.types import Score
 
-__all__ = ["select_command"]
+__all__ = ["SelectOptions", "select_command"]
 
 FEW = 48  # seeds of all points that are listed without being asked for
 

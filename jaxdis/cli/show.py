@@ -10,9 +10,10 @@ import tyro
 from rich.text import Text
 
 from jaxdis import devices, experiment, log, program_cache, report, systems
+from jaxdis.experiment.directory import holds_run
 from jaxdis.types import Expectation, Preset
 
-__all__ = ["list_command", "report_command"]
+__all__ = ["ListOptions", "ReportOptions", "list_command", "report_command"]
 
 INDENT = "    "
 BEYOND = re.compile(r"[;,]| (?:for |on |\()")
@@ -38,19 +39,44 @@ class ReportOptions:
     """Rebuilds the report of a run; compares several runs side by side.
 
     Attributes:
-      runs: directories that `jaxdis train` wrote.
+      runs: directories that `jaxdis train` wrote; by default the newest in runs/.
       out: the HTML file of the comparison of several runs; pictures go beside it.
     """
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: tyro.conf.Positional[tuple[Path, ...]] = ()
     out: Path = Path("comparison.html")
 
 
+def _newest() -> Path:
+    """The run that was last trained of those below runs/.
+
+    Raises:
+      ValueError: there is none.
+    """
+    settings = Path("runs").glob("*/config.json")
+    found = [path.parent for path in settings if holds_run(path.parent)]
+    if not found:
+        raise ValueError(
+            f"name a run, as in `jaxdis report RUN`: there is none in {Path.cwd()}/runs"
+        )
+    run = max(found, key=_trained_at)
+    log.note(f"of {len(found)} in runs/, the run that was trained last: {run}")
+    return run
+
+
+def _trained_at(run: Path) -> float:
+    """When it last wrote what it learned; a report does not count."""
+    written = (run / "metrics.jsonl", run / "config.json")
+    return max(path.stat().st_mtime for path in written if path.exists())
+
+
 def report_command(args: Sequence[str]) -> int:
-    """`jaxdis report DIR [DIR ...]`; returns the exit code."""
+    """`jaxdis report [RUN ...]`; returns the exit code."""
     devices.use_all_cores()
     program_cache.keep_programs()
-    options = tyro.cli(ReportOptions, prog="jaxdis report", args=args or ["--help"])
+    options = tyro.cli(ReportOptions, prog="jaxdis report", args=args)
+    if not options.runs:
+        options = dataclasses.replace(options, runs=(_newest(),))
     for run in options.runs:
         if experiment.shards_there(run) and not experiment.is_measured(run):
             experiment.gather([run], None)

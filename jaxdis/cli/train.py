@@ -1,14 +1,13 @@
 """`jaxdis train`: options of a method out of its config, its data and its hyper."""
 
 import dataclasses
-import inspect
-import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 
@@ -22,6 +21,7 @@ from jaxdis import (
     program_cache,
     systems,
 )
+from jaxdis.cli.options import AnyOptions, hyper_names, options_type, plain
 from jaxdis.cli.points import point_table
 from jaxdis.cli.rehearsal import rehearse
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
@@ -35,118 +35,22 @@ from jaxdis.types import Method, Preset
 
 __all__ = ["PARTLY", "carried_out", "parse_train", "train_command"]
 
+HELP = {"-h", "--help"}
 DIVERGED = 3
 """The exit code of a run that is finished and has learned nothing."""
 PARTLY = 1
 """The exit code where some shards are missing."""
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainOptions:
-    """Trains many seeds of a preset in one compiled program.
-
-    Attributes:
-      seeds: the number of seeds.
-      steps: the number of optimisation steps of every seed; None for a number by the
-        size of the data.
-      chunk: the number of steps between two lines of metrics.
-      first_seed: the first seed's number; the others follow.
-      out: a new directory of the run; default runs/NAME-TIME.
-      resume: go on with the run in --out, to which more steps and seeds may be given;
-        `jaxdis resume DIR` needs no other option again.
-      start_or_resume: go on with the run in --out if there is one, or start it; leave
-        one that is finished as it is.
-      shard: I/N, the part of the rows that this process trains, in a directory below
-        --out, or auto for what a scheduler's variables say; `jaxdis merge` makes one
-        table of all.
-      distributed: meet the other processes of the job by jax.distributed; each trains
-        its shard, and that of number 0 merges.
-      start_from: start from the last parameters of another run of the method, seed by
-        seed.
-      other_versions: go on although versions or the precision of matrix products are
-        others than those of the run.
-      checkpoint_seconds: the least time between two checkpoints.
-      chunk_seconds: the longest time in which an interruption is not noticed.
-      rows_at_once: the number of rows, of a seed at a point each, that are on the
-        devices at a time; the others take turns. None for all.
-      dry_run: say what would be trained and whether it fits into memory, and end.
-      track: what shows the run elsewhere while it trains, one or several of jsonl, csv,
-        tensorboard and wandb; a run that is resumed keeps those that it had.
-    """
-
-    seeds: int
-    steps: int | None
-    chunk: int
-    first_seed: int = 0
-    out: str | None = None
-    resume: bool = False
-    start_or_resume: bool = False
-    shard: str | None = None
-    distributed: bool = False
-    start_from: Annotated[str | None, tyro.conf.arg(name="from")] = None
-    other_versions: bool = False
-    checkpoint_seconds: float = 30.0
-    chunk_seconds: float = 10.0
-    rows_at_once: int | None = None
-    dry_run: bool = False
-    track: tuple[str, ...] = ()
-
-
-def _defaults(method: Method, preset: Preset) -> dict[str, str]:
-    """The value of every hyper-parameter in words, as far as it is known by now."""
+def _defaults(
+    name: str, method: Method, preset: Preset
+) -> dict[str, tuple[float, ...]]:
+    """The values of every hyper-parameter in the preset's grid, as far as known now."""
     try:
-        spec = preset.data.spec()
-        hyper = method.default_hyper(preset.config, spec, preset.steps)
+        points = experiment.plan(name, config=preset.config, data=preset.data).points
     except ValueError:  # the data are in a file that is not named yet
         return {}
-    return {
-        n: f" (default {preset.hyper.get(n, v):g})" for n, v in hyper._asdict().items()
-    }
-
-
-def _said(hyper: type) -> dict[str, str]:
-    """What the docstring of hyper-parameters says of each."""
-    words: dict[str, str] = {}
-    names: list[str] = []
-    for line in (inspect.getdoc(hyper) or "").splitlines():
-        if field := re.fullmatch(r"  (\w+(?:, \w+)*): (.+)", line):
-            names = field[1].split(", ")
-            words |= dict.fromkeys(names, field[2])
-        elif line.startswith("    "):
-            words |= {name: f"{words[name]} {line.strip()}" for name in names}
-        else:
-            names = []
-    return words
-
-
-def _options_type(method: Method, preset: Preset) -> type:
-    """`TrainOptions` with the fields of the method's config, data and hyper."""
-    words, said = _defaults(method, preset), _said(method.hyper)
-    fields = [
-        (
-            field,
-            Annotated[
-                tuple[float, ...],
-                tyro.conf.arg(help=f"{said.get(field, '')}{words.get(field, '')}"),
-            ],
-            dataclasses.field(default=()),
-        )
-        for field in method.hyper._fields  # type: ignore[attr-defined]
-    ]
-    sweep = dataclasses.make_dataclass("Hyper", fields, frozen=True)
-    options = dataclasses.make_dataclass(
-        "TrainOptions",
-        [
-            ("config", type(preset.config), dataclasses.field(default=preset.config)),
-            ("data", type(preset.data), dataclasses.field(default=preset.data)),
-            ("hyper", sweep, dataclasses.field(default_factory=sweep)),
-        ],
-        bases=(TrainOptions,),
-        frozen=True,
-        kw_only=True,
-    )
-    options.__doc__ = TrainOptions.__doc__
-    return options
+    return {n: tuple(dict.fromkeys(p[n] for p in points)) for n in hyper_names(method)}
 
 
 def _description(name: str) -> str:
@@ -168,6 +72,48 @@ def _other_data(preset: Preset, args: list[str]) -> tuple[Preset, list[str]]:
     return preset._replace(data=chosen), args[:at] + args[at + 2 :]
 
 
+def _about_any() -> str:
+    """The help of `jaxdis train` without a method."""
+    return (
+        "Trains many seeds of METHOD/PRESET in one compiled program. METHOD is one of "
+        f"{', '.join(systems.names())}, or a file of yours, my_method.py:METHOD. "
+        "`jaxdis train METHOD` names its presets, and `jaxdis train METHOD/PRESET "
+        "--help` every option of that method: --hyper.X V [V ...], of which several "
+        "values make a grid, --config.X V and --data.X V. `--data NAME` takes another "
+        "data set than the preset's, and METHOD/own --data.file FILE takes your data."
+    )
+
+
+def _name_presets(name: str) -> bool:
+    """Prints presets and their cost, a line each; False where none is to be chosen."""
+    reference, preset = systems.split(name)
+    if preset or reference not in systems.names():
+        return False
+    presets = systems.find(reference).presets
+    width = max(map(len, presets))
+    for preset, known in presets.items():
+        label = f"{reference}/{preset:<{width}}  "
+        room = max(log.console.width - len(label), 20)
+        log.say(label + textwrap.shorten(known.cost, room, placeholder=" ..."))
+    return True
+
+
+def _parsed(name: str, preset: Preset, method: Method, args: Sequence[str]) -> Any:
+    """The options of a preset; its config and data of their own types."""
+    defaults = _defaults(name, method, preset) if HELP & {*args} else {}
+    kind = options_type(method, preset, defaults)
+    found: Any = tyro.cli(
+        kind,
+        prog=f"jaxdis train {name}",
+        description=_description(name),
+        args=args,
+        default=kind(preset.seeds, preset.steps or None, preset.chunk),
+    )
+    own = {n: type(getattr(preset, n)) for n in ("config", "data")}
+    groups = {n: plain(getattr(found, n), kind) for n, kind in own.items()}
+    return dataclasses.replace(found, **groups)
+
+
 def parse_train(args: Sequence[str]) -> tuple[Plan, Any]:
     """A plan and the options of the command; checked without compiling.
 
@@ -181,15 +127,7 @@ def parse_train(args: Sequence[str]) -> tuple[Plan, Any]:
     name, *rest = args
     method, preset_name = experiment.find_preset(name)
     preset, rest = _other_data(method.presets[preset_name], rest)
-    options_type = _options_type(method, preset)
-    default = options_type(preset.seeds, preset.steps or None, preset.chunk)
-    options: Any = tyro.cli(
-        options_type,
-        prog=f"jaxdis train {name}",
-        description=_description(name),
-        args=rest,
-        default=default,
-    )
+    options = _parsed(name, preset, method, rest)
     if options.shard is not None and options.distributed:
         raise ValueError("--distributed says which shard a process has; drop --shard")
     going_on = options.resume or options.start_or_resume
@@ -277,6 +215,15 @@ def _page(run: Run) -> Path:
 
 def train_command(args: Sequence[str]) -> int:
     """`jaxdis train METHOD/PRESET ...`; returns the exit code."""
+    if args and args[0] in HELP:
+        tyro.cli(
+            AnyOptions,
+            prog="jaxdis train METHOD/PRESET",
+            description=_about_any(),
+            args=["--help"],
+        )
+    if args and _name_presets(args[0]) and HELP & {*args}:
+        return 0
     devices.use_all_cores()
     program_cache.keep_programs()
     if "--distributed" in args:  # before JAX is used for the first time

@@ -13,7 +13,14 @@ from jaxdis.cli import tables
 from jaxdis.experiment import Run
 from jaxdis.experiment.reading import OBSERVATIONS, read_again
 
-__all__ = ["Columns", "encode_command", "export_command", "load"]
+__all__ = [
+    "Columns",
+    "EncodeOptions",
+    "ExportOptions",
+    "encode_command",
+    "export_command",
+    "load",
+]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -72,8 +72,18 @@ class Falcor3dSequences:
 
     Attributes:
       directory: the folder.
-      steps, sequence_rule, index_per, eval_split, held_out, valid_rows, test_rows,
-        fit_rows, seed: the same as of `Shapes3dSequences`.
+      steps: the number T of steps; a sequence has T + 1 frames.
+      sequence_rule: "sweep" moves a factor from its first value on; "carry" starts
+        anywhere and overflows into the next factor, as released.
+      index_per: whether every "sample" has a transformation of its own, or the "batch".
+      eval_split: "heldout", or "train" for sequences that were seen in training, as
+        released.
+      held_out: the share of the starts that each of valid and test may take, as of
+        `Shapes3dSequences`.
+      valid_rows: the number of sequences that are scored between chunks.
+      test_rows: the number of sequences that are scored at the end.
+      fit_rows: the number of training sequences for what is fitted after training.
+      seed: the seed of the splits.
 
     Source: Song et al. 2023 (arXiv 2309.13167), section 4.
     """
@@ -106,8 +116,18 @@ class Isaac3dSequences:
 
     Attributes:
       directory: the folder.
-      steps, sequence_rule, index_per, eval_split, held_out, valid_rows, test_rows,
-        fit_rows, seed: the same as of `Shapes3dSequences`.
+      steps: the number T of steps; a sequence has T + 1 frames.
+      sequence_rule: "sweep" moves a factor from its first value on; "carry" starts
+        anywhere and overflows into the next factor, as released.
+      index_per: whether every "sample" has a transformation of its own, or the "batch".
+      eval_split: "heldout", or "train" for sequences that were seen in training, as
+        released.
+      held_out: the share of the starts that each of valid and test may take, as of
+        `Shapes3dSequences`.
+      valid_rows: the number of sequences that are scored between chunks.
+      test_rows: the number of sequences that are scored at the end.
+      fit_rows: the number of training sequences for what is fitted after training.
+      seed: the seed of the splits.
 
     Source: Song et al. 2023 (arXiv 2309.13167), section 4.
     """

@@ -100,8 +100,19 @@ class MnistSequences:
 
     Attributes:
       directory: the folder of TensorFlow Datasets; None for its default.
-      colour, transformations, steps, index_per, eval_split, held_out, held_out_classes,
-        valid_rows, test_rows, fit_rows, seed: the same as of `DigitSequences`.
+      colour: "red" puts grey images into the red channel of RGB, "none" leaves them.
+      transformations: the names of the transformations, of "scale", "rotation", "hue".
+      steps: the number T of steps; a sequence has T + 1 frames.
+      index_per: whether every "sample" has a transformation of its own, or the "batch".
+      eval_split: "heldout", or "train" for sequences that were seen in training, as
+        released.
+      held_out: the share of the images for each of valid and test.
+      held_out_classes: the classes that training never sees; held-out rows have them
+        as well.
+      valid_rows: the number of sequences that are scored between chunks.
+      test_rows: the number of sequences that are scored at the end.
+      fit_rows: the number of training sequences for what is fitted after training.
+      seed: the seed of the splits.
 
     Source: Song et al. 2023 (arXiv 2309.13167), section 4.
     """
