@@ -97,14 +97,14 @@ LARGE = [
 
 @pytest.mark.parametrize(("impl", "sizes"), LARGE, indirect=["impl"], ids=str)
 def test_large_potentials_lower_product_by_product(impl, sizes):
-    """Four seeds in as many launches as one: 8 products, and twice that in reverse."""
+    """One program for each shape of a product, of four seeds and all potentials."""
     given = (jax.eval_shape(partial(flow_arguments, *sizes)),)
 
     def flow(given):
         return potential_flow.derivatives(*given, "tanh", impl=impl)
 
     text = exported(flow, given, PLATFORMS[impl], (4,))
-    assert text.count(CALLS[impl]) == 24
+    assert 0 < text.count(CALLS[impl]) < 10  # of 24 launches
 
 
 @pytest.mark.usefixtures("mosaic")

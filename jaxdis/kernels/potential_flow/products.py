@@ -9,6 +9,7 @@ for an H100 and a TPU v5e. They have run on neither.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -101,6 +102,7 @@ def hopper_columns() -> int:
     return largest(TILE, 4 * TILE, fits)
 
 
+@partial(jax.jit, static_argnums=2, static_argnames="interpret")  # lowered once a shape
 def hopper(
     left: Float[Array, "_ _"],
     right: Float[Array, "_ _"],
@@ -166,6 +168,7 @@ def hopper(
     return found[:m, :j]
 
 
+@partial(jax.jit, static_argnums=2, static_argnames="interpret")
 def tpu(
     left: Float[Array, "_ _"],
     right: Float[Array, "_ _"],
