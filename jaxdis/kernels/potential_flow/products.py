@@ -102,7 +102,7 @@ def hopper_columns() -> int:
     return largest(TILE, 4 * TILE, fits)
 
 
-@partial(jax.jit, static_argnums=2, static_argnames="interpret")  # lowered once a shape
+@partial(jax.jit, static_argnames=("turned", "interpret"))  # lowered once a shape
 def hopper(
     left: Float[Array, "_ _"],
     right: Float[Array, "_ _"],
@@ -168,7 +168,7 @@ def hopper(
     return found[:m, :j]
 
 
-@partial(jax.jit, static_argnums=2, static_argnames="interpret")
+@partial(jax.jit, static_argnames=("turned", "interpret"))
 def tpu(
     left: Float[Array, "_ _"],
     right: Float[Array, "_ _"],
