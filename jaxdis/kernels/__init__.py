@@ -11,7 +11,8 @@ a `Form`: plain XLA, and compiled kernels in Pallas. Which one runs is `impl`:
   elsewhere;
 - "interpret": the TPU's kernel, interpreted on any platform, for tests.
 
-Sizes that a kernel cannot tile run in XLA, which is logged once.
+Kernels take all sizes. What one cannot run on, another type of numbers or another
+generation of GPUs, runs in XLA, which is logged once; `in_use` says which form it is.
 """
 
 import functools
@@ -25,7 +26,7 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
-__all__ = ["FASTEST", "Form", "Impl", "Sizes", "recomputed", "run"]
+__all__ = ["FASTEST", "Form", "Impl", "Sizes", "in_use", "recomputed", "run"]
 
 Impl: TypeAlias = Literal["xla", "pallas", "pallas_tpu", "pallas_gpu", "interpret"]
 
@@ -131,15 +132,13 @@ def run(
       ValueError: an unknown form; for "pallas", when the program is lowered, a platform
         without a compiled kernel.
     """
-    if impl is not None and impl != "pallas" and impl not in forms:
-        known = ", ".join(("pallas", *forms))
-        raise ValueError(f"impl must be None or one of {known}, got {impl!r}")
+    _check(forms, impl)
 
     def fitting(form: str) -> functools.partial[Any]:
         if reason := forms[form].refusal(sizes):
             _say_once(f"{name} runs in XLA instead of {form}: {reason}")
-            form = "xla"
-        return functools.partial(_call, forms[form].run, setting)
+        chosen = forms[_or_xla(forms, form, sizes)]
+        return functools.partial(_call, chosen.run, setting)
 
     plain = functools.partial(_call, forms["xla"].run, setting)
     if impl is None:
@@ -154,6 +153,44 @@ def run(
         return default(arguments)
     branches = {platform: fitting(form) for platform, form in by_platform.items()}
     return jax.lax.platform_dependent(arguments, default=default, **branches)
+
+
+def in_use(
+    name: str,
+    forms: Mapping[str, Form],
+    sizes: Sizes,
+    impl: Impl | None,
+    platform: str | None = None,
+) -> str:
+    """The form that `run` runs on a platform: what a measurement is labelled with.
+
+    Args:
+      name: the operation's name, for messages.
+      forms: its table.
+      sizes: the sizes of the arguments.
+      impl: the form that is asked for.
+      platform: as `jax.lax.platform_dependent` names it; None for this machine's.
+
+    Raises:
+      ValueError: as of `run`.
+    """
+    _check(forms, impl)
+    platform = platform or jax.default_backend().replace("gpu", "cuda")
+    kernel = {form.platform: key for key, form in forms.items() if form.platform}
+    if impl == "pallas" and platform not in kernel:
+        _raise(platform, name, tuple(map(str, kernel)))
+    asked = {None: FASTEST.get(platform, "xla"), "pallas": kernel.get(platform, "xla")}
+    return _or_xla(forms, asked.get(impl, str(impl)), sizes)
+
+
+def _or_xla(forms: Mapping[str, Form], form: str, sizes: Sizes) -> str:
+    return "xla" if forms[form].refusal(sizes) else form
+
+
+def _check(forms: Mapping[str, Form], impl: str | None) -> None:
+    if impl is not None and impl != "pallas" and impl not in forms:
+        known = ", ".join(("pallas", *forms))
+        raise ValueError(f"impl must be None or one of {known}, got {impl!r}")
 
 
 def _call(function: Callable[[A, S], R], setting: S, arguments: A) -> R:

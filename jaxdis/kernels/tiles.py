@@ -10,6 +10,7 @@ pieces and three products what is left out is 1e-5.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -23,23 +24,34 @@ from jaxdis.kernels import Sizes
 
 __all__ = [
     "ALL",
+    "LANES",
     "ROWS",
+    "SHARED",
     "SUBLANES",
+    "SUMS",
+    "Place",
     "Ref",
+    "Split",
     "Warpgroup",
     "add_up",
     "hopper_refusal",
+    "largest",
     "padded",
-    "rows_of_a_block",
     "slices",
+    "split",
+    "whole_or",
 ]
 
 Ref: TypeAlias = Any
 """A reference to memory, or an index of one, which only a kernel has."""
+Place: TypeAlias = tuple[Any, ...]
+"""Where in a grid a program is: its number along each axis."""
 
-SUBLANES = 8  # rows of a TPU's tile, which a block must be a multiple of
+SUBLANES = 16  # rows of a TPU's tile: 8 of float32, 16 of bfloat16
+LANES = 128  # columns of a TPU's tile
 ROWS = 64  # of a Hopper GPU's tile: those of a warpgroup's matrix product
-GRID = 65_535  # programs of a GPU along an axis, at most
+SHARED = 232_448  # bytes of a Hopper processor's memory that a program may take
+SUMS = 128 * 128  # numbers that a warpgroup sums in registers: half of all it has
 CAPABILITY = "9.0"  # of Hopper, whose instruction for matrix products no other has
 TOP = 0xFFFF0000  # the bits that bfloat16 has of float32
 ALL = slice(None)
@@ -53,19 +65,53 @@ _WHOLE = (...,) if _INDEX and _INDEX.default is inspect.Parameter.empty else ()
 _STORE = getattr(plgpu, "store", None)
 
 
+class Split(NamedTuple):
+    """How an axis is cut.
+
+    Attributes:
+      parts: how many parts there are.
+      size: the size of each, with padding in the last ones.
+    """
+
+    parts: int
+    size: int
+
+
+def split(size: int, most: int, unit: int) -> Split:
+    """As few parts of an axis as may be, of one size with as little padding as may be.
+
+    Args:
+      size: the size of the axis.
+      most: the largest size of a part, a multiple of the unit.
+      unit: what a part's size is a multiple of.
+    """
+    parts = pl.cdiv(size, most)
+    return Split(parts, unit * pl.cdiv(size, parts * unit))
+
+
+def largest(unit: int, most: int, fits: Callable[[int], bool]) -> int:
+    """The largest multiple of a unit, up to `most`, that fits; 0 if none does.
+
+    Args:
+      unit: what the number is a multiple of.
+      most: the largest number.
+      fits: whether a number fits into a program's memory; all smaller ones do then.
+    """
+    return max((i for i in range(unit, most + 1, unit) if fits(i)), default=0)
+
+
 # TPUs.
 
 
-def rows_of_a_block(b: int, most: int, fits: Callable[[int], bool]) -> int:
-    """Rows of a block: all, or the largest divisor that tiles; 0 if there is none.
+def whole_or(size: int, most: int, unit: int) -> Split:
+    """The whole of an axis where it fits, which needs no padding; else parts of it.
 
     Args:
-      b: the number of all rows.
-      most: the largest number of rows of a block.
-      fits: whether so many rows fit into a program's memory.
+      size: the size of the axis.
+      most: the largest size of a part, a multiple of the unit.
+      unit: what the size of several parts is a multiple of.
     """
-    divisors = [r for r in range(SUBLANES, b, SUBLANES) if b % r == 0]
-    return max((r for r in (*divisors, b) if r <= most and fits(r)), default=0)
+    return Split(1, size) if size <= most else split(size, most, unit)
 
 
 def add_up(sums: Sequence[Ref], terms: Sequence[Array], first: Array) -> None:
@@ -90,15 +136,12 @@ def add_up(sums: Sequence[Ref], terms: Sequence[Array], first: Array) -> None:
 
 
 def hopper_refusal(sizes: Sizes) -> str | None:
-    """Why no kernel can run: sizes, this GPU or an old jax; None if one can.
+    """Why no kernel can run: this GPU or an old jax; None if one can, on any sizes.
 
     A program may be lowered where there is no GPU, for one that is taken for a Hopper.
     """
     if "out_type" not in inspect.signature(plgpu.kernel).parameters:
         return f"the kernels for Hopper need jax 0.10.2, and this is {jax.__version__}"
-    b, k = sizes.b, sizes.k
-    if max(pl.cdiv(b, ROWS), k) > GRID:
-        return f"a batch of {b} or {k} networks takes more than {GRID} programs a side"
     found = {
         getattr(device, "compute_capability", "unknown")
         for device in jax.devices()
@@ -124,6 +167,15 @@ def padded(a: Array, *sizes: int) -> Array:
     return jnp.pad(a, [(0, 0)] * kept + [(0, m) for m in more])
 
 
+def _place(number: Array, grid: tuple[int, ...]) -> Place:
+    """Of a program's number, as `jax.numpy.unravel_index` gives it."""
+    place = []
+    for size in reversed(grid):
+        place.append(jax.lax.rem(number, jnp.int32(size)))
+        number = jax.lax.div(number, jnp.int32(size))
+    return tuple(reversed(place))
+
+
 class Warpgroup(NamedTuple):
     """What a kernel's programs are made of, tiles of 64 rows.
 
@@ -141,21 +193,28 @@ class Warpgroup(NamedTuple):
     interpret: Any
 
     def kernel(
-        self, body: Callable[..., None], grid: dict[str, int], out: Any, *staged: Any
+        self, body: Callable[..., None], grid: tuple[int, ...], out: Any, *staged: Any
     ) -> Callable[..., Any]:
         """The kernel that runs a body at every place of a grid.
 
+        The grid is one axis of the hardware's, of which only the first may be longer
+        than 65,535; a vmap adds another one.
+
         Args:
-          body: takes references to arguments, outputs and staged memory.
-          grid: sizes of the axes by name.
+          body: takes a place and references to arguments, outputs and staged memory.
+          grid: the sizes of the axes.
           out: shapes and types of the outputs.
           staged: what `staging` or another shape of memory describes.
         """
+
+        def placed(*refs: Ref) -> None:
+            body(_place(jax.lax.axis_index("program"), grid), *refs)
+
         return plgpu.kernel(
-            body,
+            placed,
             out_type=out,
-            grid=tuple(grid.values()),
-            grid_names=tuple(grid),
+            grid=(math.prod(grid),),
+            grid_names=("program",),
             scratch_types=staged,
             interpret=self.interpret,
         )

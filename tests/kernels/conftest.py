@@ -20,11 +20,3 @@ def impl(request):
     if request.param == "pallas_gpu":
         request.getfixturevalue("mosaic")
     return request.param
-
-
-@pytest.fixture
-def module(request):
-    """The module of a form that can run."""
-    if request.param.__name__.endswith("mosaic_gpu"):
-        request.getfixturevalue("mosaic")
-    return request.param

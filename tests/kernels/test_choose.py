@@ -8,6 +8,7 @@ import jax.export
 import jax.numpy as jnp
 import pytest
 
+from benchmarks.kernels import label
 from jaxdis import kernels
 from jaxdis.kernels import Form, Sizes
 
@@ -28,10 +29,12 @@ ALL = {
 NO_GPU = {name: ALL[name] for name in ("xla", "pallas_tpu", "interpret")}
 ODD = ALL | {"pallas_tpu": form("pallas_tpu", "tpu", "too odd")}
 
+ONE = Sizes(1, 1, 1, 1)
+
 
 def product(forms, impl):
     """An operation of these forms."""
-    return lambda x: kernels.run("product", forms, x, None, Sizes(1, 1, 1, 1), impl)
+    return lambda x: kernels.run("product", forms, x, None, ONE, impl)
 
 
 def lowered(function, platform):
@@ -57,9 +60,13 @@ def lowered(function, platform):
     ],
 )
 def test_form(monkeypatch, platform, impl, forms, expected):
-    """Where a kernel was found to be the fastest, on a TPU here, it is the default."""
+    """Where a kernel was found to be the fastest, on a TPU here, it is the default.
+
+    The form that is said to be in use is the one in the program.
+    """
     monkeypatch.setattr(kernels, "FASTEST", {"cpu": "xla", "tpu": "pallas_tpu"})
     assert lowered(product(forms, impl), platform) == [expected]
+    assert kernels.in_use("product", forms, ONE, impl, platform) == expected
 
 
 def test_gradient_is_that_of_the_platform(monkeypatch):
@@ -87,6 +94,8 @@ def test_a_platform_without_a_kernel_is_named(platform, forms, message):
         exported = jax.export.export(jax.jit(program), platforms=[platform])
         with pytest.raises(ValueError, match=message):
             exported(jax.ShapeDtypeStruct(shape, jnp.float32))
+    with pytest.raises(ValueError, match=message):
+        kernels.in_use("product", forms, ONE, "pallas", platform)
 
 
 def test_a_platform_without_a_kernel_is_named_outside_of_programs():
@@ -100,6 +109,16 @@ def test_unknown_forms_are_named(unchecked, impl):
     message = f"impl must be None or one of {known}, got {impl!r}"
     with pytest.raises(ValueError, match=message):
         product(NO_GPU, impl)(jnp.ones(3))
+
+
+def test_form_in_use_on_this_machine():
+    """What a benchmark labels its rows with: not what was asked for."""
+    size = (64, 8, 2, 16)
+    old = ALL | {"pallas_gpu": form("pallas_gpu", "cuda", "another generation")}
+    for forms, expected in ((ALL, "pallas_gpu"), (old, "xla")):
+        assert label("product", forms, size, "pallas_gpu") == expected
+    assert label("product", ALL, size, "arrays") == "arrays"
+    assert kernels.in_use("product", ALL, ONE, None) == "xla"
 
 
 def test_a_refusal_is_logged_once(caplog):

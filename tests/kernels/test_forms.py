@@ -185,22 +185,32 @@ def test_derivatives_are_those_of_the_definition(impl, sizes, head, directed):
 
 @pytest.mark.parametrize("impl", ["xla", "interpret"], indirect=True)
 def test_blocks_of_the_layer_add_up(monkeypatch, impl):
-    """Several blocks of rows and groups of latents, not all as large as can be."""
-    monkeypatch.setattr(layer_tpu, "ROWS", 8)
-    monkeypatch.setattr(layer_xla, "GROUP", 2 * 24 * 5)
-    given = of_a_layer(24, 5, 6, 4)
-    assert layer_xla.latents_of_a_group(24, 6, 5) == 2
+    """Blocks of rows, inputs and units, all padded, and groups of latents."""
+    for name, most in {"ROWS": 32, "INPUTS": 128, "UNITS": 128}.items():
+        monkeypatch.setattr(layer_tpu, name, most)
+    monkeypatch.setattr(layer_xla, "GROUP", 2 * 35 * 130)
+    assert layer_xla.latents_of_a_group(35, 6, 130) == 2
+    given = of_a_layer(35, 130, 6, 129)
     form = partial(LAYER.function, impl=impl)
     text = str(jax.make_jaxpr(partial(passes, form))(given))
-    assert text.count("grid=(6, 3)") == (2 if impl == "interpret" else 0)
+    # Once each the layer, gradients of weights, and gradients of inputs.
+    assert text.count("grid=(6, 2, 2, 2)") == (2 if impl == "interpret" else 0)
+    assert text.count("grid=(2, 2, 6, 2)") == (1 if impl == "interpret" else 0)
     assert_close(*both_ways(LAYER, given, impl))
+
+
+@pytest.mark.parametrize("impl", ["pallas_gpu"], indirect=True)
+def test_parts_of_units_add_up(monkeypatch, impl):
+    """Gradients of logits, of the temperature and of inputs are sums over them."""
+    monkeypatch.setattr(layer_gpu, "most_units", lambda columns, pieces: 64)
+    assert_close(*both_ways(LAYER, of_a_layer(3, 5, 2, 130), impl))
 
 
 @pytest.mark.parametrize("impl", ["interpret"], indirect=True)
 def test_blocks_of_the_flow_add_up(monkeypatch, impl):
     """Several blocks of rows, whose gradients of weights are summed."""
-    monkeypatch.setattr(flow_tpu, "ROWS", 8)
-    given = of_a_flow(24, 4, 2, 5)
+    monkeypatch.setattr(flow_tpu, "ROWS", 16)
+    given = of_a_flow(35, 4, 2, 5)
     form = partial(FLOW.function, head="tanh", impl=impl)
     text = str(jax.make_jaxpr(partial(passes, form))(given))
     assert text.count("grid=(2, 3)") == 2

@@ -36,15 +36,16 @@ def test_noise_is_that_of_masks():
     key, (b, k, n) = jax.random.key(3), (6, 3, 5)
     words = jax.random.key_data(key)
 
-    @partial(jax.jit, static_argnums=(0, 1, 2))
-    def noise(shape, row, latent):
-        return ref.logistic((words[0], words[1]), ref.numbers(shape, k, row, latent))
+    @partial(jax.jit, static_argnums=(0, 1, 2, 3))
+    def noise(shape, *first):
+        index = ref.numbers(shape, (k, n), first)
+        return ref.logistic((words[0], words[1]), index)
 
-    found = np.stack([noise((b, n), 0, latent) for latent in range(k)], 1)
+    found = np.stack([noise((b, n), 0, latent, 0) for latent in range(k)], 1)
     np.testing.assert_allclose(found, masks.logistic_noise(key, (b, k, n)), atol=1e-6)
-    # A block of rows is that part of the whole.
-    part = noise((2, n), 3, 1)
-    np.testing.assert_array_equal(part, found[3:5, 1])
+    # A block of rows and inputs is that part of the whole.
+    part = noise((2, 3), 3, 1, 2)
+    np.testing.assert_array_equal(part, found[3:5, 1, 2:])
 
 
 @partial(jax.jit, static_argnums=1)

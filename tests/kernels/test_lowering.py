@@ -50,8 +50,9 @@ def exported(function, given, platform, seeds=()):
 @pytest.mark.parametrize(
     ("sizes", "dtype", "seeds"),
     [
-        (MASK_SIZES[1], "float32", ()),
+        (MASK_SIZES[0], "float32", (4,)),
         (MASK_SIZES[1], "bfloat16", (4,)),
+        ((1024, 64, 64, 512), "float32", ()),
         ((24, 10, 3, 70), "float32", (4,)),
         ((24, 10, 3, 70), "bfloat16", ()),
     ],
@@ -70,6 +71,7 @@ def test_layer_lowers_for_accelerators(impl, sizes, dtype, seeds):
         ("pallas_tpu", FLOW_SIZES[2], "tanh", False, (4,)),
         ("pallas_tpu", (24, 12, 3, 7), "linear", True, (4,)),
         ("pallas_tpu", (24, 12, 3, 7), "linear", False, ()),
+        ("pallas_tpu", (128, 324, 5, 324), "tanh", True, ()),
         ("pallas_gpu", FLOW_SIZES[2], "tanh", True, ()),
         ("pallas_gpu", (24, 12, 3, 7), "linear", False, (4,)),
     ],
@@ -85,6 +87,24 @@ def test_flow_lowers_for_accelerators(impl, sizes, head, directed, seeds):
     given = ((*given, v if directed else None),)
     text = exported(flow, given, PLATFORMS[impl], seeds)
     assert text.count(CALLS[impl]) == 2
+
+
+LARGE = [
+    ("pallas_tpu", (128, 1024, 3, 1024)),
+    ("pallas_gpu", (128, 324, 5, 324)),
+]
+
+
+@pytest.mark.parametrize(("impl", "sizes"), LARGE, indirect=["impl"], ids=str)
+def test_large_potentials_lower_product_by_product(impl, sizes):
+    """One program for each shape of a product, of four seeds and all potentials."""
+    given = (jax.eval_shape(partial(flow_arguments, *sizes)),)
+
+    def flow(given):
+        return potential_flow.derivatives(*given, "tanh", impl=impl)
+
+    text = exported(flow, given, PLATFORMS[impl], (4,))
+    assert 0 < text.count(CALLS[impl]) < 10  # of 24 launches
 
 
 @pytest.mark.usefixtures("mosaic")

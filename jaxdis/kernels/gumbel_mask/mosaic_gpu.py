@@ -7,6 +7,9 @@ pass makes them again, in two kernels, since the gradients of weights are sums o
 and those of inputs are sums over latents. Where these sums alone would occupy too few
 processors, several programs share each, and XLA adds up what they wrote.
 
+Hidden units beyond what a warpgroup's registers sum are parts of an axis of the grid.
+The part of each program draws the masks for itself, except for gradients of inputs.
+
 A float32 number is cut into three pieces for the tensor cores ("highest"), or into two
 for any lower precision; see `tiles`.
 
@@ -25,22 +28,26 @@ from jax.experimental import pallas as pl
 from jaxtyping import Array, Float
 
 from jaxdis import masks
-from jaxdis.kernels import Form, Sizes, recomputed
+from jaxdis.kernels import Form, recomputed
 from jaxdis.kernels.gumbel_mask import ref
 from jaxdis.kernels.gumbel_mask.ref import Arguments, Setting
 from jaxdis.kernels.tiles import (
     ALL,
     ROWS,
+    SHARED,
+    SUMS,
+    Place,
     Ref,
     Warpgroup,
     hopper_refusal,
+    largest,
     padded,
     slices,
+    split,
 )
 
-__all__ = ["COMPILED", "form", "refusal", "share"]
+__all__ = ["COMPILED", "form", "most_units", "share"]
 
-WIDEST = 256  # h, at most, for sums to fit the registers
 PROGRAMS = 256  # that keep a GPU busy
 LOWER = (
     *("default", "fastest", "bfloat16", jax.lax.Precision.DEFAULT, None),
@@ -48,14 +55,22 @@ LOWER = (
 )
 
 
-def refusal(sizes: Sizes) -> str | None:
-    """Why the kernels cannot run on these sizes, or here; None if they can."""
-    if sizes.h > WIDEST:
-        return (
-            f"h = {sizes.h} is above {WIDEST}, more than the registers of a warpgroup "
-            "hold"
-        )
-    return hopper_refusal(sizes)
+def most_units(columns: int, pieces: int) -> int:
+    """Hidden units of a program, at most: a multiple of a tile's rows.
+
+    The gradient of weights keeps masked inputs, weights and gradients in shared memory,
+    and the forward pass sums in registers.
+
+    Args:
+      columns: the inputs of a tile.
+      pieces: the bfloat16 numbers that a float32 number is cut into.
+    """
+
+    def fits(units: int) -> bool:
+        staged = ROWS * columns + units * columns + ROWS * units
+        return 2 * pieces * staged <= SHARED
+
+    return largest(ROWS, SUMS // ROWS, fits)
 
 
 class _Cut(NamedTuple):
@@ -68,8 +83,9 @@ class _Cut(NamedTuple):
     columns: int  # inputs of a tile
     chunks: int  # of inputs
     blocks: int  # of rows
-    wide: int  # h, padded for products over it
-    tall: int  # h, padded for products of it
+    parts: int  # of hidden units
+    wide: int  # units of a part, padded for products over them
+    tall: int  # units of a part, padded for products of them
     pieces: int  # of a float32 number
 
 
@@ -77,11 +93,12 @@ def _cut(arguments: Arguments, precision: jax.lax.PrecisionLike) -> _Cut:
     (b, n), (k, _, h) = arguments.x.shape, arguments.weight.shape
     columns = 16 if 0 < n % 32 <= 16 else 32
     chunks, blocks = pl.cdiv(n, columns), pl.cdiv(b, ROWS)
-    wide, tall = columns * pl.cdiv(h, columns), ROWS * pl.cdiv(h, ROWS)
     if precision is None:
         precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
     pieces = 2 if precision in LOWER else 3
-    return _Cut(b, n, k, h, columns, chunks, blocks, wide, tall, pieces)
+    parts, tall = split(h, most_units(columns, pieces), ROWS)
+    wide = tall if parts > 1 else columns * pl.cdiv(h, columns)
+    return _Cut(b, n, k, h, columns, chunks, blocks, parts, wide, tall, pieces)
 
 
 def share(whole: int, programs: int, most: int) -> int:
@@ -97,16 +114,17 @@ def share(whole: int, programs: int, most: int) -> int:
 
 
 def _tiled(cut: _Cut, arguments: Arguments) -> Arguments:
-    """`x [r, c, 64, t]`, `W^T [k, c, h, t]`, `log_alpha [k, c, t]`, `tau [1]`.
+    """`x [r, c, 64, t]`, `W^T [k, c, p, h, t]`, `log_alpha [k, c, t]`, `tau [1]`.
 
-    With r blocks of rows and c chunks of t inputs.
+    With r blocks of rows, c chunks of t inputs and p parts of h hidden units.
     """
     x, weight, log_alpha, temperature, words = arguments
     n, inputs = cut.chunks * cut.columns, (cut.chunks, cut.columns)
     x = padded(x, cut.blocks * ROWS, n).reshape(cut.blocks, ROWS, *inputs)
-    weight = padded(weight, n, cut.tall).reshape(cut.k, *inputs, cut.tall)
+    units = cut.parts * cut.tall
+    weight = padded(weight, n, units).reshape(cut.k, *inputs, cut.parts, cut.tall)
     log_alpha = padded(log_alpha, n).reshape(cut.k, *inputs)
-    x, weight = x.transpose(0, 2, 1, 3), weight.transpose(0, 1, 3, 2)
+    x, weight = x.transpose(0, 2, 1, 3), weight.transpose(0, 1, 3, 4, 2)
     return Arguments(x, weight, log_alpha, temperature[None], words)
 
 
@@ -157,17 +175,21 @@ class _Program(NamedTuple):
         """The masked inputs."""
         self.make.stage((mask * tile).astype(tile.dtype), seen, ALL, ALL)
 
-    def stage_weights(self, latent: Array, chunk: Array, staged: Ref) -> None:
-        """One latent's weights of a chunk of the inputs."""
-        for part in slices(self.cut.tall):
-            tile = self.make.load(self.given.weight.at[latent, chunk, part])
-            self.make.stage(tile, staged, part, ALL)
+    def stage_weights(
+        self, latent: Array, chunk: Array, part: Array, staged: Ref
+    ) -> None:
+        """One latent's weights from a chunk of the inputs to a part of the units."""
+        for some in slices(self.cut.tall):
+            tile = self.make.load(self.given.weight.at[latent, chunk, part, some])
+            self.make.stage(tile, staged, some, ALL)
 
-    def stage_gradients(self, g: Ref, latent: Array, block: Array, staged: Ref) -> None:
-        """One latent's gradients of a block of rows."""
-        for part in slices(self.cut.wide):
-            tile = self.make.load(g.at[latent, block, :, part])
-            self.make.stage(tile, staged, ALL, part)
+    def stage_gradients(
+        self, g: Ref, latent: Array, block: Array, part: Array, staged: Ref
+    ) -> None:
+        """One latent's gradients of a block of rows and a part of the units."""
+        for some in slices(self.cut.wide):
+            tile = self.make.load(g.at[latent, block, :, part, some])
+            self.make.stage(tile, staged, ALL, some)
 
     def clear_rest(self, staged: Ref) -> None:
         """Zeros where no gradients are staged."""
@@ -183,95 +205,98 @@ def _forward(
 ) -> Float[Array, "k b h"]:
     cut = _cut(arguments, setting.precision)
     make = Warpgroup(cut.columns, cut.pieces, interpret)
-    parts = slices(cut.wide)
+    units = slices(cut.wide)
 
     def body(
-        x: Ref, w: Ref, a: Ref, t: Ref, words: Ref, out: Ref, *staged: Ref
-    ) -> None:
-        seen, weight = staged
+        place: Place, x: Ref, w: Ref, a: Ref, t: Ref, words: Ref, out: Ref,
+        *staged: Ref,
+    ) -> None:  # fmt: skip
+        (latent, block, part), (seen, weight) = place, staged
         program = _Program(make, cut, setting, Arguments(x, w, a, t, words))
-        latent, block = jax.lax.axis_index("latent"), jax.lax.axis_index("block")
 
         def add(chunk: Array, sums: list[Array]) -> list[Array]:
             m, _ = program.draw(latent, block, chunk)
             program.stage_seen(m, program.points(block, chunk), seen)
-            program.stage_weights(latent, chunk, weight)
+            program.stage_weights(latent, chunk, part, weight)
             return [
-                total + make.product(seen, weight, right_rows=part)
-                for total, part in zip(sums, parts, strict=True)
+                total + make.product(seen, weight, right_rows=some)
+                for total, some in zip(sums, units, strict=True)
             ]
 
-        sums = [make.zeros(part.stop - part.start) for part in parts]
+        sums = [make.zeros(some.stop - some.start) for some in units]
         sums = jax.lax.fori_loop(0, cut.chunks, add, sums)
-        for part, total in zip(parts, sums, strict=True):
-            make.store(total, out.at[latent, block, :, part])
+        for some, total in zip(units, sums, strict=True):
+            make.store(total, out.at[latent, block, :, part, some])
 
     dtype = arguments.x.dtype
     out = make.kernel(
         body,
-        {"latent": cut.k, "block": cut.blocks},
-        jax.ShapeDtypeStruct((cut.k, cut.blocks, ROWS, cut.wide), jnp.float32),
+        (cut.k, cut.blocks, cut.parts),
+        jax.ShapeDtypeStruct(
+            (cut.k, cut.blocks, ROWS, cut.parts, cut.wide), jnp.float32
+        ),
         make.staging(ROWS, cut.columns, dtype),
         make.staging(cut.tall, cut.columns, dtype),
     )(*_tiled(cut, arguments))
-    return out.reshape(cut.k, -1, cut.wide)[:, : cut.b, : cut.h]
+    rows = out.reshape(cut.k, cut.blocks * ROWS, cut.parts * cut.wide)
+    return rows[:, : cut.b, : cut.h]
 
 
 def _of_weights(
     make: Warpgroup, cut: _Cut, setting: Setting, tiles: Arguments, g: Array
 ) -> tuple[Array, Array, Array]:
     """Gradients of weights, logits and the temperature: sums over rows."""
-    parts = slices(cut.tall)
+    units, all_units = slices(cut.tall), cut.parts * cut.tall
     # Shared sums take a quarter of the memory of all masks, at most.
-    shares = share(cut.blocks, cut.k * cut.chunks, cut.b // (4 * cut.tall))
-    some = cut.blocks // shares
+    programs = cut.k * cut.chunks * cut.parts
+    shares = share(cut.blocks, programs, cut.b // (4 * all_units))
+    blocks = cut.blocks // shares
 
     def body(
-        x: Ref, w: Ref, a: Ref, t: Ref, words: Ref, g: Ref, dw: Ref, da: Ref, dt: Ref,
-        *staged: Ref,
+        place: Place, x: Ref, w: Ref, a: Ref, t: Ref, words: Ref,
+        g: Ref, dw: Ref, da: Ref, dt: Ref, *staged: Ref,
     ) -> None:  # fmt: skip
-        seen, weight, pulled = staged
+        (latent, chunk, share, part), (seen, weight, pulled) = place, staged
         program = _Program(make, cut, setting, Arguments(x, w, a, t, words))
-        latent, chunk = jax.lax.axis_index("latent"), jax.lax.axis_index("chunk")
-        part_of_rows = jax.lax.axis_index("share")
         program.clear_rest(pulled)
-        program.stage_weights(latent, chunk, weight)
+        program.stage_weights(latent, chunk, part, weight)
 
         def add(i: Array, sums: tuple[list[Array], Array, Array]) -> Any:
-            block = part_of_rows * some + i
-            program.stage_gradients(g, latent, block, pulled)
+            block = share * blocks + i
+            program.stage_gradients(g, latent, block, part, pulled)
             ds = make.product(pulled, weight)
             m, pull = program.draw(latent, block, chunk)
             tile = program.points(block, chunk)
             program.stage_seen(m, tile, seen)
             of_logits, of_tau = pull(ds * tile)
             of_weights = [
-                total + make.product(pulled, seen, left_columns=part)
-                for total, part in zip(sums[0], parts, strict=True)
+                total + make.product(pulled, seen, left_columns=some)
+                for total, some in zip(sums[0], units, strict=True)
             ]
             return of_weights, sums[1] + of_logits, sums[2] + of_tau
 
         zeros = make.zeros(cut.columns)
-        sums = ([zeros for _ in parts], zeros, zeros)
-        of_weights, of_logits, of_tau = jax.lax.fori_loop(0, some, add, sums)
-        for part, total in zip(parts, of_weights, strict=True):
-            make.store(total, dw.at[latent, chunk, part_of_rows, part])
-        make.store(of_logits.sum(0), da.at[latent, chunk, part_of_rows])
-        make.store(of_tau.sum(0), dt.at[latent, chunk, part_of_rows])
+        sums = ([zeros for _ in units], zeros, zeros)
+        of_weights, of_logits, of_tau = jax.lax.fori_loop(0, blocks, add, sums)
+        for some, total in zip(units, of_weights, strict=True):
+            make.store(total, dw.at[(*place, some)])
+        make.store(of_logits.sum(0), da.at[place])
+        make.store(of_tau.sum(0), dt.at[place])
 
-    shape = (cut.k, cut.chunks, shares)
+    shape = (cut.k, cut.chunks, shares, cut.parts)
     row: Any = jax.ShapeDtypeStruct((*shape, cut.columns), jnp.float32)
     tile: Any = jax.ShapeDtypeStruct((*shape, cut.tall, cut.columns), jnp.float32)
     dw, da, dt = make.kernel(
         body,
-        {"latent": cut.k, "chunk": cut.chunks, "share": shares},
+        shape,
         (tile, row, row),
         make.staging(ROWS, cut.columns, tiles.x.dtype),
         make.staging(cut.tall, cut.columns, tiles.x.dtype),
         make.staging(ROWS, cut.tall, g.dtype),
     )(*tiles, g)
-    dw = dw.sum(2).transpose(0, 1, 3, 2).reshape(cut.k, -1, cut.tall)
-    return dw[:, : cut.n, : cut.h], da.sum(2).reshape(cut.k, -1)[:, : cut.n], dt.sum()
+    dw = dw.sum(2).transpose(0, 1, 4, 2, 3).reshape(cut.k, -1, all_units)
+    da = da.sum((2, 3)).reshape(cut.k, -1)
+    return dw[:, : cut.n, : cut.h], da[:, : cut.n], dt.sum()
 
 
 def _of_inputs(
@@ -282,30 +307,33 @@ def _of_inputs(
     latents = cut.k // groups
 
     def body(
-        x: Ref, w: Ref, a: Ref, t: Ref, words: Ref, g: Ref, dx: Ref, *staged: Ref
-    ) -> None:
-        weight, pulled = staged
+        place: Place, x: Ref, w: Ref, a: Ref, t: Ref, words: Ref, g: Ref, dx: Ref,
+        *staged: Ref,
+    ) -> None:  # fmt: skip
+        (group, block, chunk), (weight, pulled) = place, staged
         program = _Program(make, cut, setting, Arguments(x, w, a, t, words))
-        block, chunk = jax.lax.axis_index("block"), jax.lax.axis_index("chunk")
-        group = jax.lax.axis_index("group")
         program.clear_rest(pulled)
 
         def add(i: Array, total: Array) -> Array:
             latent = group * latents + i
-            program.stage_weights(latent, chunk, weight)
-            program.stage_gradients(g, latent, block, pulled)
-            ds = make.product(pulled, weight)
+
+            def of_part(part: Array, ds: Array) -> Array:
+                program.stage_weights(latent, chunk, part, weight)
+                program.stage_gradients(g, latent, block, part, pulled)
+                return ds + make.product(pulled, weight)
+
+            ds = jax.lax.fori_loop(0, cut.parts, of_part, make.zeros(cut.columns))
             m, _ = program.draw(latent, block, chunk)
             return total + m * ds
 
         total = jax.lax.fori_loop(0, latents, add, make.zeros(cut.columns))
-        make.store(total, dx.at[group, block, chunk])
+        make.store(total, dx.at[place])
 
-    shape = (groups, cut.blocks, cut.chunks, ROWS, cut.columns)
+    grid = (groups, cut.blocks, cut.chunks)
     dx = make.kernel(
         body,
-        {"block": cut.blocks, "chunk": cut.chunks, "group": groups},
-        jax.ShapeDtypeStruct(shape, jnp.float32),
+        grid,
+        jax.ShapeDtypeStruct((*grid, ROWS, cut.columns), jnp.float32),
         make.staging(cut.tall, cut.columns, tiles.x.dtype),
         make.staging(ROWS, cut.tall, g.dtype),
     )(*tiles, g)
@@ -322,8 +350,8 @@ def _backward(
 ) -> Arguments:
     cut = _cut(arguments, setting.precision)
     make = Warpgroup(cut.columns, cut.pieces, interpret)
-    g = padded(g, cut.blocks * ROWS, cut.wide)
-    g = g.reshape(cut.k, cut.blocks, ROWS, cut.wide)
+    g = padded(g, cut.blocks * ROWS, cut.parts * cut.wide)
+    g = g.reshape(cut.k, cut.blocks, ROWS, cut.parts, cut.wide)
     tiles = _tiled(cut, arguments)
     dw, da, dt = _of_weights(make, cut, setting, tiles, g)
     dx = _of_inputs(make, cut, setting, tiles, g)
@@ -337,7 +365,7 @@ def form(interpret: Any) -> Form:
     forward = partial(_forward, interpret=interpret)
     backward = partial(_backward, interpret=interpret)
     platform = "cuda" if interpret is None else None
-    return Form(recomputed(forward, backward), refusal, platform)
+    return Form(recomputed(forward, backward), hopper_refusal, platform)
 
 
 COMPILED = form(None)

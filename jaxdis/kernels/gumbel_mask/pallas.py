@@ -1,11 +1,13 @@
 """The fused Gumbel-sigmoid layer as TPU kernels.
 
-A program takes one latent and a block of rows: noise, mask and masked inputs are made
-in its registers and vector memory from the key and are gone when its product is. The
-backward pass makes them again, in two kernels, since the gradients of weights are sums
-over rows and those of inputs are sums over latents: a program adds to its output only
-while the next program has the same one. What a kernel computes is `ref.block`, or its
-derivative by autodiff inside of the kernel.
+A program takes one latent, a block of rows, a chunk of inputs and a part of the hidden
+units: noise, mask and masked inputs are made in its registers and vector memory from
+the key and are gone when its product is. The backward pass makes them again, in two
+kernels, since the gradients of weights are sums over rows and those of inputs are sums
+over latents: a program adds to its output only while the next program has the same one.
+What a kernel computes is `ref.block`, or its derivative by autodiff inside of the
+kernel. Axes that are cut into several parts are padded with zeros, so that the kernels
+run on all sizes.
 """
 
 from collections.abc import Callable
@@ -19,64 +21,114 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float
 
-from jaxdis.kernels import Form, Sizes, recomputed
+from jaxdis.kernels import Form, recomputed
 from jaxdis.kernels.gumbel_mask import ref
 from jaxdis.kernels.gumbel_mask.ref import Arguments, Setting
-from jaxdis.kernels.tiles import SUBLANES, Ref, add_up, rows_of_a_block
+from jaxdis.kernels.tiles import (
+    LANES,
+    SUBLANES,
+    Ref,
+    Split,
+    add_up,
+    largest,
+    padded,
+    whole_or,
+)
 
-__all__ = ["COMPILED", "INTERPRETED", "ROWS", "VECTOR_MEMORY", "refusal"]
+__all__ = ["COMPILED", "INTERPRETED", "Cut", "cut_up"]
 
 ROWS = 512  # of a block, at most
+INPUTS = 256  # of a chunk, at most
+UNITS = 512  # of a part of the hidden units, at most
 VECTOR_MEMORY = 8 * 2**20  # bytes that a program's arrays may take, twice over
 
 
-def _rows(b: int) -> int:
-    return rows_of_a_block(b, ROWS, lambda rows: True)
+class Cut(NamedTuple):
+    """The sizes of the layer, and how its axes are cut.
 
-
-def refusal(sizes: Sizes) -> str | None:
-    """Why the kernels cannot run on these sizes; None if they can."""
-    b, n, _, h, _ = sizes
-    rows = _rows(b)
-    if not rows:
-        return f"a batch of {b} has no divisor that is a multiple of {SUBLANES}"
-    # Inputs, masks, noise and their derivatives; products; weights and theirs.
-    size = 4 * (8 * rows * n + 2 * rows * h + 2 * n * h)
-    if size > VECTOR_MEMORY:
-        return f"a block of {rows} rows with n = {n} and h = {h} needs {size} bytes"
-    return None
-
-
-class _Cut(NamedTuple):
-    """The sizes of the layer, and the rows of a block."""
+    Attributes:
+      b: the number of rows.
+      n: the number of inputs.
+      k: the number of latents.
+      h: the number of hidden units.
+      rows: blocks of rows.
+      chunks: chunks of inputs.
+      parts: parts of hidden units.
+    """
 
     b: int
     n: int
     k: int
     h: int
-    rows: int
+    rows: Split
+    chunks: Split
+    parts: Split
+
+    @property
+    def inputs(self) -> int:
+        """How many there are with padding."""
+        return self.chunks.parts * self.chunks.size
+
+    @property
+    def units(self) -> int:
+        """How many hidden units there are with padding."""
+        return self.parts.parts * self.parts.size
 
 
-def _cut(arguments: Arguments) -> _Cut:
+def cut_up(b: int, n: int, k: int, h: int) -> Cut:
+    """Blocks that fit into a program's memory.
+
+    Args:
+      b: the number of rows.
+      n: the number of inputs.
+      k: the number of latents.
+      h: the number of hidden units.
+    """
+    chunks, parts = whole_or(n, INPUTS, LANES), whole_or(h, UNITS, LANES)
+
+    def fits(rows: int) -> bool:
+        # Inputs, masks, noise and their derivatives; products; weights and theirs.
+        inputs, units = chunks.size, parts.size
+        size = 8 * rows * inputs + 2 * rows * units + 2 * inputs * units
+        return 4 * size <= VECTOR_MEMORY
+
+    rows = whole_or(b, largest(SUBLANES, ROWS, fits), SUBLANES)
+    return Cut(b, n, k, h, rows, chunks, parts)
+
+
+def _cut(arguments: Arguments) -> Cut:
     (b, n), (k, _, h) = arguments.x.shape, arguments.weight.shape
-    return _Cut(b, n, k, h, _rows(b))
+    return cut_up(b, n, k, h)
 
 
-def _tiled(arguments: Arguments) -> Arguments:
-    """Logits as rows, the temperature as one, and the key's words as a row."""
-    _, _, log_alpha, temperature, words = arguments
-    row = jnp.broadcast_to(temperature, (1, log_alpha.shape[1]))
-    return arguments._replace(
-        log_alpha=log_alpha[:, None], temperature=row, words=words[None]
+def _tiled(cut: Cut, arguments: Arguments) -> Arguments:
+    """Logits as rows, the temperature as one, and the key's words as a row; padded."""
+    x, weight, log_alpha, temperature, words = arguments
+    return Arguments(
+        x=padded(x, cut.rows.parts * cut.rows.size, cut.inputs),
+        weight=padded(weight, cut.inputs, cut.units),
+        log_alpha=padded(log_alpha, cut.inputs)[:, None],
+        temperature=jnp.broadcast_to(temperature, (1, cut.inputs)),
+        words=words[None],
     )
 
 
+class _Place(NamedTuple):
+    """Which latent, block of rows, chunk of inputs and part of units a program has."""
+
+    latent: Any
+    rows: Any
+    chunk: Any
+    part: Any
+
+
 def _block(
-    cut: _Cut, setting: Setting, latent: Array, rows: Array, words: Ref
+    cut: Cut, setting: Setting, place: _Place, words: Ref
 ) -> Callable[[Array, Array, Array, Array], Float[Array, "b h"]]:
     """`(x, weight, log_alpha, temperature) -> product` of a program."""
-    key = (words[0, 0], words[0, 1])
-    index = ref.numbers((cut.rows, cut.n), cut.k, rows * cut.rows, latent)
+    key, shape = (words[0, 0], words[0, 1]), (cut.rows.size, cut.chunks.size)
+    first = place.rows * shape[0], place.latent, place.chunk * shape[1]
+    index = ref.numbers(shape, (cut.k, cut.n), first)
 
     def product(
         x: Array, weight: Array, log_alpha: Array, temperature: Array
@@ -87,101 +139,115 @@ def _block(
     return product
 
 
-def _specs(
-    cut: _Cut, at: Callable[[Any, Any], tuple[Any, Any]]
-) -> tuple[Arguments, pl.BlockSpec]:
-    """Blocks of the arguments and of the product, `at` a program's (latent, rows)."""
+def _specs(cut: Cut, at: Callable[..., _Place]) -> tuple[Arguments, pl.BlockSpec]:
+    """Blocks of the arguments and of the product, `at` a program's place."""
+    rows, inputs, units = cut.rows.size, cut.chunks.size, cut.parts.size
+
+    def spec(shape: Any, where: Callable[[_Place], Any]) -> pl.BlockSpec:
+        return pl.BlockSpec(shape, lambda *program: where(at(*program)))
+
     given: Any = (
-        pl.BlockSpec((cut.rows, cut.n), lambda *p: (at(*p)[1], 0)),
-        pl.BlockSpec((None, cut.n, cut.h), lambda *p: (at(*p)[0], 0, 0)),
-        pl.BlockSpec((None, 1, cut.n), lambda *p: (at(*p)[0], 0, 0)),
-        pl.BlockSpec((1, cut.n), lambda *p: (0, 0)),
+        spec((rows, inputs), lambda p: (p.rows, p.chunk)),
+        spec((None, inputs, units), lambda p: (p.latent, p.chunk, p.part)),
+        spec((None, 1, inputs), lambda p: (p.latent, 0, p.chunk)),
+        spec((1, inputs), lambda p: (0, p.chunk)),
         pl.BlockSpec(memory_space=pltpu.SMEM),
     )
-    return Arguments(*given), pl.BlockSpec(
-        (None, cut.rows, cut.h), lambda *p: (*at(*p), 0)
-    )
+    product = spec((None, rows, units), lambda p: (p.latent, p.rows, p.part))
+    return Arguments(*given), product
+
+
+def _here(at: Callable[..., _Place]) -> _Place:
+    return at(*(pl.program_id(axis) for axis in range(4)))
 
 
 def _forward(
     arguments: Arguments, setting: Setting, *, interpret: bool
 ) -> Float[Array, "k b h"]:
     cut = _cut(arguments)
-    given, product = _specs(cut, lambda i, j: (i, j))
+
+    def at(latent: Any, rows: Any, part: Any, chunk: Any) -> _Place:
+        return _Place(latent, rows, chunk, part)
 
     def body(of: Arguments, out: Ref) -> None:
-        latent, rows = pl.program_id(0), pl.program_id(1)
-        product = _block(cut, setting, latent, rows, of.words)
-        out[...] = product(*(a[...] for a in of[:4]))
+        place = _here(at)
+        product = _block(cut, setting, place, of.words)
+        add_up([out], [product(*(a[...] for a in of[:4]))], place.chunk == 0)
 
+    given, product = _specs(cut, at)
+    rows = cut.rows.parts * cut.rows.size
     found: Array = pl.pallas_call(
         body,
-        grid=(cut.k, cut.b // cut.rows),
+        grid=(cut.k, cut.rows.parts, cut.parts.parts, cut.chunks.parts),
         in_specs=(given,),
         out_specs=product,
-        out_shape=jax.ShapeDtypeStruct((cut.k, cut.b, cut.h), jnp.float32),
+        out_shape=jax.ShapeDtypeStruct((cut.k, rows, cut.units), jnp.float32),
         interpret=interpret,
-    )(_tiled(arguments))
-    return found
+    )(_tiled(cut, arguments))
+    return found[:, : cut.b, : cut.h]
 
 
 def _of_weights(
-    cut: _Cut,
-    arguments: Arguments,
-    setting: Setting,
-    g: Float[Array, "k b h"],
-    interpret: bool,
+    cut: Cut, tiles: Arguments, setting: Setting, g: Array, interpret: bool
 ) -> tuple[Array, Array, Array]:
-    """Gradients of weights, logits and the temperature: sums over rows."""
+    """Gradients of weights, logits and the temperature: sums over rows.
+
+    The last two are sums over parts of the units as well, which XLA takes.
+    """
+
+    def at(latent: Any, chunk: Any, part: Any, rows: Any) -> _Place:
+        return _Place(latent, rows, chunk, part)
 
     def body(of: Arguments, g: Ref, dw: Ref, da: Ref, dt: Ref) -> None:
-        latent, rows = pl.program_id(0), pl.program_id(1)
-        product = _block(cut, setting, latent, rows, of.words)
+        place = _here(at)
+        product = _block(cut, setting, place, of.words)
         _, pull = jax.vjp(partial(product, of.x[...]), *(a[...] for a in of[1:4]))
-        add_up([dw, da, dt], pull(g[...]), first=rows == 0)
+        add_up([dw, da, dt], pull(g[...]), place.rows == 0)
 
-    given, product = _specs(cut, lambda i, j: (i, j))
-    row = (cut.k, 1, cut.n)
+    given, product = _specs(cut, at)
+    row = pl.BlockSpec(
+        (None, None, 1, cut.chunks.size), lambda i, c, p, _: (i, p, 0, c)
+    )
+    rows = (cut.k, cut.parts.parts, 1, cut.inputs)
     dw, da, dt = pl.pallas_call(
         body,
-        grid=(cut.k, cut.b // cut.rows),
+        grid=(cut.k, cut.chunks.parts, cut.parts.parts, cut.rows.parts),
         in_specs=(given, product),
-        out_specs=[given.weight, given.log_alpha, given.log_alpha],
+        out_specs=[given.weight, row, row],
         out_shape=[
             jax.ShapeDtypeStruct(shape, jnp.float32)
-            for shape in ((cut.k, cut.n, cut.h), row, row)
+            for shape in (tiles.weight.shape, rows, rows)
         ],
         interpret=interpret,
-    )(_tiled(arguments), g)
-    return dw, da, dt
+    )(tiles, g)
+    return dw[:, : cut.n, : cut.h], da.sum((1, 2))[:, : cut.n], dt.sum()
 
 
 def _of_inputs(
-    cut: _Cut,
-    arguments: Arguments,
-    setting: Setting,
-    g: Float[Array, "k b h"],
-    interpret: bool,
+    cut: Cut, tiles: Arguments, setting: Setting, g: Array, interpret: bool
 ) -> Float[Array, "b n"]:
-    """Gradients of inputs: sums over latents."""
+    """Gradients of inputs: sums over latents and units."""
+
+    def at(rows: Any, chunk: Any, latent: Any, part: Any) -> _Place:
+        return _Place(latent, rows, chunk, part)
 
     def body(of: Arguments, g: Ref, dx: Ref) -> None:
-        rows, latent = pl.program_id(0), pl.program_id(1)
-        product = _block(cut, setting, latent, rows, of.words)
+        place = _here(at)
+        product = _block(cut, setting, place, of.words)
         rest = [a[...] for a in of[1:4]]
         _, pull = jax.vjp(lambda x: product(x, *rest), of.x[...])
-        add_up([dx], pull(g[...]), first=latent == 0)
+        add_up([dx], pull(g[...]), (place.latent == 0) & (place.part == 0))
 
-    given, product = _specs(cut, lambda j, i: (i, j))
+    given, product = _specs(cut, at)
     found: Array = pl.pallas_call(
         body,
-        grid=(cut.b // cut.rows, cut.k),
+        grid=(cut.rows.parts, cut.chunks.parts, cut.k, cut.parts.parts),
         in_specs=(given, product),
         out_specs=given.x,
-        out_shape=jax.ShapeDtypeStruct(arguments.x.shape, jnp.float32),
+        out_shape=jax.ShapeDtypeStruct(tiles.x.shape, jnp.float32),
         interpret=interpret,
-    )(_tiled(arguments), g)
-    return found
+    )(tiles, g)
+    return found[: cut.b, : cut.n]
 
 
 def _backward(
@@ -192,18 +258,19 @@ def _backward(
     interpret: bool,
 ) -> Arguments:
     cut, (x, weight, *_, words) = _cut(arguments), arguments
-    dw, da, dt = _of_weights(cut, arguments, setting, g, interpret)
-    dx = _of_inputs(cut, arguments, setting, g, interpret)
+    tiles = _tiled(cut, arguments)
+    g = padded(g, len(tiles.x), cut.units)
+    dw, da, dt = _of_weights(cut, tiles, setting, g, interpret)
+    dx = _of_inputs(cut, tiles, setting, g, interpret)
     none: Any = np.zeros(words.shape, jax.dtypes.float0)
-    dx, dw = dx.astype(x.dtype), dw.astype(weight.dtype)
-    return Arguments(dx, dw, da[:, 0], dt.sum(), none)
+    return Arguments(dx.astype(x.dtype), dw.astype(weight.dtype), da, dt, none)
 
 
 def _form(interpret: bool) -> Form:
     forward = partial(_forward, interpret=interpret)
     backward = partial(_backward, interpret=interpret)
     platform = None if interpret else "tpu"
-    return Form(recomputed(forward, backward), refusal, platform)
+    return Form(recomputed(forward, backward), lambda sizes: None, platform)
 
 
 COMPILED, INTERPRETED = _form(False), _form(True)

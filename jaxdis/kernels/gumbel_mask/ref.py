@@ -106,27 +106,23 @@ def logistic(key: Words, index: UInt32[Array, "*s"]) -> Float[Array, "*s"]:
 
 def numbers(
     shape: tuple[int, int],
-    latents: int,
-    first_row: Shaped[Array, ""] | int,
-    latent: Shaped[Array, ""] | int,
+    whole: tuple[int, int],
+    first: tuple[Shaped[Array, ""] | int, ...],
 ) -> UInt32[Array, "b n"]:
     """The number of each element of a block in the whole `[b, k, n]`, rows first.
 
     Args:
-      shape: the rows of the block and the inputs, `(b, n)`.
-      latents: how many latents there are, k.
-      first_row: the first row of the block.
-      latent: which latent it is.
+      shape: the rows and inputs of the block.
+      whole: how many latents and inputs there are, `(k, n)`.
+      first: the first row of the block, its latent, and its first input.
     """
-
-    def unsigned(x: Shaped[Array, ""] | int) -> UInt32[Array, ""]:
-        return jnp.asarray(x, jnp.uint32)
+    row, latent, column = (jnp.asarray(i, jnp.uint32) for i in first)
+    latents, inputs = (jnp.uint32(size) for size in whole)
 
     def count(axis: int) -> UInt32[Array, "b n"]:
         return jax.lax.broadcasted_iota(jnp.int32, shape, axis).astype(jnp.uint32)
 
-    row = (unsigned(first_row) + count(0)) * unsigned(latents) + unsigned(latent)
-    return row * unsigned(shape[1]) + count(1)
+    return ((row + count(0)) * latents + latent) * inputs + (column + count(1))
 
 
 def block(
@@ -163,6 +159,6 @@ def masked_product(arguments: Arguments, setting: Setting) -> Float[Array, "k b 
         latent: Int[Array, ""],
     ) -> Float[Array, "b h"]:
         of = arguments._replace(weight=weight, log_alpha=log_alpha[None])
-        return block(of, setting, numbers((b, n), k, 0, latent))
+        return block(of, setting, numbers((b, n), (k, n), (0, latent, 0)))
 
     return jax.vmap(one)(arguments.weight, arguments.log_alpha, jnp.arange(k))

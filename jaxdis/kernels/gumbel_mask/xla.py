@@ -51,7 +51,7 @@ def _some(
         log_alpha: Float[Array, "n"],
         latent: Int[Array, ""],
     ) -> Float[Array, "b h"]:
-        index = ref.numbers((b, n), latents, 0, latent)
+        index = ref.numbers((b, n), (latents, n), (0, latent, 0))
         of = Arguments(x, weight, log_alpha[None], temperature, arguments.words)
         return ref.block(of, setting, index)
 

@@ -14,16 +14,15 @@ from jaxtyping import Array, Float
 from jaxdis import kernels
 from jaxdis.kernels import Form, Impl, Sizes
 from jaxdis.kernels.potential_flow import mosaic_gpu, pallas, xla
+from jaxdis.kernels.potential_flow.initial import check_sizes, init
 from jaxdis.kernels.potential_flow.ref import (
     Arguments,
     Clock,
     Derivatives,
     Head,
     Potentials,
-    check_sizes,
     clock,
     hessian,
-    init,
     value,
 )
 

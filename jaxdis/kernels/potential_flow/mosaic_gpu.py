@@ -1,7 +1,11 @@
 """The potential-flow derivatives as kernels of Hopper GPUs, in Mosaic GPU.
 
-A `program` takes one potential and 64 rows, and keeps all of their activations to
-itself. The operands of a product are in shared memory as bfloat16 pieces, whose
+Of potentials with at most 64 latents and hidden units, a `program` takes one and 64
+rows, and keeps all of their activations to itself. Larger ones are taken layer by
+layer: their products are kernels, see `products`, XLA fuses what is between them, and
+activations are kept for the backward pass, as in XLA's own form. One program would have
+to go through all of these products alone, where a layer's tiles occupy a GPU.
+ The operands of a product are in shared memory as bfloat16 pieces, whose
 products amount to one of float32; see `tiles`.
 
 The backward pass makes the activations again, and is `ref.block` in reverse by hand,
@@ -23,6 +27,7 @@ from jaxtyping import Array, Float
 
 from jaxdis.kernels import Form, Sizes, recomputed
 from jaxdis.kernels.potential_flow import ref
+from jaxdis.kernels.potential_flow.products import differentiable, hopper
 from jaxdis.kernels.potential_flow.program import (
     TILE,
     Parts,
@@ -40,12 +45,13 @@ __all__ = ["COMPILED", "form", "refusal"]
 
 
 def refusal(sizes: Sizes) -> str | None:
-    """Why the kernels cannot run on these sizes, or here; None if they can."""
-    n, h, dtype = sizes.n, sizes.h, jnp.dtype(sizes.dtype)
+    """Why the kernels cannot run on numbers of this type, or here; None if they can.
+
+    A float64 number has more digits than the pieces that tensor cores multiply.
+    """
+    dtype = jnp.dtype(sizes.dtype)
     if dtype != jnp.float32:
         return f"its kernels take float32, got {dtype}"
-    if max(n, h) > TILE:
-        return f"n = {n} or h = {h} is above {TILE}, the size of a kernel's only tile"
     return hopper_refusal(sizes)
 
 
@@ -257,10 +263,19 @@ def _backward(
 
 def form(interpret: Any) -> Form:
     """The derivatives compiled for None, or interpreted with Mosaic's parameters."""
-    forward = partial(_forward, interpret=interpret)
-    backward = partial(_backward, interpret=interpret)
-    platform = "cuda" if interpret is None else None
-    return Form(recomputed(forward, backward), refusal, platform)
+    fused = recomputed(
+        partial(_forward, interpret=interpret), partial(_backward, interpret=interpret)
+    )
+    tiles = differentiable(partial(hopper, interpret=interpret))
+
+    def run(arguments: Arguments, head: Head) -> Derivatives:
+        """`ref.derivatives`."""
+        _, n, h = arguments.params.w1.shape
+        if max(n, h) <= TILE:
+            return fused(arguments, head)
+        return ref.derivatives(arguments, head, tiles)
+
+    return Form(run, refusal, "cuda" if interpret is None else None)
 
 
 COMPILED = form(None)

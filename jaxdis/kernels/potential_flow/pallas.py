@@ -5,6 +5,8 @@ memory. The backward pass makes them again. Gradients of weights are summed over
 of rows in place; those of points are written for each potential, as the results
 themselves are, and summed outside, which saves a second kernel the activations. What a
 kernel computes is `ref.block`, or its derivative by autodiff inside of the kernel.
+Potentials whose weights leave no room for that are taken layer by layer; their products
+are kernels, see `products`, and XLA fuses what is between them.
 """
 
 from functools import partial
@@ -18,13 +20,13 @@ from jaxtyping import Array, Float
 
 from jaxdis.kernels import Form, Sizes, recomputed
 from jaxdis.kernels.potential_flow import ref
+from jaxdis.kernels.potential_flow.products import differentiable, tpu
 from jaxdis.kernels.potential_flow.ref import Arguments, Derivatives, Head
-from jaxdis.kernels.tiles import SUBLANES, Ref, add_up, rows_of_a_block
+from jaxdis.kernels.tiles import LANES, SUBLANES, Ref, add_up, largest, padded, whole_or
 
-__all__ = ["COMPILED", "INTERPRETED", "ROWS", "refusal"]
+__all__ = ["COMPILED", "INTERPRETED", "block_of_rows", "refusal"]
 
 ROWS = 256  # of a block, at most
-LANES = 128  # columns of a tile, which arrays are padded to
 VECTOR_MEMORY = 48 * 2**20  # bytes that a program's arrays may take
 ANY_CHIP = 16 * 2**20  # which every TPU has; the larger is there from v5 on
 
@@ -45,11 +47,23 @@ def _bytes(rows: int, n: int, h: int) -> int:
     """
     n_lanes, h_lanes = (-(-size // LANES) * LANES for size in (n, h))
     row = 12 * n_lanes + 28 * h_lanes + 28 * LANES
-    return 4 * (19 * (n + h + 2 * SUBLANES) * h_lanes + rows * row)
+    return 4 * (19 * (n + h + SUBLANES) * h_lanes + rows * row)
 
 
-def _rows(b: int, n: int, h: int) -> int:
-    return rows_of_a_block(b, ROWS, lambda rows: _bytes(rows, n, h) <= VECTOR_MEMORY)
+def block_of_rows(b: int, n: int, h: int) -> int:
+    """Rows of a fused program's block; 0 where a potential does not fit into it.
+
+    Args:
+      b: the number of rows.
+      n: the latent size.
+      h: the number of hidden units.
+    """
+
+    def fits(rows: int) -> bool:
+        return _bytes(rows, n, h) <= VECTOR_MEMORY
+
+    most = largest(SUBLANES, ROWS, fits)
+    return whole_or(b, most, SUBLANES).size if most else 0
 
 
 def _compiler(rows: int, n: int, h: int) -> pltpu.CompilerParams:
@@ -59,17 +73,14 @@ def _compiler(rows: int, n: int, h: int) -> pltpu.CompilerParams:
 
 
 def refusal(sizes: Sizes) -> str | None:
-    """Why the kernels cannot run on these sizes; None if they can."""
-    b, n, _, h, _ = sizes
+    """Why the kernels cannot run on numbers of this type; None if they can.
+
+    A TPU has no float64.
+    """
     dtype = jnp.dtype(sizes.dtype)
     if dtype != jnp.float32:
         return f"its kernels take float32, got {dtype}"
-    if _rows(b, n, h):
-        return None
-    least = min(b, SUBLANES)
-    if _bytes(least, n, h) > VECTOR_MEMORY:
-        return f"{least} rows with n = {n} and h = {h} need {_bytes(least, n, h)} bytes"
-    return f"a batch of {b} has no divisor that is a multiple of {SUBLANES} and fits"
+    return None
 
 
 def _block(
@@ -122,7 +133,7 @@ class _Cut(NamedTuple):
 
 def _cut(given: _Given) -> _Cut:
     (k, n, h), b = given.networks.w1.shape, len(given.points[0])
-    return _Cut(k, b, n, h, _rows(b, n, h))
+    return _Cut(k, b, n, h, block_of_rows(b, n, h))
 
 
 def _forward(given: _Given, head: Head, *, interpret: bool) -> tuple[Array, ...]:
@@ -190,15 +201,26 @@ def _form(interpret: bool) -> Form:
     every = recomputed(
         partial(_forward, interpret=interpret), partial(_backward, interpret=interpret)
     )
+    tiles = differentiable(partial(tpu, interpret=interpret))
+
+    def fused(arguments: Arguments, head: Head, rows: int) -> Derivatives:
+        params, at, z, v = arguments
+        (b, n), blocks = z.shape, pl.cdiv(len(z), rows)
+        points = tuple(
+            padded(a, blocks * rows, n) for a in ((z,) if v is None else (z, v))
+        )
+        given = _Given(ref.networks(params, at.beta), at.rate[:, None], points)
+        value, time, *vectors = every(given, head)
+        columns = value[:, :b, 0], time[:, :b, 0]
+        gradient, *product = (a[:, :b] for a in vectors)
+        return Derivatives(*columns, gradient, product[0] if product else None)
 
     def run(arguments: Arguments, head: Head) -> Derivatives:
         """`ref.derivatives`."""
-        params, at, z, v = arguments
-        points = (z,) if v is None else (z, v)
-        given = _Given(ref.networks(params, at.beta), at.rate[:, None], points)
-        value, time, gradient, *product = every(given, head)
-        columns = value[..., 0], time[..., 0]
-        return Derivatives(*columns, gradient, product[0] if product else None)
+        _, n, h = arguments.params.w1.shape
+        if rows := block_of_rows(len(arguments.z), n, h):
+            return fused(arguments, head, rows)
+        return ref.derivatives(arguments, head, tiles)
 
     return Form(run, refusal, None if interpret else "tpu")
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from jaxdis.kernels.potential_flow import ref
 from jaxdis.kernels.potential_flow.ref import Arguments
-from jaxdis.kernels.tiles import ALL, ROWS, Ref, Warpgroup, padded
+from jaxdis.kernels.tiles import ALL, ROWS, Place, Ref, Warpgroup, padded
 
 __all__ = ["TILE", "Parts", "Program", "Shelf", "Tile", "call", "tiled", "wide"]
 
@@ -257,13 +257,12 @@ def call(
     arguments, taken = jax.tree.flatten((given, more))
     results, made = jax.tree.flatten(out)
 
-    def flat(*refs: Ref) -> None:
+    def flat(place: Place, *refs: Ref) -> None:
         inputs = refs[: len(arguments)]
         outputs = refs[len(arguments) : len(arguments) + len(results)]
         staged = refs[len(arguments) + len(results) :]
         given, more = jax.tree.unflatten(taken, inputs)
-        potential, block = (jax.lax.axis_index(axis) for axis in ("potential", "block"))
-        program = Program(make, given, potential, block, *staged)
+        program = Program(make, given, *place, *staged)
         program.stage_weights()
         body(program, more, jax.tree.unflatten(made, outputs))
 
@@ -274,6 +273,6 @@ def call(
         names = Shelf.NAMES if given.v is not None else Shelf.NAMES[:5]
         shape = (len(names), TILE, TILE)
         memory += [operand, plgpu.SMEM(shape, jnp.float32, transforms=order)]
-    grid = {"potential": len(given.b3), "block": len(given.z)}
+    grid = len(given.b3), len(given.z)
     found = make.kernel(flat, grid, tuple(results), *memory)(*arguments)
     return jax.tree.unflatten(made, found)

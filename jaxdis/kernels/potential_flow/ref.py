@@ -14,6 +14,7 @@ and s = c W2', the derivatives of o are
     H      = A' diag(w3 o e2) A + W1 diag(e1 o s) W1',     A = W2' diag(d1) W1'
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 import jax
@@ -21,9 +22,8 @@ import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
-from jaxdis.types import PRNGKey
-
 __all__ = [
+    "PRECISION",
     "Arguments",
     "Clock",
     "Derivatives",
@@ -31,12 +31,11 @@ __all__ = [
     "Layers",
     "Network",
     "Potentials",
+    "Products",
     "block",
-    "check_sizes",
     "clock",
     "derivatives",
     "hessian",
-    "init",
     "networks",
     "slope",
     "value",
@@ -173,54 +172,6 @@ class Layers(NamedTuple):
         return -2.0 * self.a2 * self.d2
 
 
-def check_sizes(potentials: int, n: int, hidden: int) -> None:
-    """Says what is wrong with sizes that make no networks.
-
-    Args:
-      potentials: the number of networks k.
-      n: the latent size.
-      hidden: the width h of every hidden layer.
-
-    Raises:
-      ValueError: a size that makes none.
-    """
-    if potentials < 1:
-        raise ValueError(f"potentials must be at least 1, got {potentials}")
-    if n < 4 or n % 2:
-        raise ValueError(
-            "the latent size must be even and at least 4, since the time embedding has "
-            f"a sine and a cosine for each of two or more frequencies; got {n}"
-        )
-    if hidden < 1:
-        raise ValueError(f"hidden must be at least 1, got {hidden}")
-
-
-def init(key: PRNGKey, potentials: int, n: int, hidden: int) -> Potentials:
-    """Weights and biases U(+-1/sqrt(fan_in)) of k networks.
-
-    Args:
-      key: the random key.
-      potentials: the number of networks k.
-      n: the latent size, even and at least 4.
-      hidden: the width h of every hidden layer.
-    """
-    check_sizes(potentials, n, hidden)
-    keys = iter(jax.random.split(key, 10))
-
-    def draw(fan_in: int, *shape: int) -> Array:
-        bound = fan_in**-0.5
-        shape = (potentials, *shape)
-        return jax.random.uniform(next(keys), shape, minval=-bound, maxval=bound)
-
-    h = hidden
-    return Potentials(
-        w1=draw(n, n, h), b1=draw(n, h),
-        wt=draw(n, n, h), bt=draw(n, h), vt=draw(h, h, h), ct=draw(h, h),
-        w2=draw(h, h, h), b2=draw(h, h),
-        w3=draw(h, h), b3=draw(h),
-    )  # fmt: skip
-
-
 def _dot(x: Array, w: Array) -> Array:
     """`[b, i]` times `[i, j]`."""
     return jnp.einsum("bi,ij->bj", x, w, precision=PRECISION)
@@ -228,6 +179,23 @@ def _dot(x: Array, w: Array) -> Array:
 
 def _dot_transposed(x: Array, w: Array) -> Array:
     return jnp.einsum("bj,ij->bi", x, w, precision=PRECISION)
+
+
+class Products(NamedTuple):
+    """Matrix products in float32, as a form takes them.
+
+    Attributes:
+      plain: `x w`, with rows x.
+      transposed: `x w'`.
+    """
+
+    plain: Callable[[Float[Array, "b i"], Float[Array, "i j"]], Float[Array, "b j"]]
+    transposed: Callable[
+        [Float[Array, "b j"], Float[Array, "i j"]], Float[Array, "b i"]
+    ]
+
+
+XLA = Products(_dot, _dot_transposed)
 
 
 def slope(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -281,15 +249,15 @@ def networks(params: Potentials, beta: Float[Array, "k h"]) -> Network:
     )
 
 
-def _layers(w: Network, z: Float[Array, "b n"]) -> Layers:
-    first = _dot(z, w.w1) + w.b1
+def _layers(w: Network, z: Float[Array, "b n"], products: Products = XLA) -> Layers:
+    first = products.plain(z, w.w1) + w.b1
     a1, d1 = jnp.tanh(first), slope(first)
-    second = _dot(a1, w.w2) + w.beta
+    second = products.plain(a1, w.w2) + w.beta
     a2, d2 = jnp.tanh(second), slope(second)
     c = w.w3 * d2
     # As sums: compiled kernels cannot add b3 to a product of one column.
     o = jnp.sum(a2 * w.w3, -1, keepdims=True) + w.b3
-    return Layers(a1, d1, a2, d2, c, _dot_transposed(c, w.w2), o)
+    return Layers(a1, d1, a2, d2, c, products.transposed(c, w.w2), o)
 
 
 def value(
@@ -313,6 +281,7 @@ def block(
     z: Float[Array, "b n"],
     v: Float[Array, "b n"] | None,
     head: Head,
+    products: Products = XLA,
 ) -> tuple[Array, Array, Array, Array | None]:
     """`Derivatives` of one potential, value and time derivative as columns `[b, 1]`.
 
@@ -326,11 +295,12 @@ def block(
       z: the points.
       v: a direction for every point; None for no product.
       head: what the network ends with.
+      products: how matrices are multiplied.
     """
-    layers = _layers(w, z)
+    layers = _layers(w, z, products)
     time = jnp.sum(layers.c * rate, -1, keepdims=True)
-    gradient = _dot_transposed(layers.d1 * layers.s, w.w1)
-    product = None if v is None else _product(w, layers, v)
+    gradient = products.transposed(layers.d1 * layers.s, w.w1)
+    product = None if v is None else _product(w, layers, v, products)
     if head == "linear":
         return layers.o, time, gradient, product
     y, k1 = jnp.tanh(layers.o), slope(layers.o)
@@ -341,24 +311,33 @@ def block(
     return y, k1 * time, k1 * gradient, product
 
 
-def _product(w: Network, layers: Layers, v: Float[Array, "b n"]) -> Float[Array, "b n"]:
+def _product(
+    w: Network, layers: Layers, v: Float[Array, "b n"], products: Products
+) -> Float[Array, "b n"]:
     """`H v` of o."""
-    p = _dot(v, w.w1)
-    q = _dot(layers.d1 * p, w.w2)
-    bent = _dot_transposed(w.w3 * layers.e2 * q, w.w2)
+    p = products.plain(v, w.w1)
+    q = products.plain(layers.d1 * p, w.w2)
+    bent = products.transposed(w.w3 * layers.e2 * q, w.w2)
     product = layers.e1 * p * layers.s + layers.d1 * bent
-    return _dot_transposed(product, w.w1)
+    return products.transposed(product, w.w1)
 
 
-def derivatives(arguments: Arguments, head: Head) -> Derivatives:
+def derivatives(
+    arguments: Arguments, head: Head, products: Products = XLA
+) -> Derivatives:
     """Value, time derivative, gradient and Hessian-vector product of all potentials.
 
     A `block` of all rows for every potential, and `[k, b]` in place of columns.
+
+    Args:
+      arguments: the arrays.
+      head: what the networks end with.
+      products: how matrices are multiplied.
     """
     params, at, z, v = arguments
 
     def one(w: Network, rate: Float[Array, "1 h"]) -> Derivatives:
-        value, time, gradient, product = block(w, rate, z, v, head)
+        value, time, gradient, product = block(w, rate, z, v, head, products)
         return Derivatives(value[:, 0], time[:, 0], gradient, product)
 
     found: Derivatives = jax.vmap(one)(networks(params, at.beta), at.rate[:, None])
