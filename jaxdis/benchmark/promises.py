@@ -28,8 +28,8 @@ KINDS = ("all", "part", "nothing", "broken", "unknown")
 promised does not hold; no theory is known here."""
 NO_THEORY = "no theory known here"
 X_ALONE = (
-    "nothing: by the observations alone, independent latents behind a nonlinear mixing "
-    "cannot be told from others that mix them"
+    "nothing: by the observations alone, latents behind a mixing that may be nonlinear "
+    "cannot be told from others that are mixed of them"
 )
 """Hyvärinen and Pajunen 1999; Locatello et al. 2019 (arXiv 1811.12359), Theorem 1."""
 OBSERVED = "observed"  # the word for observed variables in declared axes
@@ -116,6 +116,6 @@ def promised(method: Method, spec: Spec, breaks: str = "") -> Promised:
             return Promised("all", words)
         nothing = promise.pattern.all() and len(promise.pattern) > 1
         return Promised("nothing" if nothing else "part", words)
-    if method.needs == ("x",):
+    if method.needs == ("x",) and not method.graphs and not method.heads:
         return Promised("nothing", X_ALONE)
     return Promised("unknown", NO_THEORY)
