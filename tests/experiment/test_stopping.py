@@ -8,7 +8,8 @@ import threading
 import pytest
 
 import jaxdis
-from jaxdis.experiment import run, stopping
+from jaxdis import experiment
+from jaxdis.experiment import Execution, Stopped, carrying, run, stopping
 from jaxdis.experiment.stopping import exit_code, stop_signals
 
 # While a hash of days is computed Python's own handlers are never called.
@@ -114,6 +115,30 @@ def test_stopped_says_where_and_after_which_step(tmp_path):
     error = stopping.Stopped(tmp_path, 7, signal.SIGTERM)
     assert (error.directory, error.step, error.signal) == (tmp_path, 7, signal.SIGTERM)
     assert str(error) == f"stopped after step 7; saved in {tmp_path}"
+
+
+@pytest.mark.parametrize(
+    ("command", "again"), [("jaxdis all", "jaxdis all"), ("", "jaxdis resume {run}")]
+)
+def test_what_goes_on_is_the_same_command_where_it_says_so(
+    tmp_path, monkeypatch, command, again
+):
+    said = []
+
+    def interrupted(plan, directory, execution, stopping, source):
+        signal.raise_signal(signal.SIGTERM)
+        while not said:  # a thread hears it
+            pass
+        raise Stopped(directory, 0)
+
+    monkeypatch.setattr(carrying, "complete", interrupted)
+    monkeypatch.setattr(carrying, "leave_at_once", lambda say, _: said.append(say()))
+    plan = experiment.plan("mechanism_sparsity/quickstart", seeds=1, steps=1)
+    run = tmp_path / "run"
+    execution = Execution(out=run, start_or_resume=True, command=command, exits=True)
+    with pytest.raises(Stopped):
+        carrying.carry_out(plan, execution)
+    assert said == ["interrupted; go on with:\n  " + again.format(run=run)]
 
 
 def test_only_measuring_that_compiles_or_is_slow_is_not_waited_for(
