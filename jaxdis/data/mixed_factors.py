@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxdis import check
 from jaxdis.data import draws
+from jaxdis.data.orthogonal import WIDE, Orthogonal, draw_rotation, times
 from jaxdis.types import PRNGKey, Rows, Source, Spec, Splits
 
 __all__ = ["RANGE", "MixedFactors", "Mixing", "draw_mixing", "mix"]
@@ -94,12 +95,14 @@ class Mixing(NamedTuple):
     """
 
     first: Float[Array, "z x"]
-    second: Float[Array, "x x"]
-    third: Float[Array, "x x"]
+    second: Orthogonal
+    third: Orthogonal
 
 
 def draw_mixing(key: PRNGKey, z_dim: int, x_dim: int) -> Mixing:
     """Orthogonal factors of Gaussian matrices; of the first one, z_dim rows.
+
+    Of more than `orthogonal.WIDE` observed variables, products of sparse ones.
 
     Args:
       key: draws the matrices.
@@ -107,6 +110,9 @@ def draw_mixing(key: PRNGKey, z_dim: int, x_dim: int) -> Mixing:
       x_dim: the number of observed variables.
     """
     keys = jax.random.split(key, 3)
+    if x_dim > WIDE:
+        turn, second, third = (draw_rotation(k, x_dim) for k in keys)
+        return Mixing(times(jnp.eye(z_dim, x_dim), turn), second, third)
     shape = (x_dim, x_dim)
     first, *rest = (jnp.linalg.qr(jax.random.normal(k, shape))[0] for k in keys)
     return Mixing(first[:z_dim], *rest)
@@ -120,9 +126,8 @@ def mix(mixing: Mixing, z: Float[Array, "*n z"]) -> Float[Array, "*n x"]:
       z: the factors.
     """
     for w in mixing[:-1]:
-        product = jnp.matmul(z, w, precision="highest")
-        z = GAIN * jax.nn.leaky_relu(product, SLOPE)
-    return jnp.matmul(z, mixing.third, precision="highest")
+        z = GAIN * jax.nn.leaky_relu(times(z, w), SLOPE)
+    return times(z, mixing.third)
 
 
 def _draw(mixing: Mixing, key: PRNGKey, n: int) -> Rows:

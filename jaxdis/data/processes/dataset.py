@@ -4,6 +4,7 @@
 its parents among the actions, the past latents, or both.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxdis import check
 from jaxdis.data import draws
+from jaxdis.data.orthogonal import WIDE, Orthogonal, draw_rotation, times
 from jaxdis.data.processes.mechanisms import PROCESSES, Parents, Process
 from jaxdis.types import PRNGKey, Rows, Spec, Splits, Truth
 
@@ -129,16 +131,23 @@ class CausalProcess:
         return _draw(draws.key_of(self.seed, number), alike)
 
 
-def _orthogonal(key: PRNGKey, rows: int, cols: int) -> Float[Array, "r c"]:
-    """Orthonormal rows, scaled as the initialisation of a leaky-ReLU layer."""
+def _dense(key: PRNGKey, rows: int, cols: int) -> Float[Array, "r c"]:
+    """Orthonormal rows, scaled."""
     q, _ = jnp.linalg.qr(jax.random.normal(key, (rows, cols)).T)
     gain = (2 / (1 + LEAKY_SLOPE**2)) ** 0.5
     return q.T * gain * (2 / (rows + cols)) ** 0.5
 
 
+def _sparse(key: PRNGKey, rows: int, cols: int) -> Orthogonal:
+    """The same of many variables; see `orthogonal`."""
+    gain = (2 / (1 + LEAKY_SLOPE**2) * 2 / (rows + cols)) ** 0.5
+    turn = draw_rotation(key, cols, gain)
+    return times(jnp.eye(rows, cols), turn) if rows < cols else turn
+
+
 def mixing_weights(
     key: PRNGKey, z_dim: int, x_dim: int, layers: int = 4
-) -> list[Array]:
+) -> list[Orthogonal]:
     """The weights of f: layers with orthogonal rows.
 
     Rows are orthonormal times `sqrt(2 / (1 + .2^2)) sqrt(2 / (rows + columns))`.
@@ -150,21 +159,23 @@ def mixing_weights(
       layers: the number of layers.
 
     Returns:
-      Matrices of the shape `[z, x]`, the first, and `[x, x]`, the others.
+      Matrices of the shape `[z, x]`, the first, and `[x, x]`, the others; of more than
+      `orthogonal.WIDE` variables the others are products of sparse ones.
     """
     sizes = (z_dim, *[x_dim] * layers)
     keys = jax.random.split(key, layers)
+    draw = _sparse if x_dim > WIDE else _dense
     return [
-        _orthogonal(k, rows, cols)
+        draw(k, rows, cols)
         for k, rows, cols in zip(keys, sizes[:-1], sizes[1:], strict=True)
     ]
 
 
-def mix(weights: list[Array], z: Float[Array, "*n z"]) -> Float[Array, "*n x"]:
+def mix(weights: Sequence[Orthogonal], z: Float[Array, "*n z"]) -> Float[Array, "*n x"]:
     """`x = lrelu(... lrelu(z W1) W2 ...) WL`, slope .2, z_dim <= x_dim."""
     for weight in weights[:-1]:
-        z = jax.nn.leaky_relu(jnp.matmul(z, weight, precision="highest"), LEAKY_SLOPE)
-    return jnp.matmul(z, weights[-1], precision="highest")
+        z = jax.nn.leaky_relu(times(z, weight), LEAKY_SLOPE)
+    return times(z, weights[-1])
 
 
 class _Weights(NamedTuple):
@@ -172,7 +183,7 @@ class _Weights(NamedTuple):
 
     gz: Array | None
     ga: Array | None
-    mixing: list[Array]
+    mixing: list[Orthogonal]
 
 
 def _draw_weights(key: PRNGKey, process: Process, spec: Spec, layers: int) -> _Weights:
