@@ -40,6 +40,29 @@ Orthogonal: TypeAlias = Array | Rotation
 """A map of one width, dense or not; of a dense one columns are the results."""
 
 
+def _uniform(key: PRNGKey, n: int, side: int) -> Float[Array, "n c c"]:
+    """Matrices drawn uniformly from the orthogonal ones, as products of reflections.
+
+    Stewart 1980. LAPACK would wait for its threads where a machine is busy.
+    """
+    vector_key, sign_key = jax.random.split(key)
+    drawn = jax.random.normal(vector_key, (n, side, side))
+    signs = jax.random.rademacher(sign_key, (n, side, 1), jnp.float32)
+    place = jnp.arange(side)[None]
+
+    def reflected(i: Array, q: Array) -> Array:
+        x = jnp.where(place >= i, drawn[:, i], 0.0)
+        length = jnp.linalg.norm(x, axis=-1, keepdims=True)
+        v = x + jnp.where(place == i, jnp.where(x < 0, -length, length), 0.0)
+        unit = v / jnp.linalg.norm(v, axis=-1, keepdims=True)
+        along = (q * unit[:, None]).sum(-1, keepdims=True)
+        return q - 2 * along * unit[:, None]
+
+    start = signs * jnp.eye(side)[None]
+    found: Array = jax.lax.fori_loop(0, side - 1, reflected, start)
+    return found
+
+
 def draw_rotation(key: PRNGKey, width: int, scale: float = 1.0) -> Rotation:
     """Draws blocks and orders.
 
@@ -49,8 +72,9 @@ def draw_rotation(key: PRNGKey, width: int, scale: float = 1.0) -> Rotation:
       scale: what the results are multiplied by.
     """
     block_key, order_key = jax.random.split(key)
-    shape = (STAGES, width // SIDE, SIDE, SIDE)
-    blocks, _ = jnp.linalg.qr(jax.random.normal(block_key, shape))
+    count = width // SIDE
+    blocks = _uniform(block_key, STAGES * count, SIDE)
+    blocks = blocks.reshape(STAGES, count, SIDE, SIDE)
     numbers = jnp.arange(width, dtype=jnp.int32)
     keys = jax.random.split(order_key, STAGES)
     order = [jax.random.permutation(one, numbers) for one in keys]
