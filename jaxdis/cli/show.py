@@ -5,6 +5,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import tyro
 from rich.text import Text
@@ -41,10 +42,14 @@ class ReportOptions:
     Attributes:
       runs: directories that `jaxdis train` wrote; by default the newest in runs/.
       out: the HTML file of the comparison of several runs; pictures go beside it.
+      publish: write what a paper takes into a folder `publish` of each run: pictures as
+        pdf or svg, with words of one size where all are included at one scale, and
+        scores as csv and LaTeX.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
     out: Path = Path("comparison.html")
+    publish: Literal["pdf", "svg"] | None = None
 
 
 def _newest() -> Path:
@@ -86,6 +91,8 @@ def report_command(args: Sequence[str]) -> int:
         name = f"{run}: " if len(options.runs) > 1 else ""
         for sentence in report.promised_in_run(run):
             log.say(name + sentence)
+        if options.publish:
+            log.say(f"for a paper: {report.publish(run, options.publish)}")
     if len(paths) > 1:
         paths = [report.side_by_side(options.runs, options.out)]
     log.say(f"report: {paths[-1]}")
