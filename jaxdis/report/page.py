@@ -100,6 +100,7 @@ def build(directory: Path, method: Method | None = None) -> Path:
     if standing is None:
         method = method or systems.find(reference(record))
         pictures, line = draw_all(record, method), _headline(record)
+        said = [*said, *filter(None, [method.loss])]
         after = [markup.section("Results", tables.results(record))]
     else:
         pictures, line = draw(SO_FAR, record), so_far(record, standing)
