@@ -14,7 +14,13 @@ from jaxdis import devices, experiment, log, program_cache, report, systems
 from jaxdis.experiment.directory import holds_run
 from jaxdis.types import Expectation, Preset
 
-__all__ = ["ListOptions", "ReportOptions", "list_command", "report_command"]
+__all__ = [
+    "ListOptions",
+    "ReportOptions",
+    "list_command",
+    "report_command",
+    "say_presets",
+]
 
 INDENT = "    "
 BEYOND = re.compile(r"[;,]| (?:for |on |\()")
@@ -135,8 +141,12 @@ def _in_short(preset: Preset) -> str:
     return f"{cost}, {first.score} {first.mean:g}" if first else cost
 
 
-def _say_lines(found: Sequence[tuple[str, Preset]]) -> None:
-    """A line of each, which the console does not break."""
+def say_presets(found: Sequence[tuple[str, Preset]]) -> None:
+    """A line of each preset, which the console does not break.
+
+    Args:
+      found: presets by their names, as "gcl/quickstart".
+    """
     wide = max(len(name) for name, _ in found)
     room = max(log.console.width - wide - 2, 20)
     for name, preset in found:
@@ -161,6 +171,6 @@ def list_command(args: Sequence[str]) -> int:
         for named in found:
             _say_all(*named)
     elif found:
-        _say_lines(found)
+        say_presets(found)
         log.say("all scores and sources: jaxdis list METHOD --long")
     return 0
