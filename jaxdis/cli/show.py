@@ -5,6 +5,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import tyro
 from rich.text import Text
@@ -13,7 +14,13 @@ from jaxdis import devices, experiment, log, program_cache, report, systems
 from jaxdis.experiment.directory import holds_run
 from jaxdis.types import Expectation, Preset
 
-__all__ = ["ListOptions", "ReportOptions", "list_command", "report_command"]
+__all__ = [
+    "ListOptions",
+    "ReportOptions",
+    "list_command",
+    "report_command",
+    "say_presets",
+]
 
 INDENT = "    "
 BEYOND = re.compile(r"[;,]| (?:for |on |\()")
@@ -41,10 +48,14 @@ class ReportOptions:
     Attributes:
       runs: directories that `jaxdis train` wrote; by default the newest in runs/.
       out: the HTML file of the comparison of several runs; pictures go beside it.
+      publish: write what a paper takes into a folder `publish` of each run: pictures as
+        pdf or svg, with words of one size where all are included at one scale, and
+        scores as csv and LaTeX.
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]] = ()
     out: Path = Path("comparison.html")
+    publish: Literal["pdf", "svg"] | None = None
 
 
 def _newest() -> Path:
@@ -86,6 +97,8 @@ def report_command(args: Sequence[str]) -> int:
         name = f"{run}: " if len(options.runs) > 1 else ""
         for sentence in report.promised_in_run(run):
             log.say(name + sentence)
+        if options.publish:
+            log.say(f"for a paper: {report.publish(run, options.publish)}")
     if len(paths) > 1:
         paths = [report.side_by_side(options.runs, options.out)]
     log.say(f"report: {paths[-1]}")
@@ -128,8 +141,12 @@ def _in_short(preset: Preset) -> str:
     return f"{cost}, {first.score} {first.mean:g}" if first else cost
 
 
-def _say_lines(found: Sequence[tuple[str, Preset]]) -> None:
-    """A line of each, which the console does not break."""
+def say_presets(found: Sequence[tuple[str, Preset]]) -> None:
+    """A line of each preset, which the console does not break.
+
+    Args:
+      found: presets by their names, as "gcl/quickstart".
+    """
     wide = max(len(name) for name, _ in found)
     room = max(log.console.width - wide - 2, 20)
     for name, preset in found:
@@ -154,6 +171,6 @@ def list_command(args: Sequence[str]) -> int:
         for named in found:
             _say_all(*named)
     elif found:
-        _say_lines(found)
+        say_presets(found)
         log.say("all scores and sources: jaxdis list METHOD --long")
     return 0

@@ -3,7 +3,6 @@
 import dataclasses
 import shlex
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from jaxdis import (
 from jaxdis.cli.options import AnyOptions, hyper_names, options_type, plain
 from jaxdis.cli.points import point_table
 from jaxdis.cli.rehearsal import rehearse
+from jaxdis.cli.show import say_presets
 from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
 from jaxdis.experiment.directory import check_path
 from jaxdis.experiment.shards import part
@@ -85,16 +85,12 @@ def _about_any() -> str:
 
 
 def _name_presets(name: str) -> bool:
-    """Prints presets and their cost, a line each; False where none is to be chosen."""
+    """Prints presets as `jaxdis list` does; False where none is to be chosen."""
     reference, preset = systems.split(name)
     if preset or reference not in systems.names():
         return False
     presets = systems.find(reference).presets
-    width = max(map(len, presets))
-    for preset, known in presets.items():
-        label = f"{reference}/{preset:<{width}}  "
-        room = max(log.console.width - len(label), 20)
-        log.say(label + textwrap.shorten(known.cost, room, placeholder=" ..."))
+    say_presets([(f"{reference}/{name}", preset) for name, preset in presets.items()])
     return True
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "later",
     "promised",
     "promised_in_run",
+    "publish",
     "recommendation",
     "select",
     "side_by_side",
@@ -58,6 +59,19 @@ def side_by_side(directories: Sequence[Path], out: Path) -> Path:
     from jaxdis.report import comparison
 
     return comparison.side_by_side(directories, out)
+
+
+def publish(directory: Path, kind: str, method: "Method | None" = None) -> Path:
+    """Vector pictures and tables for a paper; see `jaxdis.report.paper`.
+
+    Args:
+      directory: the directory of the run.
+      kind: "pdf" or "svg".
+      method: its method; by default the built-in one of that name.
+    """
+    from jaxdis.report import paper
+
+    return paper.publish(directory, kind, method)
 
 
 def later(module: str, function: str) -> "Callable[[Record], Drawing | bytes | None]":

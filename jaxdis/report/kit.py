@@ -1,8 +1,8 @@
 """The house style: colours, curves of seeds, matrices, and how a picture is saved."""
 
 import io
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import matplotlib
 import matplotlib.style
@@ -28,10 +28,12 @@ __all__ = [
     "FAINT",
     "INK",
     "NONE",
+    "PNG",
     "RULE",
     "SHADES",
     "STYLE",
     "WRONG",
+    "Form",
     "Points",
     "Seeds",
     "Span",
@@ -328,16 +330,50 @@ def _plain_ticks(figure: Figure) -> None:
                     getattr(axis, f"set_{which}_formatter")(_PlainLog())
 
 
-def render(picture: Picture | Comparison, shown: Any) -> tuple[str, bytes] | None:
+class Form(NamedTuple):
+    """What pictures become.
+
+    Attributes:
+      ending: of their files.
+      save: `figure -> contents`.
+    """
+
+    ending: str
+    save: Callable[[Figure], bytes]
+
+
+def save(
+    figure: Figure, ending: str = "png", metadata: Mapping[str, None] | None = None
+) -> bytes:
+    """A figure as a file, without empty margins.
+
+    Args:
+      figure: the figure.
+      ending: of the file, which says what it is.
+      metadata: what the file shall not say of itself, as {"Date": None}.
+    """
+    _plain_ticks(figure)
+    buffer = io.BytesIO()
+    options: Any = {"bbox_inches": "tight", "pad_inches": 0.15, "dpi": DPI}
+    figure.savefig(buffer, format=ending, metadata=metadata, **options)
+    return buffer.getvalue()
+
+
+PNG = Form("png", save)
+
+
+def render(
+    picture: Picture | Comparison, shown: Any, form: Form = PNG
+) -> tuple[str, bytes] | None:
     """What a picture shows, in the house style and without empty margins.
 
     Args:
       picture: what is drawn.
       shown: the run, or runs by their names, that its function takes.
+      form: what it becomes; an animation is a GIF whatever this says.
 
     Returns:
-      The name of its file and its contents, a PNG or a GIF; None where the run lacks
-      what it shows.
+      The name of its file and its contents; None where the run lacks what it shows.
     """
     with matplotlib.style.context(["default", STYLE]):
         drawn = picture.draw(shown)
@@ -345,13 +381,4 @@ def render(picture: Picture | Comparison, shown: Any) -> tuple[str, bytes] | Non
             return None
         if isinstance(drawn, bytes):
             return f"{picture.name}.gif", drawn
-        return f"{picture.name}.png", save(drawn)
-
-
-def save(figure: Figure) -> bytes:
-    """A figure as PNG."""
-    _plain_ticks(figure)
-    buffer = io.BytesIO()
-    options: Any = {"bbox_inches": "tight", "pad_inches": 0.15, "dpi": DPI}
-    figure.savefig(buffer, format="png", **options)
-    return buffer.getvalue()
+        return f"{picture.name}.{form.ending}", form.save(drawn)

@@ -39,6 +39,7 @@ body { background: var(--page); color: var(--ink); font: 16px/1.5 system-ui, san
 h1, dd, dl, figure { margin: 0; }
 ul { margin: 18px 0 0; padding-left: 20px; }
 h2 { margin: 44px 0 10px; font-size: 19px; }
+h1, h2, .headline, dd, summary { overflow-wrap: anywhere; }
 .headline { margin: 6px 0 24px; font-size: 20px; }
 .facts { display: flex; flex-wrap: wrap; gap: 10px 36px; }
 dt, figcaption, .note { color: var(--faint); font-size: 14px; }
@@ -56,6 +57,9 @@ small { display: block; color: var(--faint); }
 .failed { color: var(--wrong); }
 pre { padding: 12px 16px; background: var(--box); border-radius: 6px;
   white-space: pre-wrap; overflow-wrap: anywhere; }
+@media (max-width: 600px) { body { padding: 16px 12px 40px; }
+  h1 { font-size: 24px; } .headline { font-size: 17px; }
+  h2 { margin-top: 28px; } .facts { gap: 8px 24px; } td, th { padding-right: 10px; } }
 </style>
 <h1>$title</h1>
 <p class="headline">$headline</p>

@@ -15,7 +15,7 @@ from jaxdis.report.read import Record
 from jaxdis.report.sentences import findings
 from jaxdis.types import Comparison, Figure, Method
 
-__all__ = ["Pictures", "build", "draw", "reference"]
+__all__ = ["Pictures", "build", "draw", "draw_all", "reference"]
 
 
 class Pictures(NamedTuple):
@@ -30,17 +30,20 @@ class Pictures(NamedTuple):
     failed: list[str]
 
 
-def draw(pictures: Iterable[Figure | Comparison], shown: Any) -> Pictures:
+def draw(
+    pictures: Iterable[Figure | Comparison], shown: Any, form: kit.Form = kit.PNG
+) -> Pictures:
     """All pictures that there is something for.
 
     Args:
       pictures: what is drawn.
       shown: the run; or runs by their names, of comparisons.
+      form: what they become.
     """
     made = Pictures([], [])
     for picture in pictures:
         try:
-            drawn = kit.render(picture, shown)
+            drawn = kit.render(picture, shown, form)
         # Whatever a picture runs into, a run of hours is not lost for it.
         except Exception as error:
             kind = type(error).__name__
@@ -56,12 +59,17 @@ def reference(record: Record) -> str:
     return str(record.settings.get("reference") or record.name.split("/")[0])
 
 
-def _all(record: Record, method: Method) -> Pictures:
-    """Those of every run around those of the method, which come first where both are
-    of one name."""
-    before, own = draw(BEFORE, record), draw(method.figures, record)
+def draw_all(record: Record, method: Method, form: kit.Form = kit.PNG) -> Pictures:
+    """The pictures of every run around those of the method.
+
+    Args:
+      record: a run that has finished.
+      method: its method, whose picture is taken where both are of one name.
+      form: what they become.
+    """
+    before, own = draw(BEFORE, record, form), draw(method.figures, record, form)
     taken = {picture.file.split(".")[0] for picture in own.drawn}
-    after = draw([p for p in AFTER if p.name not in taken], record)
+    after = draw([p for p in AFTER if p.name not in taken], record, form)
     return Pictures(
         before.drawn + own.drawn + after.drawn,
         before.failed + own.failed + after.failed,
@@ -91,7 +99,8 @@ def build(directory: Path, method: Method | None = None) -> Path:
     before, after = [], []
     if standing is None:
         method = method or systems.find(reference(record))
-        pictures, line = _all(record, method), _headline(record)
+        pictures, line = draw_all(record, method), _headline(record)
+        said = [*said, *filter(None, [method.loss])]
         after = [markup.section("Results", tables.results(record))]
     else:
         pictures, line = draw(SO_FAR, record), so_far(record, standing)

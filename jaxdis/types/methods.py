@@ -237,6 +237,8 @@ class Method(NamedTuple):
         `System.encode` returns them, where the true latents are not known.
       sparser: the hyper-parameters that regularise, and the side of each on which they
         do so more, for the choice among points of a grid.
+      loss: what is to be known of its training loss, in a sentence for the report, as
+        why it jumps; "" where it only falls.
     """
 
     name: str
@@ -259,3 +261,4 @@ class Method(NamedTuple):
     heads: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
     sparser: Mapping[str, Literal["higher", "lower"]] = {}
+    loss: str = ""

@@ -101,5 +101,6 @@ def test_a_method_alone_lists_its_presets(words, code, capsys):
     presets = systems.find("gcl").presets
     found = dict(line.split(maxsplit=1) for line in said.out.splitlines())
     assert list(found) == [f"gcl/{name}" for name in presets]
-    assert all(found[f"gcl/{n}"] == preset.cost for n, preset in presets.items())
+    for name, preset in presets.items():
+        assert preset.cost.split(" for ")[0] in found[f"gcl/{name}"]
     assert ("name a preset, as gcl/quickstart" in said.err) == bool(code)

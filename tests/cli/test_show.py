@@ -50,6 +50,20 @@ def test_the_run_that_was_trained_last_is_reported(built, capsys):
     assert said[-1] == f"report: {newest / 'report.html'}"
 
 
+def test_what_a_paper_takes_is_written_where_it_is_asked_for(
+    built, capsys, monkeypatch
+):
+    def publish(run, kind):
+        return run / f"publish as {kind}"
+
+    monkeypatch.setattr(show.report, "publish", publish)
+    run = trained("any", 100.0)
+    assert command("report", run, "--publish", "svg") == 0
+    assert f"for a paper: {run / 'publish as svg'}" in capsys.readouterr().out
+    assert command("report", run, "--publish", "png") == 2
+    assert "pdf" in "".join(capsys.readouterr())
+
+
 def test_without_any_run_it_says_what_it_wants(built, capsys):
     assert command("report") == 2
     assert "name a run, as in `jaxdis report RUN`" in capsys.readouterr().err

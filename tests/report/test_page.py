@@ -512,3 +512,11 @@ def test_what_was_only_measured_is_not_to_be_trained_again(tmp_path, name):
     (run / name).write_text("")
     with pytest.raises(ValueError, match=r"remove .*results.json.*resume '.*a run'"):
         build(run)
+
+
+def test_what_is_to_be_known_of_the_loss_is_said(tmp_path):
+    make_run(tmp_path / "run")
+    told = "The loss jumps <once>."
+    page = report.build(tmp_path / "run", METHOD._replace(loss=told))
+    assert "<li>The loss jumps &lt;once&gt;.</li>" in page.read_text()
+    assert "The loss jumps" not in build(tmp_path / "run").read_text()

@@ -54,6 +54,11 @@ METHOD = Method(
         ),
         CORRELATION,
     ),
+    loss="The training loss is the NLL of training rows and, of each learned graph, "
+    "the penalty on its edges or a multiplier times those above the bound. After the "
+    "warm-up it rises with the multiplier as long as a graph has too many edges, and "
+    "falls at once where the bound holds, as the multiplier then starts again from 0. "
+    "How well the data are fitted is said by the held-out NLL alone.",
     sized=sized,
     positive=("learning_rate", "temperature"),
     chosen=check_chosen,
