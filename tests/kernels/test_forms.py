@@ -27,6 +27,7 @@ from jaxdis.kernels.gumbel_mask import ref as layer_ref
 from jaxdis.kernels.gumbel_mask import xla as layer_xla
 from jaxdis.kernels.potential_flow import mosaic_gpu as flow_gpu
 from jaxdis.kernels.potential_flow import pallas as flow_tpu
+from jaxdis.kernels.potential_flow import products as flow_products
 from jaxdis.kernels.potential_flow import ref as flow_ref
 
 CALLS = {"pallas_tpu": "tpu_custom_call", "pallas_gpu": "mosaic_gpu_v2"}
@@ -217,6 +218,15 @@ def test_blocks_of_the_flow_add_up(monkeypatch, impl):
     assert_close(*both_ways(FLOW, given, impl))
 
 
+@pytest.mark.parametrize("impl", ["interpret"], indirect=True)
+def test_large_potentials_are_those_of_the_definition(monkeypatch, impl):
+    """Product by product, of several tiles, where no potential fits one program."""
+    monkeypatch.setattr(flow_tpu, "VECTOR_MEMORY", 0)
+    monkeypatch.setattr(flow_products, "SIDE", 128)
+    given = of_a_flow(3, 4, 2, 130) | {"v": None}
+    assert_close(*both_ways(FLOW, given, impl))
+
+
 @pytest.mark.parametrize("impl", ["pallas_gpu"], indirect=True)
 def test_programs_of_the_layer_share_sums(monkeypatch, impl):
     """Over rows and over latents, of which each program has a part."""
@@ -284,10 +294,11 @@ def subsets(*names):
 
 
 PAIR = ("x", "temperature")
+EVERYTHING = ("params", "at", "z", "v")
 INPUTS = ("x", "weight", "log_alpha", "temperature", "key")
 BATCHED = [
     *(("interpret", LAYER, some) for some in subsets(*INPUTS)),
-    *(("interpret", FLOW, some) for some in subsets("params", "at", "z", "v")),
+    *(("interpret", FLOW, some) for some in (("params",), ("z", "v"), EVERYTHING)),
     ("interpret", UNDIRECTED, ("at", "z")),
     *(("xla", LAYER, some) for some in (("key",), PAIR, INPUTS)),
     *(("pallas_gpu", LAYER, some) for some in (PAIR, INPUTS)),
