@@ -292,7 +292,7 @@ PROCESSES: dict[str, Process] = {
         actions=draw_interventions,
     ),
     "InterventionTimeHeld": Process(
-        _time_put(2.0, share=0.1),
+        _time_put(2.0, share=0.04),
         gz=_named(graphs.full),
         ga=_named(graphs.ring),
         actions=draw_interventions,
