@@ -213,16 +213,17 @@ def _put(changes: Changes) -> Mechanism:
     return mechanism
 
 
-def _time_put(mean: float) -> Mechanism:
+def _time_put(mean: float, share: float = 1.0) -> Mechanism:
     """`mu_i = z_i / 2 + sum_j G^z_ij sin(omega_i z_j + i) / 2`, or a fixed mean.
 
-    An intervention cuts its targets off their past.
+    An intervention cuts its targets off their past, and leaves them a share of their
+    variance.
     """
 
     def mechanism(of: Parents, noise: Scalar) -> Moments:
         past = 0.5 * (of.past + _sum_sines(of.gz, of.past))
         moved = jnp.any(of.ga * of.action[None] > 0, axis=1)
-        return _constant(jnp.where(moved, mean, past), noise)
+        return jnp.where(moved, mean, past), noise * jnp.where(moved, share, 1.0)
 
     return mechanism
 
@@ -286,6 +287,12 @@ PROCESSES: dict[str, Process] = {
     ),
     "InterventionTimeHard": Process(
         _time_put(2.0),
+        gz=_named(graphs.full),
+        ga=_named(graphs.ring),
+        actions=draw_interventions,
+    ),
+    "InterventionTimeHeld": Process(
+        _time_put(2.0, share=0.04),
         gz=_named(graphs.full),
         ga=_named(graphs.ring),
         actions=draw_interventions,

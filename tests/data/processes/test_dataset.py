@@ -91,6 +91,8 @@ def moments(name, spec, past, a):
     elif name.startswith("InterventionTime") and name != "InterventionTime":
         hit = a @ spec.truth.ga.T > 0
         mean = np.where(hit, 2.0, 0.5 * (past + sines(spec.truth.gz, past)))
+        if name == "InterventionTimeHeld":
+            return mean, LATENT_VARIANCE * np.where(hit, 0.04, 1.0)
     else:
         delta = np.sin(past) if name == "TimeDiag" else sines(spec.truth.gz, past)
         mean = past + 0.5 * delta

@@ -38,6 +38,7 @@ PUBLISHED = {
     "InterventionScale": (None, 10, 10, 10),
     "InterventionPairScale": (None, 20, 10, 10),
     "InterventionTimeHard": (100, 20, 10, 10),
+    "InterventionTimeHeld": (100, 20, 10, 10),
     "InterventionTimeSingle": (100, 10, 10, 10),
 }
 RANDOM = {"ActionRandom", "TimeRandom"}
