@@ -31,11 +31,11 @@ RAW = "raw observations"
 NEAR = 0.02  # to the score of the observations on fewer rows
 GAINS = ("raw", "untrained", "first")
 """What a cell is compared with on the same seeds: see `Outcome`."""
-MARKS = {"all": "*", "part": "+", "broken": "!", "nothing": "0", "unknown": ""}
+MARKS = {"all": "*", "part": "+", "broken": "!", "nothing": "∅", "unknown": ""}
 """What stands behind a score, by what theory promises."""
 KEY = (
     "Behind a mean: * theory promises each latent a code of its own, + blocks or some "
-    "latents, 0 nothing, ! what would be promised does not hold; none: no theory of "
+    "latents, ∅ nothing, ! what would be promised does not hold; none: no theory of "
     "the method is known here."
 )
 
