@@ -112,18 +112,15 @@ _ONE_STEP = replace(
     decay=0.4,
     batch=128,
 )
-_TWO_STEPS = replace(
-    _SMALL,
-    time_graph="dense",
-    prior_variance_init=0.1,
-    warmup=0.25,
-    decay=0.4,
-    batch=128,
-)
+_TWO_STEPS = replace(_ONE_STEP, transition=(32,) * 2, time_graph="dense")
 
 
 def _interventions(
-    process: str, coeff_a: float, config: Config, expects: tuple[Expectation, ...] = ()
+    process: str,
+    coeff_a: float,
+    config: Config,
+    expects: tuple[Expectation, ...] = (),
+    beta: float = 1.0,
 ) -> Preset:
     """Interventions of unknown target on four latents, each seed in its own world.
 
@@ -141,12 +138,17 @@ def _interventions(
             z_dim=4,
             x_dim=40,
             samples=50_000,
-            latent_noise=0.02,  # of processes with a past
+            latent_noise=0.25,  # of processes with a past
             observation_noise=0.1,
             worlds=0,
         ),
         steps=10_000,
-        hyper={"learning_rate": 7e-3, "coeff_a": coeff_a, "bound_a": 16.0},
+        hyper={
+            "learning_rate": 7e-3,
+            "coeff_a": coeff_a,
+            "bound_a": 16.0,
+            "beta": beta,
+        },
         source="this library",
         cost="2 min for 8 seeds on 2 cores",
         expects=expects,
@@ -242,10 +244,16 @@ PRESETS: dict[str, Preset] = {
     "interventions_shifts": _interventions(
         "InterventionPair", 0.1, _ONE_STEP, _reaches(mcc=(0.842, 0.126), shd=3.7)
     ),
-    # Two targets each, cut off from a past that moves every latent.
+    # Two targets each, cut off from a past that moves every latent, and of less
+    # variance. Chosen on worlds of `--data.seed 7`, where without the change of
+    # variance (InterventionTimeHard) .89 was the best in 3,750 steps.
     "interventions_time": _interventions(
-        "InterventionTimeHard", 0.6, _TWO_STEPS, _reaches(mcc=(0.931, 0.018), shd=3.0)
-    )._replace(steps=7_000),
+        "InterventionTimeHeld",
+        0.3,
+        _TWO_STEPS,
+        _reaches(mcc=(0.993, 0.001), shd=0.0),
+        beta=3.0,
+    )._replace(steps=5_000),
     # The past alone identifies the latents: each has one parent, itself.
     "time_diag": _small(
         CausalProcess("TimeDiag", z_dim=5, x_dim=10, samples=100_000, worlds=0),
@@ -259,18 +267,23 @@ PRESETS: dict[str, Preset] = {
         config=_TIME,
         learning_rate=4e-3,
     ),
-    # A full triangle: 15 of 25 edges, of which some seeds keep the wrong ones.
+    # A full triangle: 15 of 25 edges, of which some seeds keep the wrong ones. A KL
+    # divergence of weight 3 turns the axes sooner: MCC .86 against .82 after 4,000
+    # steps of two worlds. Chosen on worlds of `--data.seed 7`.
     "time_nondiag": _small(
-        CausalProcess("TimeNonDiag", z_dim=5, x_dim=10, samples=100_000, worlds=0),
-        steps=12_500,
+        CausalProcess("TimeNonDiag", 5, 40, 50_000, observation_noise=0.1, worlds=0),
+        steps=10_000,
         cost="2 min for 8 seeds on 2 cores",
         expects=(
-            Expectation("mcc", 0.81, 0.08),
-            Expectation("shd", 4.3, 2.5),
-            Expectation("mcc", 0.72, 0.06, of=_WITHOUT),
+            Expectation("mcc", 0.896, 0.052),
+            Expectation("shd", 2.5, 1.4),
+            Expectation("mcc", 0.799, 0.047, of=_WITHOUT),
         ),
-        config=replace(_TIME, transition=(64,) * 2, warmup=0.16, descent=0.4),
+        config=replace(
+            _TIME, transition=(64,) * 2, warmup=0.16, descent=0.4, decay=0.3
+        ),
         learning_rate=1e-2,
+        beta=3.0,
     ),
     # Two graphs of pairs of latents: neither tells those of a pair apart, both do.
     "both_graphs": _small(
