@@ -39,6 +39,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
+maximum_signature_line_length = 88
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
@@ -50,4 +51,5 @@ def setup(app: Any) -> None:
     """Makes the pages that code writes, and mends docstrings before they are parsed."""
     made.write(Path(app.srcdir))
     app.connect("autodoc-process-docstring", made.mended, priority=400)
+    app.connect("autodoc-process-signature", made.shorter)
     app.connect("autodoc-skip-member", made.skipped)

@@ -22,6 +22,7 @@ __all__ = [
     "modules",
     "names_of",
     "said_of",
+    "shorter",
     "skipped",
     "write",
 ]
@@ -282,6 +283,17 @@ def _plain(text: str) -> str:
 
 def _escaped(text: str) -> str:
     return re.sub(r"(?<!\\)([*|])|(?<=\w)_(?=\W|$)", lambda m: "\\" + m[0], text)
+
+
+def shorter(
+    app: Any, what: str, name: str, obj: Any, options: Any, given: str, returned: str
+) -> tuple[str, str]:
+    """Arrays are named as code names them, and not by where jaxlib has them."""
+    given, returned = (
+        text and text.replace("jaxlib._jax.Array", "Array")
+        for text in (given, returned)
+    )
+    return given, returned
 
 
 def skipped(

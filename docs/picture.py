@@ -33,6 +33,7 @@ def draw_seeds(record: Record, point: int = 0) -> Figure:
     group = record.groups[point]
     rows = -(-(len(learned) + 1) // COLUMNS)
     figure = Figure(figsize=(1.9 * COLUMNS, 2.35 * rows), layout="constrained")
+    figure.get_layout_engine().set(hspace=0.1)
     first, *rest = figure.subplots(rows, COLUMNS, squeeze=False).flat
     heat(first, true)
     name_panel(first, "true", f"{int(true.sum())} edges")

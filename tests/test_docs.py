@@ -13,7 +13,7 @@ import tyro
 
 import jaxdis
 from docs import __main__ as build
-from docs import links, made
+from docs import links, made, numbers
 from jaxdis import cli, experiment
 
 ROOT = Path(__file__).parent.parent
@@ -144,6 +144,10 @@ def test_links_lead_somewhere(tmp_path):
     ]
 
 
+def test_readme_is_short():
+    assert len(PAGES["README.md"].split()) <= 900
+
+
 def test_every_method_has_a_page():
     pages = {Path(p).stem for p in PAGES if p.startswith("docs/methods/")}
     assert pages - {"index"} == set(made.method_names())
@@ -199,3 +203,35 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert "a_module_of_nobody" in line
     assert 'pip install -e ".[docs]"' in line
+
+
+def test_every_number_has_a_command_and_its_source(tmp_path):
+    assert numbers.lacking(ROOT) == []
+    page = tmp_path / "docs" / "methods" / "linear.md"
+    page.parent.mkdir(parents=True)
+    page.write_text(
+        "# A\n\n`x 1.5` is code. 2.75 before (`python -m benchmarks.seeds`).\n\n"
+        "| `quickstart` | .922 ± .043 |\n| `quickstart` | .92 ± .06 |\n"
+        "| `b` | 4 ± 1 |\n\n"
+        "# B\n\n.5 of `benchmarks/results/none.json`\n"
+    )
+    results = tmp_path / "benchmarks" / "results"
+    results.mkdir(parents=True)
+    (results / "seeds-cpu.json").write_text('{"rows": [{"ms": 2.7512}]}')
+    found = [one[1:] for one in numbers.found_in(tmp_path, page)]
+    seeds, trained = "python -m benchmarks.seeds", "jaxdis train linear/quickstart"
+    assert found == [
+        (3, "2.75", "benchmarks/results/seeds-cpu.json", seeds),
+        (5, ".922 ± .043", "preset linear/quickstart", trained),
+        (6, ".92 ± .06", numbers.BY_HAND, trained),
+        (7, "4 ± 1", numbers.BY_HAND, seeds),
+        (11, ".5", numbers.BY_HAND, ""),
+    ]
+    for name in ("README.md", "CHANGELOG.md"):
+        (tmp_path / name).write_text("")
+    assert numbers.lacking(tmp_path) == [
+        "docs/methods/linear.md: benchmarks/results/none.json, a source, is gone",
+        "docs/methods/linear.md:11: .5 has no command",
+    ]
+    assert numbers.stored(results / "seeds-cpu.json", "2.8")
+    assert not numbers.stored(results / "seeds-cpu.json", "2.76")
