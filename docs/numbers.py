@@ -93,8 +93,11 @@ def lacking(root: Path) -> list[str]:
             if not (root / RESULTS / name).exists():
                 wrong.append(f"{where}: {RESULTS}/{name}, a source, is gone")
         for one in found_in(root, page):
+            at = f"{where}:{one.line}: {one.text}"
             if not one.command:
-                wrong.append(f"{where}:{one.line}: {one.text} has no command")
+                wrong.append(f"{at} has no command")
+            elif one.source == BY_HAND and _files(root, one.command, ""):
+                wrong.append(f"{at} is not what `{one.command}` has stored")
     return wrong
 
 

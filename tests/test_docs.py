@@ -210,9 +210,8 @@ def test_every_number_has_a_command_and_its_source(tmp_path):
     page = tmp_path / "docs" / "methods" / "linear.md"
     page.parent.mkdir(parents=True)
     page.write_text(
-        "# A\n\n`x 1.5` is code. 2.75 before (`python -m benchmarks.seeds`).\n\n"
-        "| `quickstart` | .922 ± .043 |\n| `quickstart` | .92 ± .06 |\n"
-        "| `b` | 4 ± 1 |\n\n"
+        "# A\n\n`x 1.5` is code. 2.75, 9.9 (`python -m benchmarks.seeds`).\n\n"
+        "| `quickstart` | .922 ± .043 |\n| `quickstart` | .92 ± .06 |\n\n"
         "# B\n\n.5 of `benchmarks/results/none.json`\n"
     )
     results = tmp_path / "benchmarks" / "results"
@@ -222,16 +221,17 @@ def test_every_number_has_a_command_and_its_source(tmp_path):
     seeds, trained = "python -m benchmarks.seeds", "jaxdis train linear/quickstart"
     assert found == [
         (3, "2.75", "benchmarks/results/seeds-cpu.json", seeds),
+        (3, "9.9", numbers.BY_HAND, seeds),
         (5, ".922 ± .043", "preset linear/quickstart", trained),
         (6, ".92 ± .06", numbers.BY_HAND, trained),
-        (7, "4 ± 1", numbers.BY_HAND, seeds),
-        (11, ".5", numbers.BY_HAND, ""),
+        (10, ".5", numbers.BY_HAND, ""),
     ]
     for name in ("README.md", "CHANGELOG.md"):
         (tmp_path / name).write_text("")
     assert numbers.lacking(tmp_path) == [
         "docs/methods/linear.md: benchmarks/results/none.json, a source, is gone",
-        "docs/methods/linear.md:11: .5 has no command",
+        f"docs/methods/linear.md:3: 9.9 is not what `{seeds}` has stored",
+        "docs/methods/linear.md:10: .5 has no command",
     ]
     assert numbers.stored(results / "seeds-cpu.json", "2.8")
     assert not numbers.stored(results / "seeds-cpu.json", "2.76")
