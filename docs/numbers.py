@@ -205,8 +205,8 @@ def _of_preset(names: list[str], match: re.Match[str]) -> str:
     for name in names:
         method, _, preset = name.partition("/")
         for mean, spread in _expected(method)[preset]:
-            same = _rounded(mean, match[1])
-            if same and (None in (match[2], spread) or _rounded(spread, match[2])):
+            known = match[2] is None or spread is None or _rounded(spread, match[2])
+            if known and _rounded(mean, match[1]):
                 return f"preset {name}"
     return ""
 

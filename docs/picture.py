@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
 from jaxdis import log
@@ -32,8 +33,8 @@ def draw_seeds(record: Record, point: int = 0) -> Figure:
     true, learned = record.arrays[f"true_{name}"], record.arrays[name][point]
     group = record.groups[point]
     rows = -(-(len(learned) + 1) // COLUMNS)
-    figure = Figure(figsize=(1.9 * COLUMNS, 2.35 * rows), layout="constrained")
-    figure.get_layout_engine().set(hspace=0.1)
+    layout = ConstrainedLayoutEngine(hspace=0.1)
+    figure = Figure(figsize=(1.9 * COLUMNS, 2.35 * rows), layout=layout)
     first, *rest = figure.subplots(rows, COLUMNS, squeeze=False).flat
     heat(first, true)
     name_panel(first, "true", f"{int(true.sum())} edges")
