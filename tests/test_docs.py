@@ -14,7 +14,7 @@ import tyro
 import jaxdis
 from docs import __main__ as build
 from docs import links, made, numbers
-from jaxdis import cli, experiment
+from jaxdis import cli, experiment, systems
 
 ROOT = Path(__file__).parent.parent
 PAGES = {str(p.relative_to(ROOT)): p.read_text() for p in links.pages(ROOT)}
@@ -36,7 +36,7 @@ def typed():
     for page in PAGES.values():
         for block in BLOCK.finditer(page):
             for line in block[2].splitlines() if block[1] == "console" else ():
-                words = shlex.split(line, comments=True)
+                words = shlex.split(line.partition(" > ")[0], comments=True)
                 if "examples/slurm.sh" in words:
                     _, preset, *rest = words[words.index("examples/slurm.sh") + 1 :]
                     yield ("train", preset, *rest)
@@ -66,10 +66,11 @@ def understood():
 def test_commands_parse(words, understood):
     name, *rest = words
     assert name in cli.COMMANDS
-    if rest[0].partition("/")[0] in PLACEHOLDERS:
+    if not rest or rest[0].partition("/")[0] in PLACEHOLDERS:
         return
     if name == "train" and len(rest) == 1:
-        experiment.find_preset(rest[0])
+        method, _, preset = rest[0].partition("/")
+        assert not preset or preset in systems.find(method).presets
         return
     expected = SystemExit if "--help" in rest else Parsed
     with pytest.raises(expected):
