@@ -15,6 +15,7 @@ import jaxdis
 from docs import __main__ as build
 from docs import links, made, numbers
 from jaxdis import cli, experiment, systems
+from tests.shell import command
 
 ROOT = Path(__file__).parent.parent
 PAGES = {str(p.relative_to(ROOT)): p.read_text() for p in links.pages(ROOT)}
@@ -128,6 +129,24 @@ def test_code_calls_what_exists(code):
             taken = inspect.signature(function).parameters
             assert {k.arg for k in node.keywords} <= set(taken)
             assert len(node.args) + len(node.keywords) <= len(taken)
+
+
+EXPLAINED = re.compile(
+    r"^```console\njaxdis (explain [^\n]+)\n```\n\n```text\n(.*?)^```", re.M | re.S
+)
+
+
+@pytest.mark.parametrize(
+    "found", EXPLAINED.findall(PAGES["docs/theory.md"]), ids=lambda found: found[0]
+)
+def test_what_theory_is_quoted_with_is_what_it_says(
+    found, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    monkeypatch.chdir(tmp_path)
+    assert command(*shlex.split(found[0])) == 0
+    said, _, _ = capsys.readouterr().out.partition("picture: ")
+    assert said == found[1]
 
 
 def test_links_lead_somewhere(tmp_path):
