@@ -49,8 +49,8 @@ class Parsed(Exception):
     """The options were understood, and nothing was done."""
 
 
-@pytest.fixture(scope="module")
-def understood():
+@pytest.fixture
+def understood(monkeypatch):
     """Runs a command up to its options, whose names and values tyro then knows."""
     real = tyro.cli
 
@@ -58,9 +58,7 @@ def understood():
         real(*args, **kwargs)
         raise Parsed
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tyro, "cli", parse)
-        yield
+    monkeypatch.setattr(tyro, "cli", parse)
 
 
 @pytest.mark.parametrize("words", sorted(set(typed())), ids=" ".join)
