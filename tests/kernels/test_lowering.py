@@ -122,9 +122,9 @@ def test_no_array_is_as_large_as_all_masks():
 
 
 def test_memory_of_the_layer_is_a_fraction_of_the_unfused_ones():
-    """Forward and backward at batch 1024, 64 latents, 64 inputs and hidden 64."""
-    b, _, k, h = MASK_SIZES[1]
-    given = layer_shapes(*MASK_SIZES[1])
+    """Forward and backward at batch 1024, 64 latents, 64 inputs and hidden 512."""
+    b, n, k, h = 1024, 64, 64, 512
+    given = layer_shapes(b, n, k, h)
 
     def needed(function):
         def both(floats, key, g):
@@ -137,7 +137,5 @@ def test_memory_of_the_layer_is_a_fraction_of_the_unfused_ones():
     fused, plain = map(
         needed, (partial(layer, impl="xla"), partial(layer, product=unfused))
     )
-    assert fused.temp_size_in_bytes <= plain.temp_size_in_bytes / 4
-    # With the layer's own output, which both write.
-    sizes = [m.temp_size_in_bytes + m.output_size_in_bytes for m in (fused, plain)]
-    assert sizes[0] <= sizes[1] / 4
+    # Results of 143 MB, which both write, are no temporaries.
+    assert fused.temp_size_in_bytes <= plain.temp_size_in_bytes / 8
