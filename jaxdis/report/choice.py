@@ -187,7 +187,7 @@ def recommendation(record: Record) -> str | None:
         alone = f"take {names[choice.point]}: no other point has a {of} as good within "
         return (
             alone + "one standard error, paired over seeds" + _elsewhere(choice, names)
-        )
+        ) + _alone(record, choice)
     among = f"of the {len(choice.near)} points " + (
         f"that lose at most half of what the worst loses in {of} (the best is "
         f"{names[choice.best]})"
@@ -195,7 +195,20 @@ def recommendation(record: Record) -> str | None:
         else f"whose {of} is within one standard error of the best "
         f"({names[choice.best]})"
     )
-    return f"take {names[choice.point]}: {among}, {_reason(choice, names)}"
+    taken = f"take {names[choice.point]}: {among}, {_reason(choice, names)}"
+    return taken + _alone(record, choice)
+
+
+def _alone(record: Record, choice: Choice) -> str:
+    """That the objective regularises too little, where no seeds were heard."""
+    strength = _strength(record)
+    if np.isfinite(choice.udr).any() or strength[choice.point] == strength.max():
+        return ""
+    return (
+        "; but the objective alone takes too little regularisation, and seeds that see "
+        "different data have no UDR that would say how much: train seeds on the same "
+        "data to choose"
+    )
 
 
 def _udr(choice: Choice, point: int) -> str:

@@ -75,6 +75,18 @@ def test_the_error_is_paired_over_seeds():
     )
 
 
+def test_without_agreement_the_objective_is_not_trusted_alone():
+    """Seeds with worlds of their own have no UDR, and every edge pays a little."""
+    worse = np.array(BEST) + 0.05 + np.array([1, -1, 1, -1]) * 1e-3
+    said = recommendation(grid([worse, BEST], [None] * 2, (10.0, 20.0), LOWER))
+    assert said.startswith("take bound 20: no other point has a held-out NLL as good")
+    assert "the objective alone takes too little regularisation" in said
+    assert said.endswith("train seeds on the same data to choose")
+    # Where it takes the sparsest there is nothing to warn of.
+    said = recommendation(grid([BEST, worse], [None] * 2, (10.0, 20.0), LOWER))
+    assert "alone" not in said
+
+
 def test_failed_seeds_and_points_are_left_out():
     groups = [
         make_group("bound 5", {"bound": 5.0}, failed=(0, 1), nll=[-9.0, -9.0]),
