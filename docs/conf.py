@@ -21,7 +21,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "_made/methods"]
+exclude_patterns = ["_build", "_made/methods", "_made/benchmark*"]
 html_theme = "furo"
 html_title = f"jaxdis {release}"
 html_theme_options = {"navigation_with_keys": True}

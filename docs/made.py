@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jaxdis
+from docs import standings
 from jaxdis import systems
 from jaxdis.types import Expectation, Method, Preset
 
@@ -67,7 +68,7 @@ def write(folder: Path) -> None:
     """
     target = folder / "_made"
     shutil.rmtree(target, ignore_errors=True)
-    for path, text in {**_reference(), **_of_methods()}.items():
+    for path, text in {**_reference(), **_of_methods(), **standings.pages()}.items():
         file = target / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
