@@ -14,6 +14,7 @@ from typing import Any
 import jaxdis
 from docs import standings
 from jaxdis import systems
+from jaxdis.cli.options import attributes
 from jaxdis.types import Expectation, Method, Preset
 
 __all__ = [
@@ -221,7 +222,7 @@ def _expected(one: Expectation) -> str:
 
 def _listed(kind: type) -> Iterator[str]:
     """The fields of a config or of hyper-parameters, as their docstring has them."""
-    said = dict(_attributes(kind.__doc__ or ""))
+    said = attributes(kind)
     for name in _fields(kind):
         option = name.replace("_", "-")
         default = _default(kind, name)
@@ -239,21 +240,6 @@ def _default(kind: type, name: str) -> str:
         return ""
     value = next(f.default for f in fields(kind) if f.name == name)
     return f" Default `{value!r}`."
-
-
-_FIELD = re.compile(r" {6}(\w+(?:, \w+)*): (.+)")
-
-
-def _attributes(text: str) -> Iterator[tuple[str, str]]:
-    """The names and sentences below "Attributes:" of a docstring."""
-    _, _, part = text.partition("Attributes:\n")
-    for block in re.split(r"\n(?=      \w)", part):
-        found = _FIELD.match(block.removeprefix("\n"))
-        if not found:
-            continue
-        words = " ".join(block.split()).partition(": ")[2]
-        for name in found[1].split(", "):
-            yield name, words
 
 
 def mended(

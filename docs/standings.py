@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxdis.benchmark.text import MARKS, short
-from jaxdis.report.text import fixed
+from jaxdis.benchmark.text import MARKS, brief, short
 
 __all__ = ["RESULTS", "pages"]
 
@@ -23,16 +22,12 @@ CALLED = {
 _Cell = Mapping[str, Any]
 
 
-def _small(value: float) -> str:
-    return fixed(value).replace("0.", ".", 1)
-
-
 def _shown(cell: _Cell | None) -> str:
     """A mean, half of its interval, and what theory promises."""
     if cell is None or cell["state"] != "finished":
         return "" if cell is None or cell["state"] == "unfit" else cell["state"]
     half = (cell["high"] - cell["low"]) / 2
-    return f"{_small(cell['mean'])} ± {_small(half)}{MARKS[cell['promise']]}"
+    return f"{brief(cell['mean'])} ± {brief(half)}{MARKS[cell['promise']]}"
 
 
 def _called(method: str) -> str:
@@ -54,7 +49,7 @@ def _table(found: list[_Cell]) -> Iterator[str]:
     yield _line(["data", "observations", *map(_called, shown)])
     yield "|---" * (2 + len(shown)) + "|"
     for name in data:
-        first = _small(raw[name]) if name in raw else ""
+        first = brief(raw[name]) if name in raw else ""
         cells = [_shown(by_place.get((name, method))) for method in shown]
         yield _line([f"`{name}`", first, *cells])
 
@@ -68,7 +63,7 @@ def _points(found: list[_Cell]) -> Iterator[str]:
             continue
         marks = {label: "**" * (label == cell["point"]) for label in cell["points"]}
         each = (
-            f"{marks[label]}{label}: {_small(mean)}{marks[label]}"
+            f"{marks[label]}{label}: {brief(mean)}{marks[label]}"
             for label, mean in cell["points"].items()
         )
         yield _line([f"`{cell['data']}`", _called(cell["method"]), ", ".join(each)])

@@ -12,9 +12,8 @@ from matplotlib.patches import Patch, Rectangle
 
 from jaxdis import statistics
 from jaxdis.benchmark.results import Outcome, Results
-from jaxdis.benchmark.text import RAW, grid, raw_of, short
+from jaxdis.benchmark.text import RAW, brief, grid, raw_of, short
 from jaxdis.report.kit import COLOURS, FAINT, INK, RULE, SHADES, WRONG
-from jaxdis.report.text import fixed
 
 __all__ = ["curves", "draw_benchmark", "kinds"]
 
@@ -47,10 +46,6 @@ def _write(ax: Axes, row: int, column: int, lines: Sequence[str], dark: bool) ->
         ax.text(column + 0.5, row + 0.74, lines[1], va="center", fontsize=7, **style)
 
 
-def _short(value: float) -> str:
-    return fixed(value).removeprefix("0") if 0 <= value < 1 else fixed(value)
-
-
 def _frame(ax: Axes, row: int, column: int, colour: str) -> None:
     place: Any = ((column + 0.04, row + 0.06), 0.92, 0.88)
     box = Rectangle(*place, fill=False, zorder=4)
@@ -73,9 +68,9 @@ def _heat(ax: Axes, results: Results) -> None:
         one = rows[i][j]
         dark = bool((mean - low) > 0.45 * (high - low))
         if math.isfinite(mean):
-            ends = f"{_short(float(one.low))} to {_short(float(one.high))}"
+            ends = f"{brief(float(one.low))} to {brief(float(one.high))}"
             known = math.isfinite(one.low)
-            _write(ax, i, j, [_short(mean), ends] if known else [_short(mean)], dark)
+            _write(ax, i, j, [brief(mean), ends] if known else [brief(mean)], dark)
         if j:
             _mark(ax, i, j, cells[data[i], methods[j - 1]])
     ax.set_xticks(

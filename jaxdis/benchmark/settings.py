@@ -287,12 +287,11 @@ def _mapping(where: str, name: str, value: Any) -> dict[str, Any]:
 def _factors(where: str, name: str, value: Any) -> dict[str, float]:
     table = _mapping(where, name, value)
     for key, factor in table.items():
+        called = f"{name}.{key} of {where}"
         if isinstance(factor, bool) or not isinstance(factor, int | float):
-            raise ValueError(
-                f"{name}.{key} of {where} must be a number, got {factor!r}"
-            )
-        check.float32(f"{name}.{key} of {where}", factor)
-        check.positive(f"{name}.{key} of {where}", factor)
+            raise ValueError(f"{called} must be a number, got {factor!r}")
+        check.float32(called, factor)
+        check.positive(called, factor)
     return {key: float(factor) for key, factor in table.items()}
 
 

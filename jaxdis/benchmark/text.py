@@ -15,6 +15,7 @@ from jaxdis.statistics import Gain
 __all__ = [
     "RAW",
     "as_tables",
+    "brief",
     "cell_words",
     "columns",
     "gains",
@@ -53,6 +54,11 @@ def plain(value: Any) -> Any:
 def signed(value: float) -> str:
     """A difference."""
     return f"+{fixed(value)}" if value > 0 else fixed(value)
+
+
+def brief(value: float) -> str:
+    """A number without the 0 before its point, as ".500"."""
+    return fixed(value).removeprefix("0") if 0 <= value < 1 else fixed(value)
 
 
 def short(method: str) -> str:
