@@ -6,7 +6,7 @@ from jax.scipy.sparse.linalg import cg
 from jaxtyping import Array, Bool, Float
 
 from jaxdis import linalg
-from jaxdis.heads.problem import Problem, logits, matmul, slope
+from jaxdis.heads.problem import Problem, logits, matmul, outputs_at, slope
 
 __all__ = ["CG_STEPS", "DENSE_UNKNOWNS", "newton"]
 
@@ -21,7 +21,7 @@ def _hessian(problem: Problem, v: Float[Array, "t p c"]) -> Float[Array, "t u u"
         eye = jnp.eye(c, dtype=v.dtype)
         dense = problem.gram[:, :, None, :, None] * eye[None, None, :, None]
         return dense.reshape(t, p * c, p * c)
-    probability = jax.nn.softmax(logits(problem, v))
+    probability = jax.nn.softmax(logits(problem, outputs_at(problem, v)))
     # diag(q) - q q' of every sample.
     inner = probability[..., None] * jnp.eye(c, dtype=v.dtype)[None, None]
     inner = inner - probability[..., None] * probability[:, :, None]
@@ -31,7 +31,7 @@ def _hessian(problem: Problem, v: Float[Array, "t p c"]) -> Float[Array, "t u u"
     f = problem.design
     spread = jnp.einsum("tni,tnj,tncd->ticjd", f, f, inner, precision="highest")
     dense = spread.reshape(t, p * c, p * c) / f.shape[1]
-    return dense + jnp.diag(jnp.repeat(problem.ridge, c))[None]
+    return dense + jnp.diag(jnp.repeat(problem.ridge[0], c))[None]
 
 
 @jax.custom_vjp

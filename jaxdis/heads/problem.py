@@ -13,6 +13,7 @@ from jaxdis.types import Scalar
 
 __all__ = [
     "MASKED",
+    "WIDE",
     "Problem",
     "Targets",
     "as_outputs",
@@ -21,15 +22,20 @@ __all__ = [
     "loss",
     "make_problem",
     "matmul",
+    "outputs_at",
     "outputs_of",
     "penalty_bound",
+    "restrict",
     "slope",
+    "slope_at",
+    "with_gram",
 ]
 
 Targets: TypeAlias = Float[Array | np.ndarray, "t n"] | Int[Array | np.ndarray, "t n"]
 """Numbers, or classes 0 .. C - 1, of n samples of t tasks."""
 
 MASKED = -1e9  # logit of a class that a task does not have
+WIDE = 128  # rows of unknowns beyond which no Gram matrix of all is made
 
 matmul = partial(jnp.matmul, precision="highest")
 
@@ -43,17 +49,21 @@ class Problem(NamedTuple):
       allowed: the classes of each task, of one of numbers the first alone; None where
         all tasks are regression.
       numbers: which tasks are regression; None where they are all of one kind.
-      gram, moment: `F'F / n` and `F'y / n` for regression, else None.
       ridge: the ridge of every row of v, 0 for the bias.
+      gram: `F'F / n`, for regression with the ridge on its diagonal; None where there
+        are more than `WIDE` rows of unknowns, which are then worked on in blocks.
+      moment: `F'y / n` for regression that has a Gram matrix, else None.
+      rest: outputs of features that are not in the design; None where all are.
     """
 
     design: Float[Array, "t n p"]
     targets: Float[Array, "t n c"]
     allowed: Bool[Array, "t c"] | None
     numbers: Bool[Array, "t"] | None
-    gram: Float[Array, "t p p"] | None
-    moment: Float[Array, "t p c"] | None
-    ridge: Float[Array, "p"]
+    ridge: Float[Array, "#t p"]
+    gram: Float[Array, "t p p"] | None = None
+    moment: Float[Array, "t p c"] | None = None
+    rest: Float[Array, "t n c"] | None = None
 
 
 def make_problem(
@@ -75,21 +85,60 @@ def make_problem(
       numbers: which tasks are regression, if they are of both kinds.
     """
     t, n, m = features.shape
+    rows = jnp.full((1, m), ridge, features.dtype)
     if classes is None:
         y = jnp.asarray(targets)[:, :, None]
-        transposed = features.swapaxes(1, 2)
-        gram, moment = matmul(transposed, features) / n, matmul(transposed, y) / n
-        rows = jnp.full(m, ridge, features.dtype)
-        gram = gram + jnp.diag(rows)[None]
-        return Problem(features, y, None, None, gram, moment, rows)
-    design = jnp.concatenate([features, jnp.ones((t, n, 1), features.dtype)], -1)
-    rows = jnp.append(jnp.full(m, ridge, features.dtype), 0.0)
-    allowed = jnp.ones((t, classes), bool) if mask is None else jnp.asarray(mask)
-    if numbers is not None:
-        numbers = jnp.asarray(numbers)
-        allowed = outputs_of(allowed, numbers)
-    y = as_outputs(targets, classes, numbers, features.dtype)
-    return Problem(design, y, allowed, numbers, None, None, rows)
+        made = Problem(features, y, None, None, rows)
+    else:
+        design = jnp.concatenate([features, jnp.ones((t, n, 1), features.dtype)], -1)
+        rows = jnp.pad(rows, ((0, 0), (0, 1)))
+        allowed = jnp.ones((t, classes), bool) if mask is None else jnp.asarray(mask)
+        if numbers is not None:
+            numbers = jnp.asarray(numbers)
+            allowed = outputs_of(allowed, numbers)
+        y = as_outputs(targets, classes, numbers, features.dtype)
+        made = Problem(design, y, allowed, numbers, rows)
+    return made if made.design.shape[2] > WIDE else with_gram(made)
+
+
+def with_gram(problem: Problem) -> Problem:
+    """The problem with its Gram matrix, so that all unknowns are worked on at once."""
+    if problem.gram is not None:
+        return problem
+    n, p = problem.design.shape[1:]
+    transposed = problem.design.swapaxes(1, 2)
+    gram = matmul(transposed, problem.design) / n
+    if problem.allowed is not None:
+        return problem._replace(gram=gram)
+    y = problem.targets
+    if problem.rest is not None:
+        y = y - problem.rest
+    gram = gram + problem.ridge[:, :, None] * jnp.eye(p, dtype=gram.dtype)[None]
+    return problem._replace(gram=gram, moment=matmul(transposed, y) / n)
+
+
+def restrict(
+    problem: Problem,
+    rows: Int[Array, "t k"],
+    v: Float[Array, "t k c"],
+    outputs: Float[Array, "t n c"],
+) -> Problem:
+    """The problem in some rows of unknowns, while the others stay what they are.
+
+    Args:
+      problem: the whole one.
+      rows: the rows of each task.
+      v: the unknowns in these rows.
+      outputs: what all unknowns predict.
+    """
+    design = jnp.take_along_axis(problem.design, rows[:, None], 2)
+    return with_gram(
+        problem._replace(
+            design=design,
+            ridge=jnp.take(problem.ridge[0], rows),
+            rest=outputs - matmul(design, v),
+        )
+    )
 
 
 def outputs_of(
@@ -128,9 +177,16 @@ def as_outputs(
     return jnp.where(jnp.asarray(numbers)[:, None, None], number, one_hot)
 
 
-def logits(problem: Problem, v: Float[Array, "t p c"]) -> Float[Array, "t n c"]:
-    """Logits of every sample, -1e9 for a class that its task does not have."""
-    outputs = matmul(problem.design, v)
+def outputs_at(problem: Problem, v: Float[Array, "t p c"]) -> Float[Array, "t n c"]:
+    """What unknowns predict of every sample."""
+    found = matmul(problem.design, v)
+    return found if problem.rest is None else found + problem.rest
+
+
+def logits(
+    problem: Problem, outputs: Float[Array, "t n c"]
+) -> Float[Array, "t n c"]:
+    """Outputs, -1e9 for a class that its task does not have."""
     assert problem.allowed is not None
     return jnp.where(problem.allowed[:, None], outputs, MASKED)
 
@@ -148,39 +204,48 @@ def _error(
 
 def loss(problem: Problem, v: Float[Array, "t p c"]) -> Float[Array, "t"]:
     """l_t, with its ridge."""
+    outputs = outputs_at(problem, v)
     if problem.allowed is None:
-        error = matmul(problem.design, v) - problem.targets
-        value = 0.5 * (error**2).sum(2).mean(1)
+        value = 0.5 * ((outputs - problem.targets) ** 2).sum(2).mean(1)
     else:
-        found = logits(problem, v)
+        found = logits(problem, outputs)
         log_p = jax.nn.log_softmax(found)
         value = -(problem.targets * log_p).sum(2).mean(1)
         if problem.numbers is not None:
             square = 0.5 * (_error(problem, found, log_p) ** 2).sum(2).mean(1)
             value = jnp.where(problem.numbers, square, value)
-    return value + 0.5 * (problem.ridge[None, :, None] * v**2).sum((1, 2))
+    return value + 0.5 * (problem.ridge[:, :, None] * v**2).sum((1, 2))
+
+
+def slope_at(
+    problem: Problem, v: Float[Array, "t p c"], outputs: Float[Array, "t n c"]
+) -> Float[Array, "t p c"]:
+    """The gradient of l_t where its outputs are known."""
+    if problem.allowed is None:
+        wrong = outputs - problem.targets
+    else:
+        found = logits(problem, outputs)
+        wrong = _error(problem, found, jax.nn.softmax(found) - problem.targets)
+    fit = matmul(problem.design.swapaxes(1, 2), wrong) / wrong.shape[1]
+    return fit + problem.ridge[:, :, None] * v
 
 
 def slope(problem: Problem, v: Float[Array, "t p c"]) -> Float[Array, "t p c"]:
     """The gradient of l_t."""
     if problem.gram is not None and problem.moment is not None:
         return matmul(problem.gram, v) - problem.moment
-    found = logits(problem, v)
-    wrong = _error(problem, found, jax.nn.softmax(found) - problem.targets)
-    fit = matmul(problem.design.swapaxes(1, 2), wrong) / wrong.shape[1]
-    return fit + problem.ridge[None, :, None] * v
+    return slope_at(problem, v, outputs_at(problem, v))
 
 
 def curvature(problem: Problem) -> Float[Array, "t"]:
-    """A bound on the second derivatives of l_t.
+    """A bound on the second derivatives of l_t, by its Gram matrix.
 
     A softmax has at most half of the curvature of the Gram matrix, in each logit.
     """
-    if problem.gram is not None:
-        return prox.eigenvalue_bound(problem.gram)
-    n = problem.design.shape[1]
-    gram = matmul(problem.design.swapaxes(1, 2), problem.design) / n
-    bound = prox.eigenvalue_bound(gram)
+    assert problem.gram is not None
+    bound = prox.eigenvalue_bound(problem.gram)
+    if problem.allowed is None:
+        return bound
     half = 0.5 * bound
     if problem.numbers is not None:
         half = jnp.where(problem.numbers, bound, half)
