@@ -6,11 +6,14 @@ programs hold: with as many devices as cores, as here for seeds, programs were s
 hang for ever.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 __all__ = [
+    "conjugate_gradients",
     "det",
     "eigh",
     "is_positive_definite",
@@ -50,6 +53,47 @@ def _eliminate(
 def solve(a: Float[Array, "n n"], b: Float[Array, "n m"]) -> Float[Array, "n m"]:
     """`a^-1 b`."""
     return _eliminate(a, b)[0]
+
+
+def conjugate_gradients(
+    product: Callable[[Float[Array, "t n"]], Float[Array, "t n"]],
+    b: Float[Array, "t n"],
+    steps: int,
+    tolerance: float,
+) -> Float[Array, "t n"]:
+    """`a^-1 b` of many positive definite matrices, each by itself.
+
+    A row whose residual is small enough moves no more: steps after convergence would
+    let rounding grow.
+
+    Args:
+      product: `x -> a x` in all rows.
+      b: the right sides.
+      steps: at most.
+      tolerance: the residual's norm at the end, relative to that of b.
+
+    Source: Hestenes and Stiefel 1952.
+    """
+    squares = jnp.sum(b**2, 1)
+    goal = tolerance**2 * squares
+
+    def unsolved(carry: tuple[Array, ...]) -> Array:
+        *_, size, count = carry
+        return (size > goal).any() & (count < steps)
+
+    def improve(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        x, residual, ahead, size, count = carry
+        moved = product(ahead)
+        going = size > goal
+        along = jnp.where(going, jnp.sum(ahead * moved, 1), 1.0)
+        rate = jnp.where(going, size / along, 0.0)[:, None]
+        x, residual = x + rate * ahead, residual - rate * moved
+        new = jnp.sum(residual**2, 1)
+        share = jnp.where(going, new / jnp.where(going, size, 1.0), 0.0)[:, None]
+        return x, residual, residual + share * ahead, new, count + 1
+
+    start = (jnp.zeros_like(b), b, b, squares, jnp.zeros((), int))
+    return jax.lax.while_loop(unsolved, improve, start)[0]
 
 
 @jax.custom_jvp

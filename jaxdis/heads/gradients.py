@@ -7,7 +7,7 @@ import jax
 from jaxtyping import Array, Float
 
 from jaxdis.heads.implicit import newton
-from jaxdis.heads.problem import Problem
+from jaxdis.heads.problem import Problem, with_gram
 
 __all__ = ["GRADIENTS", "IMPLICIT", "STOP_GRADIENT", "UNROLL", "Gradient"]
 
@@ -30,10 +30,6 @@ def _same(x: Array) -> Array:
     return x
 
 
-def _same_problem(problem: Problem) -> Problem:
-    return problem
-
-
 def _as_solved(
     problem: Problem, prices: Float[Array, "t p"], v: Float[Array, "t p c"]
 ) -> Float[Array, "t p c"]:
@@ -53,8 +49,8 @@ STOP_GRADIENT = Gradient(jax.lax.stop_gradient, jax.lax.stop_gradient, _as_solve
 IMPLICIT = Gradient(_same, jax.lax.stop_gradient, _implicitly)
 """The derivative of the solution given its prices, exact where beta = 0."""
 
-UNROLL = Gradient(_same, _same_problem, _as_solved)
-"""The derivative of the solver's steps."""
+UNROLL = Gradient(_same, with_gram, _as_solved)
+"""The derivative of the solver's steps, which are in all unknowns at once."""
 
 GRADIENTS = {
     "stop_gradient": STOP_GRADIENT,

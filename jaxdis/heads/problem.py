@@ -35,7 +35,7 @@ Targets: TypeAlias = Float[Array | np.ndarray, "t n"] | Int[Array | np.ndarray, 
 """Numbers, or classes 0 .. C - 1, of n samples of t tasks."""
 
 MASKED = -1e9  # logit of a class that a task does not have
-WIDE = 128  # rows of unknowns beyond which no Gram matrix of all is made
+WIDE = 100  # rows of unknowns beyond which no Gram matrix of all is made
 
 matmul = partial(jnp.matmul, precision="highest")
 
@@ -183,9 +183,7 @@ def outputs_at(problem: Problem, v: Float[Array, "t p c"]) -> Float[Array, "t n 
     return found if problem.rest is None else found + problem.rest
 
 
-def logits(
-    problem: Problem, outputs: Float[Array, "t n c"]
-) -> Float[Array, "t n c"]:
+def logits(problem: Problem, outputs: Float[Array, "t n c"]) -> Float[Array, "t n c"]:
     """Outputs, -1e9 for a class that its task does not have."""
     assert problem.allowed is not None
     return jnp.where(problem.allowed[:, None], outputs, MASKED)

@@ -8,17 +8,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from jaxdis import losses, prox
-from jaxdis.heads.problem import (
-    Problem,
-    curvature,
-    loss,
-    matmul,
-    outputs_at,
-    restrict,
-    slope,
-    slope_at,
-)
+from jaxdis import losses
+from jaxdis.heads.lasso import lasso
+from jaxdis.heads.problem import Problem, loss
 from jaxdis.types import PRNGKey, Scalar
 
 __all__ = [
@@ -32,7 +24,6 @@ __all__ = [
 ]
 
 USAGE_FLOOR = 1e-3
-BLOCK, VISITS, NEGLIGIBLE = 32, 32, 1e-5
 ADAM_STEPS, ADAM_RATE, ADAM_SCALE = 100, 0.05, 1e-2
 
 
@@ -107,78 +98,6 @@ def _prices(
     return jnp.pad(jnp.maximum(wanted, 0.0), bias), clipped
 
 
-def _at_once(
-    problem: Problem, prices: Float[Array, "t p"], start: Array, steps: int
-) -> Float[Array, "t p c"]:
-    """Every task by itself, given its prices, by FISTA in all unknowns."""
-    t, p, c = start.shape
-
-    # Rows of unknowns: a last axis of one output would keep XLA from vectorising.
-    def rows(v: Float[Array, "t u"]) -> Float[Array, "t u"]:
-        return slope(problem, v.reshape(t, p, c)).reshape(t, p * c)
-
-    price = jnp.repeat(prices, c, axis=1)
-    bound = curvature(problem)
-    v = prox.fista(rows, price, bound, start.reshape(t, p * c), steps)
-    return v.reshape(t, p, c)
-
-
-class _Visited(NamedTuple):
-    """Between two blocks.
-
-    Attributes:
-      v: the unknowns.
-      outputs: what they predict.
-      excess: how far every row of v is from optimal.
-      inside, outside: the largest of it in the last block and outside.
-      visits: the number of blocks until now.
-    """
-
-    v: Float[Array, "t p c"]
-    outputs: Float[Array, "t n c"]
-    excess: Float[Array, "t p"]
-    inside: Float[Array, "t"]
-    outside: Float[Array, "t"]
-    visits: Int[Array, ""]
-
-
-def _in_blocks(
-    problem: Problem, prices: Float[Array, "t p"], start: Array, steps: int
-) -> Float[Array, "t p c"]:
-    """Every task by itself, given its prices, by FISTA in one block after the other."""
-    task = jnp.arange(len(start))[:, None]
-
-    def excess_at(v: Array, outputs: Array) -> Array:
-        found = slope_at(problem, v, outputs)
-        return prox.violation(found, prices[:, :, None], v).max(2)
-
-    def visit(last: _Visited) -> _Visited:
-        used = (last.v != 0).any(2)
-        bonus = 0.5 * last.excess.max(1, keepdims=True)
-        rows = jax.lax.top_k(last.excess + bonus * used, BLOCK)[1]
-        old = last.v[task, rows]
-        part = restrict(problem, rows, old, last.outputs)
-        new = _at_once(part, prices[task, rows], old, steps)
-        v = last.v.at[task, rows].set(new)
-        outputs = last.outputs + matmul(part.design, new - old)
-        excess = excess_at(v, outputs)
-        inside = excess[task, rows].max(1)
-        outside = excess.at[task, rows].set(0.0).max(1)
-        return _Visited(v, outputs, excess, inside, outside, last.visits + 1)
-
-    floor = NEGLIGIBLE * prices.max(1)
-
-    def unfinished(last: _Visited) -> Array:
-        wanting = last.outside > jnp.maximum(last.inside, floor)
-        return wanting.any() & (last.visits < VISITS)
-
-    outputs = outputs_at(problem, start)
-    excess = excess_at(start, outputs)
-    zero = jnp.zeros_like(excess[:, 0])
-    first = _Visited(start, outputs, excess, zero, zero + jnp.inf, jnp.zeros((), int))
-    return jax.lax.while_loop(unfinished, visit, first).v
-
-
 def reweighted_fista(
     problem: Problem,
     penalty: Penalty,
@@ -189,16 +108,17 @@ def reweighted_fista(
 ) -> Solution:
     """Rounds of FISTA between which the prices of the features move; exact zeros.
 
+    Beyond `WIDE` unknowns a round goes on in blocks until its lasso is solved.
+
     Args:
       problem: the tasks.
       penalty: the terms that are not smooth.
       start: unknowns to start from.
       key: not used.
       rounds: times that the prices are computed.
-      iters: steps of FISTA in each round.
+      iters: steps of FISTA in each round, or in each block.
     """
     p = start.shape[1]
-    lasso = _in_blocks if problem.gram is None else _at_once
 
     def once(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple, tuple]:
         v, prices = carry[:2]
