@@ -11,6 +11,7 @@ import tyro
 
 from jaxdis import devices, experiment, program_cache
 from jaxdis.cli.train import carried_out
+from jaxdis.clock import since_import
 from jaxdis.experiment import Execution, Wishes, plan_of
 
 __all__ = ["ResumeOptions", "resume_command"]
@@ -61,6 +62,7 @@ def resume_command(args: Sequence[str]) -> int:
         command=shlex.join(["jaxdis", *sys.argv[1:]]),
         exits=True,
         track=options.track,
+        imported_s=since_import(),
     )
     pace = {name: getattr(options, name) for name in execution.pace}
     wishes = Wishes(options.steps, options.seeds, options.stretch)
