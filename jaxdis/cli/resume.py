@@ -6,10 +6,12 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from jaxdis import devices, experiment, program_cache
+from jaxdis.cli.options import NOTHING
 from jaxdis.cli.train import carried_out
 from jaxdis.experiment import Execution, Wishes, plan_of
 
@@ -48,7 +50,7 @@ class ResumeOptions:
     checkpoint_seconds: float | None = None
     chunk_seconds: float | None = None
     rows_at_once: int | None = None
-    track: tuple[str, ...] = ()
+    track: Annotated[tuple[str, ...], NOTHING] = ()
 
 
 def resume_command(args: Sequence[str]) -> int:
