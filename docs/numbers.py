@@ -1,32 +1,31 @@
 """`python -m docs.numbers`: each measured number, where it is stored, its command.
 
-A number is one with a fraction or a ±, outside of code. Its source is the preset that
-its line names, if that is known to reach it, or a file of benchmarks/results that its
-section names, if that holds it to as many digits. Others are by hand: their command
-gives them, and nothing that is stored does.
+A number is one with a fraction or a ±, outside of code. It is looked for in what is
+stored of the presets that its line names, of its command, of the presets and files
+that its paragraph names, and last in the settings of these presets. The build fails
+where it is nowhere (`BY_HAND`).
 """
 
-import json
 import re
+import shlex
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from docs import links, made
-from jaxdis import cli, systems
+from docs import links, sources
+from docs.sources import RESULTS, Source
+from jaxdis import cli
 
-__all__ = ["BY_HAND", "Found", "found_in", "lacking", "stored"]
+__all__ = ["BY_HAND", "Found", "found_in", "lacking"]
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = "benchmarks/results"
 BY_HAND = "by hand"
 _NUMBER = re.compile(
-    r"(?<![\w.,/])(?<!Python )(?<!arXiv )(?<!Apache-)"
+    r"(?<![\w.,/])(?<!Python )(?<!arXiv )(?<!Apache-)(?<!jax )"
     r"([−+-]?\d*\.\d+|\d+(?= ±))(?: ± (\d*\.?\d+))?"
 )
-_CODE = re.compile(r"`[^`\n]+`")
+_CODE = re.compile(r"`[^`\n]+`|\]\([^)\s]+\)")
 _COMMAND = re.compile(
     rf"(?:jaxdis (?:{'|'.join(cli.COMMANDS)})\b|python -m benchmarks"
     r"|(?:python )?examples/\w+\.py)[^`#\n]*"
@@ -71,15 +70,15 @@ def found_in(root: Path, page: Path) -> Iterator[Found]:
                 named = _presets(page, text)
                 trained = [f"jaxdis train {name}" for name in named]
                 command = _next(part, line, match.start()) or (*trained, near)[0]
-                files = _files(root, command, part.text)
-                named += _presets(page, part.text)
-                source = _of_preset(named, match) or _of(files, match)
-                where = str(page.relative_to(root))
-                yield Found(where, line, match[0], source or BY_HAND, command)
+                files = _files(root, command, _section(parts, i))
+                where = _sources(root, page, text, part.text, command, files)
+                there = (s.name for s in where if sources.holds(s, match[1], match[2]))
+                at = str(page.relative_to(root))
+                yield Found(at, line, match[0], next(there, BY_HAND), command)
 
 
 def lacking(root: Path) -> list[str]:
-    """A sentence for each number without a command, and each source that is gone.
+    """A sentence for each number that is nowhere stored, and each source that is gone.
 
     Args:
       root: the folder of the repository.
@@ -96,13 +95,40 @@ def lacking(root: Path) -> list[str]:
             at = f"{where}:{one.line}: {one.text}"
             if not one.command:
                 wrong.append(f"{at} has no command")
-            elif one.source == BY_HAND and _files(root, one.command, ""):
+            elif one.source == BY_HAND:
                 wrong.append(f"{at} is not what `{one.command}` has stored")
     return wrong
 
 
+def _sources(
+    root: Path, page: Path, line: str, part: str, command: str, files: list[Path]
+) -> Iterator[Source]:
+    """Where a number may be stored, what is said nearest to it first."""
+    near, far = _presets(page, line), _presets(page, part)
+    said = line if line.startswith("|") else part
+    words = re.findall(r"\w+", " ".join(_CODE.findall(said)))
+    commands = [_whole(command), *re.findall(r"\w+/\w+", command)]
+    yield from sources.of_commands(root, near)
+    for path in files:
+        yield sources.of_file(path).named(words)
+    yield from sources.of_commands(root, commands)
+    yield from sources.of_commands(root, far)
+    named = [n for n in commands if _is_preset(n)]
+    for name in dict.fromkeys((*near, *named, *far)):
+        yield from sources.of_preset(name)
+
+
+def _whole(command: str) -> str:
+    """A command as runs are kept under."""
+    command = f"python {command}" if command.startswith("examples/") else command
+    try:
+        return shlex.join(shlex.split(command))
+    except ValueError:  # a quote that is open within a sentence
+        return command
+
+
 class _Part(NamedTuple):
-    """A paragraph, a table, a heading or a block of code: its lines from `line` on."""
+    """A paragraph, an item of a list, a table, a heading or code, from `line` on."""
 
     line: int
     lines: tuple[str, ...]
@@ -112,19 +138,31 @@ class _Part(NamedTuple):
     def text(self) -> str:
         return "\n".join(self.lines)
 
+    @property
+    def is_heading(self) -> bool:
+        return not self.code and self.lines[0].startswith("#")
+
 
 def _parts(text: str) -> Iterator[_Part]:
     kept: list[str] = []
     fenced, start = False, 1
     for i, line in enumerate([*text.splitlines(), ""], 1):
-        fence = line.startswith("```")
-        if kept and (fence or not (fenced or line)):
+        fence, item = line.startswith("```"), not fenced and line.startswith("- ")
+        if kept and (fence or item or not (fenced or line)):
             yield _Part(start, tuple(kept), fenced)
             kept = []
         fenced ^= fence
         if not fence and (line or fenced):
             start = start if kept else i
             kept.append(line)
+
+
+def _section(parts: list[_Part], i: int) -> str:
+    """The text from the heading before a part to the one after it."""
+    heads = [j for j, part in enumerate(parts) if part.is_heading]
+    first = max((j for j in heads if j <= i), default=0)
+    last = min((j for j in heads if j > i), default=len(parts))
+    return "\n".join(part.text for part in parts[first:last])
 
 
 def _commands(part: _Part) -> list[tuple[int, int, str]]:
@@ -146,10 +184,10 @@ def _near(parts: list[_Part], i: int) -> str:
     for part in reversed(parts[:i]):
         if found := _commands(part):
             return found[-1][2]
-        if not part.code and part.text.startswith("#"):
+        if part.is_heading:
             break
     for part in parts[i + 1 :]:
-        if not part.code and part.text.startswith("#"):
+        if part.is_heading:
             break
         if found := _commands(part):
             return found[0][2]
@@ -160,71 +198,26 @@ def _files(root: Path, command: str, text: str) -> list[Path]:
     """The stored results that a paragraph names, and those of its command."""
     named = [root / RESULTS / name for name in _FILE.findall(text)]
     for benchmark in _BENCHMARK.findall(command):
-        named += sorted((root / RESULTS).glob(f"{benchmark}*.json"))
+        named += sources.of_benchmark(root, benchmark)
     if command.strip() == "python -m benchmarks":
         named.append(root / RESULTS / "seeds-cpu.json")
     return [path for path in dict.fromkeys(named) if path.exists()]
 
 
-def _of(files: list[Path], match: re.Match[str]) -> str:
-    found = (f"{RESULTS}/{path.name}" for path in files if stored(path, match[1]))
-    return next(found, "")
-
-
-def stored(path: Path, text: str) -> bool:
-    """Whether a file of results holds a number, to the digits that it is given with.
-
-    Args:
-      path: a JSON file.
-      text: the number.
-    """
-    return any(_rounded(value, text) for value in _numbers(path))
-
-
-@cache
-def _numbers(path: Path) -> tuple[float, ...]:
-    text = json.dumps(json.loads(path.read_text()))
-    numbers = map(float, re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", text))
-    return tuple(sorted(set(numbers)))
+def _is_preset(name: str) -> bool:
+    method, _, preset = name.partition("/")
+    return preset in sources.known_presets(method)
 
 
 def _presets(page: Path, text: str) -> list[str]:
     """The presets that a text names: METHOD/PRESET, or PRESET on a method's page."""
     own = page.stem if page.parent.name == "methods" else ""
     words = (
-        name.rpartition("/")
+        name if "/" in name else f"{own}/{name}"
         for code in _CODE.findall(text)
         for name in re.findall(r"[\w/]+", code)
     )
-    pairs = ((method or own, preset) for method, _, preset in words)
-    return [f"{m}/{preset}" for m, preset in pairs if preset in _expected(m)]
-
-
-def _of_preset(names: list[str], match: re.Match[str]) -> str:
-    """The first of some presets that is known to reach a number, and its spread."""
-    for name in names:
-        method, _, preset = name.partition("/")
-        for mean, spread in _expected(method)[preset]:
-            known = match[2] is None or spread is None or _rounded(spread, match[2])
-            if known and _rounded(mean, match[1]):
-                return f"preset {name}"
-    return ""
-
-
-def _rounded(value: float, text: str) -> bool:
-    """Whether a value is what a text says, to the digits of the coarser of them."""
-    digits = (part.partition(".")[2] for part in (text, f"{value:.15g}"))
-    step = 10.0 ** -min(map(len, digits))
-    return abs(value - float(text.replace("−", "-"))) <= 0.5001 * step
-
-
-@cache
-def _expected(method: str) -> dict[str, tuple[tuple[float, float | None], ...]]:
-    """Means and spreads that the presets of a method are known to reach."""
-    if method not in made.method_names():
-        return {}
-    presets = systems.find(method).presets
-    return {n: tuple((e.mean, e.spread) for e in p.expects) for n, p in presets.items()}
+    return [name for name in dict.fromkeys(words) if _is_preset(name)]
 
 
 def _main() -> int:
@@ -239,7 +232,7 @@ def _main() -> int:
         print(f"{where:42} {one.text:16} {one.source:44} {one.command}")
     by_hand = sum(one.source == BY_HAND for one in every)
     print(f"{len(every)} numbers, {by_hand} of them by hand")
-    wrong = lacking(ROOT)
+    wrong = [*lacking(ROOT), *sources.outdated(ROOT)]
     for sentence in wrong:
         print(f"docs: {sentence}", file=sys.stderr)
     return int(bool(wrong))

@@ -13,6 +13,7 @@ from jaxtyping import Array
 from jaxdis import streaming
 from jaxdis.devices import shardings
 from jaxdis.layout import over_rows
+from jaxdis.made_once import made_once
 from jaxdis.program import (
     Progress,
     StackedRows,
@@ -163,6 +164,7 @@ def compile_steps(
     return Steps(advance, progress, again, seconds)
 
 
+@made_once
 def make_report(system: System, mesh: Mesh) -> Any:
     """`(state, batch, keys, world, count) -> figures` of rows, to be compiled.
 

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from jaxdis import streaming
 from jaxdis.devices import default_mesh, place, take
 from jaxdis.layout import over_rows
+from jaxdis.made_once import made_once
 from jaxdis.types import Batch, Hyper, Metrics, PRNGKey, Sampler, System, TrainState
 
 __all__ = [
@@ -115,14 +116,15 @@ def guarded(system: System) -> Step:
     return step
 
 
+@made_once
 def initialiser(
-    system: System, mesh: Mesh | None = None
+    system: System, mesh: Mesh
 ) -> Callable[[Key[Array, "n"], Hyper], StackedRows]:
     """`(keys, hyper) -> rows`, compiled once, however often it is called.
 
     Args:
       system: the method.
-      mesh: the devices that rows are laid out over; None takes few.
+      mesh: the devices that rows are laid out over.
     """
 
     def init(
@@ -131,7 +133,6 @@ def initialiser(
         zero = jnp.zeros((), jnp.int32)
         return (), StackedRows(system.init(*given), zero, zero)
 
-    mesh = default_mesh(1) if mesh is None else mesh
     of_all = jax.jit(over_rows(init, mesh))
 
     def init_all(keys: Key[Array, "n"], hyper: Hyper) -> StackedRows:
@@ -153,7 +154,7 @@ def init_rows(
       hyper: one value per row of every hyper-parameter.
       mesh: the devices; None takes few.
     """
-    return initialiser(system, mesh)(keys, hyper)
+    return initialiser(system, mesh or default_mesh(1))(keys, hyper)
 
 
 def row_shapes(system: System, keys: Any, hyper: Any) -> StackedRows:
@@ -164,7 +165,9 @@ def row_shapes(system: System, keys: Any, hyper: Any) -> StackedRows:
       keys: one key per row, or the shape of them.
       hyper: one value per row of every hyper-parameter, or its shape.
     """
-    shapes: StackedRows = jax.eval_shape(initialiser(system), keys, hyper)
+    shapes: StackedRows = jax.eval_shape(
+        initialiser(system, default_mesh(1)), keys, hyper
+    )
     return shapes
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import pkgutil
 import re
 import shlex
@@ -13,7 +14,7 @@ import tyro
 
 import jaxdis
 from docs import __main__ as build
-from docs import links, made, numbers
+from docs import links, made, numbers, sources
 from jaxdis import cli, experiment, systems
 from tests.shell import command
 
@@ -223,33 +224,79 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
     assert 'pip install -e ".[docs]"' in line
 
 
-def test_every_number_has_a_command_and_its_source(tmp_path):
+def test_every_number_has_a_command_and_its_source():
     assert numbers.lacking(ROOT) == []
+
+
+def test_presets_say_what_their_runs_reached(tmp_path):
+    assert sources.outdated(ROOT) == []
+    wrong = {"preset": "linear/quickstart", "command": "", "score": "mcc", "mean": 0.5}
+    results = tmp_path / "benchmarks" / "results"
+    results.mkdir(parents=True)
+    (results / "runs.json").write_text(json.dumps({"rows": [wrong]}))
+    assert sources.outdated(tmp_path) == [
+        "preset linear/quickstart: mcc 0.922 ± 0.043 is in no run of it"
+    ]
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A page of numbers, and results of which some hold them."""
     page = tmp_path / "docs" / "methods" / "linear.md"
     page.parent.mkdir(parents=True)
     page.write_text(
         "# A\n\n`x 1.5` is code. 2.75, 9.9 (`python -m benchmarks.seeds`).\n\n"
         "| `quickstart` | .922 ± .043 |\n| `quickstart` | .92 ± .06 |\n\n"
+        "1.25 ± .5, .7 ± .5 after `jaxdis train gcl/own --steps 3`.\n\n"
         "# B\n\n.5 of `benchmarks/results/none.json`\n"
     )
     results = tmp_path / "benchmarks" / "results"
     results.mkdir(parents=True)
     (results / "seeds-cpu.json").write_text('{"rows": [{"ms": 2.7512}]}')
-    found = [one[1:] for one in numbers.found_in(tmp_path, page)]
+    known = {"command": "jaxdis train gcl/own --steps 3", "preset": "gcl/own"}
+    rows = [known | {"mean": 1.2514, "deviation": 0.5}, known | {"mean": 0.7}]
+    (results / "runs.json").write_text(json.dumps({"rows": rows}))
+    for name in ("README.md", "CHANGELOG.md"):
+        (tmp_path / name).write_text("")
+    return page
+
+
+def test_numbers_are_looked_for_where_their_command_stores_them(written, tmp_path):
+    found = [one[1:] for one in numbers.found_in(tmp_path, written)]
     seeds, trained = "python -m benchmarks.seeds", "jaxdis train linear/quickstart"
+    steps = "jaxdis train gcl/own --steps 3"
     assert found == [
         (3, "2.75", "benchmarks/results/seeds-cpu.json", seeds),
         (3, "9.9", numbers.BY_HAND, seeds),
         (5, ".922 ± .043", "preset linear/quickstart", trained),
         (6, ".92 ± .06", numbers.BY_HAND, trained),
-        (10, ".5", numbers.BY_HAND, ""),
+        (8, "1.25 ± .5", "benchmarks/results/runs.json", steps),
+        (8, ".7 ± .5", numbers.BY_HAND, steps),
+        (12, ".5", numbers.BY_HAND, ""),
     ]
-    for name in ("README.md", "CHANGELOG.md"):
-        (tmp_path / name).write_text("")
+
+
+def test_numbers_that_are_nowhere_stored_are_named(written, tmp_path):
+    page = "docs/methods/linear.md"
     assert numbers.lacking(tmp_path) == [
-        "docs/methods/linear.md: benchmarks/results/none.json, a source, is gone",
-        f"docs/methods/linear.md:3: 9.9 is not what `{seeds}` has stored",
-        "docs/methods/linear.md:10: .5 has no command",
+        f"{page}: benchmarks/results/none.json, a source, is gone",
+        f"{page}:3: 9.9 is not what `python -m benchmarks.seeds` has stored",
+        f"{page}:6: .92 ± .06 is not what `jaxdis train linear/quickstart` has stored",
+        f"{page}:8: .7 ± .5 is not what `jaxdis train gcl/own --steps 3` has stored",
+        f"{page}:12: .5 has no command",
     ]
-    assert numbers.stored(results / "seeds-cpu.json", "2.8")
-    assert not numbers.stored(results / "seeds-cpu.json", "2.76")
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "same"),
+    [
+        (2.7512, "2.8", True),
+        (2.7512, "2.76", False),
+        (1.0, ".698", False),
+        (-0.165, ".165", True),
+        (-0.165, "+.165", False),
+        (-0.165, "−.17", True),
+    ],
+)
+def test_values_are_compared_to_the_digits_of_the_text(value, text, same):
+    assert sources.rounded(value, text) == same

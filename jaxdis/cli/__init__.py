@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
-import jaxdis
+import jaxdis.clock
 from jaxdis import check, log
 from jaxdis.cli.benchmark import benchmark_command
 from jaxdis.cli.compare import compare_command

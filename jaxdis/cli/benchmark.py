@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -14,6 +15,7 @@ from jaxdis.benchmark.cells import cells, part
 from jaxdis.benchmark.results import Results
 from jaxdis.benchmark.settings import checked
 from jaxdis.benchmark.text import columns, sentences, tables
+from jaxdis.cli.options import NOTHING
 from jaxdis.cli.tables import write as write_table
 from jaxdis.experiment import Stopped, exit_code
 from jaxdis.experiment.directory import check_path
@@ -54,8 +56,8 @@ class BenchmarkOptions:
     out: Path | None = None
     seeds: int | None = None
     steps: int | None = None
-    methods: tuple[str, ...] = ()
-    data: tuple[str, ...] = ()
+    methods: Annotated[tuple[str, ...], NOTHING] = ()
+    data: Annotated[tuple[str, ...], NOTHING] = ()
     scale: float = 1.0
     score: str | None = None
     shard: str | None = None

@@ -4,13 +4,14 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
 from jaxdis import log, statistics
 from jaxdis.cli import tables
+from jaxdis.cli.options import NOTHING
 from jaxdis.report.paired import Compared, Line, compare
 from jaxdis.report.text import fixed, plus_minus, title
 
@@ -35,8 +36,8 @@ class CompareOptions:
       out: a csv or parquet file of the table.
     """
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
-    scores: tuple[str, ...] = ()
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, NOTHING]
+    scores: Annotated[tuple[str, ...], NOTHING] = ()
     baseline: int = 0
     anyway: bool = False
     correction: str = "holm"

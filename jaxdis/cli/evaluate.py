@@ -11,6 +11,7 @@ import tyro
 
 from jaxdis import devices, log, metrics, program_cache
 from jaxdis.cli import tables
+from jaxdis.cli.options import NOTHING
 from jaxdis.cli.use import Columns, load
 from jaxdis.data.files import npz_names, read_npz_arrays
 from jaxdis.experiment import Run
@@ -56,7 +57,7 @@ class EvaluateOptions:
     run: Annotated[Path | None, tyro.conf.Positional, _called("RUN")] = None
     file: Annotated[Path | None, tyro.conf.Positional, _called("FILE")] = None
     codes: Path | None = None
-    metrics: tuple[str, ...] = ()
+    metrics: Annotated[tuple[str, ...], NOTHING] = ()
     bootstrap: int = 200
     null: bool = True
     confidence: float = 0.95

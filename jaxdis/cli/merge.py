@@ -4,10 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from jaxdis import devices, experiment, program_cache
+from jaxdis.cli.options import NOTHING
 from jaxdis.cli.train import PARTLY, carried_out
 
 __all__ = ["MergeOptions", "merge_command"]
@@ -27,7 +29,7 @@ class MergeOptions:
       rows_at_once: the number of rows that are measured at a time; None for all.
     """
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, NOTHING]
     out: Path | None = None
     partial: bool = False
     other_versions: bool = False

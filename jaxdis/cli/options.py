@@ -12,6 +12,7 @@ from jaxdis.report.text import setting
 from jaxdis.types import Method, Preset
 
 __all__ = [
+    "NOTHING",
     "AnyOptions",
     "TrainOptions",
     "attributes",
@@ -19,6 +20,10 @@ __all__ = [
     "options_type",
     "plain",
 ]
+
+
+NOTHING = tyro.conf.arg(help_behavior_hint="")
+"""Of options that are nothing unless they are given, as their help explains."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +74,7 @@ class TrainOptions:
     chunk_seconds: float = 10.0
     rows_at_once: int | None = None
     dry_run: bool = False
-    track: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="")] = ()
+    track: Annotated[tuple[str, ...], NOTHING] = ()
 
 
 _OF_PRESET = tyro.conf.arg(help_behavior_hint="(default: the preset's)")

@@ -6,11 +6,14 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from jaxdis import devices, experiment, program_cache
+from jaxdis.cli.options import NOTHING
 from jaxdis.cli.train import carried_out
+from jaxdis.clock import since_import
 from jaxdis.experiment import Execution, Wishes, plan_of
 
 __all__ = ["ResumeOptions", "resume_command"]
@@ -48,7 +51,7 @@ class ResumeOptions:
     checkpoint_seconds: float | None = None
     chunk_seconds: float | None = None
     rows_at_once: int | None = None
-    track: tuple[str, ...] = ()
+    track: Annotated[tuple[str, ...], NOTHING] = ()
 
 
 def resume_command(args: Sequence[str]) -> int:
@@ -61,6 +64,7 @@ def resume_command(args: Sequence[str]) -> int:
         command=shlex.join(["jaxdis", *sys.argv[1:]]),
         exits=True,
         track=options.track,
+        imported_s=since_import(),
     )
     pace = {name: getattr(options, name) for name in execution.pace}
     wishes = Wishes(options.steps, options.seeds, options.stretch)

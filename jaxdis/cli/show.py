@@ -5,12 +5,13 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 from rich.text import Text
 
 from jaxdis import devices, experiment, log, program_cache, report, systems
+from jaxdis.cli.options import NOTHING
 from jaxdis.experiment.directory import holds_run
 from jaxdis.types import Expectation, Preset
 
@@ -37,7 +38,7 @@ class ListOptions:
         they need.
     """
 
-    methods: tyro.conf.Positional[tuple[str, ...]] = ()
+    methods: Annotated[tuple[str, ...], tyro.conf.Positional, NOTHING] = ()
     long: bool = False
 
 
@@ -53,7 +54,7 @@ class ReportOptions:
         scores as csv and LaTeX.
     """
 
-    runs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, NOTHING] = ()
     out: Path = Path("comparison.html")
     publish: Literal["pdf", "svg"] | None = None
 

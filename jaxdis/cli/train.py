@@ -1,8 +1,10 @@
 """`jaxdis train`: options of a method out of its config, its data and its hyper."""
 
 import dataclasses
+import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,11 +26,12 @@ from jaxdis.cli.options import AnyOptions, hyper_names, options_type, plain
 from jaxdis.cli.points import point_table
 from jaxdis.cli.rehearsal import rehearse
 from jaxdis.cli.show import say_presets
-from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code
+from jaxdis.clock import since_import
+from jaxdis.experiment import Execution, Plan, Run, Stopped, exit_code, results
 from jaxdis.experiment.directory import check_path
 from jaxdis.experiment.shards import part
 from jaxdis.experiment.stopping import leave_at_once, stop_signals
-from jaxdis.report import findings, promised
+from jaxdis.report import findings, promised, times
 from jaxdis.report.promised import in_short
 from jaxdis.report.read import failed_seeds
 from jaxdis.types import Method, Preset
@@ -188,6 +191,8 @@ def carried_out(work: Callable[[], Run]) -> int:
         done.append(run)
         _print_results(run, run.method.presets[run.settings["preset"]])
         log.say(f"report: {_page(run)}")
+        if where := times.in_words(results.read(run.directory)):
+            log.say(f"time: {where}")
     if all(group.failed.all() for group in run.record.groups):
         return DIVERGED
     return PARTLY if run.record.results.get("missing") else 0
@@ -203,10 +208,14 @@ def _left(done: list[Run]) -> str:
 
 def _page(run: Run) -> Path:
     """The page of a run, drawn anew where that of before is older than its results."""
-    page, results = run.directory / "report.html", run.directory / "results.json"
-    if page.is_file() and page.stat().st_mtime_ns >= results.stat().st_mtime_ns:
+    page, written = run.directory / "report.html", run.directory / "results.json"
+    if page.is_file() and page.stat().st_mtime_ns >= written.stat().st_mtime_ns:
         return page
-    return run.report()
+    began = time.perf_counter()
+    page = run.report()
+    experiment.note_report(run.directory, time.perf_counter() - began)
+    os.utime(page)  # it is of the results, which name its time now
+    return page
 
 
 def train_command(args: Sequence[str]) -> int:
@@ -238,6 +247,7 @@ def train_command(args: Sequence[str]) -> int:
         command=shlex.join(["jaxdis", *sys.argv[1:]]),
         exits=True,
         track=options.track,
+        imported_s=since_import(),
     )
     if options.dry_run:
         shard = execution.shard

@@ -3,13 +3,14 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
 from jaxdis import experiment, log, program_cache
 from jaxdis.cli import tables
+from jaxdis.cli.options import NOTHING
 from jaxdis.experiment import Run
 from jaxdis.experiment.reading import OBSERVATIONS, read_again
 
@@ -41,16 +42,16 @@ class Columns:
       size: the height and width that images are brought to.
     """
 
-    x: tuple[str, ...] = ()
-    a: tuple[str, ...] = ()
-    u: tuple[str, ...] = ()
-    y: tuple[str, ...] = ()
-    k: tuple[str, ...] = ()
-    z: tuple[str, ...] = ()
+    x: Annotated[tuple[str, ...], NOTHING] = ()
+    a: Annotated[tuple[str, ...], NOTHING] = ()
+    u: Annotated[tuple[str, ...], NOTHING] = ()
+    y: Annotated[tuple[str, ...], NOTHING] = ()
+    k: Annotated[tuple[str, ...], NOTHING] = ()
+    z: Annotated[tuple[str, ...], NOTHING] = ()
     episode: str | None = None
     window: int | None = None
     stride: int | None = None
-    labels: tuple[str, ...] = ()
+    labels: Annotated[tuple[str, ...], NOTHING] = ()
     size: int | None = None
 
 
@@ -89,7 +90,7 @@ class ExportOptions:
         hyper-parameter, seed, step, split, metric and value.
     """
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, NOTHING]
     out: Path = Path("long.csv")
 
 

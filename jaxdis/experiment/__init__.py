@@ -9,7 +9,7 @@ from jaxdis.experiment.machines.gathering import gather
 from jaxdis.experiment.machines.parents import shards_there
 from jaxdis.experiment.plan import Plan, default_steps, find_preset, plan
 from jaxdis.experiment.prepared import Experiment, prepare
-from jaxdis.experiment.results import is_measured, write
+from jaxdis.experiment.results import is_measured, note_report, write
 from jaxdis.experiment.shards import asked
 from jaxdis.experiment.start import merge, resume, train
 from jaxdis.experiment.stopping import Stopped, exit_code
@@ -36,6 +36,7 @@ __all__ = [
     "is_measured",
     "load",
     "merge",
+    "note_report",
     "plan",
     "plan_of",
     "prepare",

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 
 import jaxdis
 from jaxdis import check, runner, tracking
+from jaxdis.clock import Clock
 from jaxdis.experiment.shards import Shard
 from jaxdis.tracking import Tracker
 
@@ -44,6 +45,8 @@ class Execution(NamedTuple):
       track: what shows the run elsewhere: names of `tracking.TRACKERS`, or trackers. A
         run that is resumed goes on with those that it had, where none is named.
       tracked_in: the run whose trackers are told; None for the run itself.
+      imported_s: the seconds that the program took before this was asked of it, with
+        all that it imports.
     """
 
     out: Path | None = None
@@ -61,6 +64,7 @@ class Execution(NamedTuple):
     exits: bool = False
     track: Sequence[str | Tracker] = ()
     tracked_in: Path | None = None
+    imported_s: float = 0.0
 
     @property
     def pace(self) -> dict[str, float | None]:
@@ -112,6 +116,8 @@ class Part:
       platform: their platform, as "cpu" or "gpu".
       device_kind: their kind, as "NVIDIA H100".
       versions: what it ran with.
+      seconds: what they were spent on, by `clock.PARTS`; none in records of earlier
+        versions.
     """
 
     first: int
@@ -123,12 +129,20 @@ class Part:
     platform: str
     device_kind: str
     versions: dict[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Timing:
     """The parts of a run up to now: those before an interruption, and this one."""
 
-    def __init__(self, before: Sequence[dict[str, Any]], first: int, rows: int) -> None:
+    def __init__(
+        self,
+        before: Sequence[dict[str, Any]],
+        first: int,
+        rows: int,
+        clock: Clock | None = None,
+    ) -> None:
+        self.clock = Clock() if clock is None else clock
         self.before = tuple(Part(**part) for part in before)
         self.began = time.perf_counter()
         self.steps, self.seconds = 0, 0.0
@@ -166,4 +180,6 @@ class Timing:
           step: the number of steps taken.
         """
         wall_s = time.perf_counter() - self.began
-        return (*self.before, replace(self.part, last=step, wall_s=wall_s))
+        spent = self.clock.seconds
+        part = replace(self.part, last=step, wall_s=wall_s, seconds=spent)
+        return (*self.before, part)

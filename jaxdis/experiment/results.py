@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxdis import checkpoint, log, metrics, runner, statistics
+from jaxdis import checkpoint, lock, log, metrics, runner, statistics
 from jaxdis.experiment import codes
 from jaxdis.experiment.execution import Part
 from jaxdis.experiment.plan import Plan
@@ -24,6 +25,7 @@ __all__ = [
     "is_finished",
     "is_measured",
     "last_step",
+    "note_report",
     "read",
     "write",
 ]
@@ -197,7 +199,10 @@ def _described(parts: Sequence[Part]) -> dict[str, Any]:
 
 
 def write(
-    experiment: Experiment, result: runner.Result, out: Path, parts: Sequence[Part]
+    experiment: Experiment,
+    result: runner.Result,
+    out: Path,
+    parts: Callable[[int], Sequence[Part]],
 ) -> None:
     """Scores and arrays on the test split, into results.json and figures.npz.
 
@@ -205,7 +210,7 @@ def write(
       experiment: what was trained.
       result: the end of its training.
       out: the directory of the run.
-      parts: the stretches in which it was trained.
+      parts: gives the stretches in which it was trained up to a step.
     """
     plan, shape = experiment.plan, (len(experiment.plan.points), -1)
     evaluate = evaluator(experiment, experiment.batches.test)
@@ -233,7 +238,7 @@ def write(
         "seeds": plan.seeds,
         "points": plan.points,
         "steps": result.step,
-        **_described(parts),
+        **_described(parts(result.step)),
         "spec": experiment.spec,
         "scores": scores,
         "metrics": values,
@@ -255,3 +260,18 @@ def write(
     }
     log.save_arrays(out / "figures.npz", arrays | ends.arrays)
     log.write_json(out / FILE, results)
+
+
+def note_report(directory: Path, seconds: float) -> None:
+    """Adds what its page took to the seconds of the last stretch of a run.
+
+    Args:
+      directory: its directory, in which a page was drawn.
+      seconds: how long that took.
+    """
+    found = read(directory)
+    if not found.get("parts") or lock.holder(directory) is not None:
+        return  # of an earlier version; or another process goes on with it
+    found["parts"][-1].setdefault("seconds", {})["report"] = round(seconds, 3)
+    with suppress(OSError):  # the run is whole without it
+        log.write_json(directory / FILE, found)

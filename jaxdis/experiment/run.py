@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from jaxdis import checkpoint, log, program, runner, tracking
+from jaxdis.clock import Clock
 from jaxdis.experiment import identity, origin, results, stored
 from jaxdis.experiment.execution import Execution, Timing
 from jaxdis.experiment.fitting import prepare_fitting, shortage_told
@@ -184,7 +185,11 @@ def _run(
 
 
 def fit(
-    experiment: Experiment, out: Path, execution: Execution, stopping: Stopping
+    experiment: Experiment,
+    out: Path,
+    execution: Execution,
+    stopping: Stopping,
+    clock: Clock,
 ) -> tuple[runner.Result, Timing]:
     """Trains with progress, lines of metrics, trackers and checkpoints.
 
@@ -193,6 +198,7 @@ def fit(
       out: the directory of the run.
       execution: how to train it.
       stopping: whether the run was asked to stop.
+      clock: takes note of what its time is spent on.
 
     Raises:
       Stopped: by a signal; the run can be resumed.
@@ -200,7 +206,8 @@ def fit(
     plan = experiment.plan
     start = _resume_point(experiment, out) if execution.resume else None
     first = start.step if start else 0
-    timing = Timing(start.parts if start else (), first, len(experiment.keys))
+    before = start.parts if start else ()
+    timing = Timing(before, first, len(experiment.keys), clock)
     keeper = _Keeper(out / "checkpoints", execution.checkpoint_seconds, timing)
     keeper.step = start.step if start else None
     record = _Record(experiment, out, first, execution)
@@ -217,12 +224,15 @@ def fit(
             # measuring would keep a signal waiting.
             stopping.training = measuring <= execution.chunk_seconds
             began = time.monotonic()
-            found = record.evaluate(chunk.rows.state)
+            with clock.on("evaluation"):
+                found = record.evaluate(chunk.rows.state)
             measuring = time.monotonic() - began
             stopping.training = True
-            chunk = record.add(chunk, found)
+            with clock.on("saving"):
+                chunk = record.add(chunk, found)
             value = record.value
-            wishes = [callback(chunk) for callback in execution.callbacks]
+            with clock.on("other"):
+                wishes = [callback(chunk) for callback in execution.callbacks]
             ended = any(wishes)  # every one is called
             return ended
 
@@ -235,11 +245,13 @@ def fit(
             stop = bool(stopping)  # a wish that comes from here on is for the next look
             last = ended or stop or visit.step == plan.steps
             if last or keeper.due(value is not None):
-                keeper.keep(visit, value)
+                with clock.on("saving"):
+                    keeper.keep(visit, value)
             value = None
             return stop
 
-        result = _run(experiment, execution, start, on_chunk, on_visit)
+        with clock.on("training"):
+            result = _run(experiment, execution, start, on_chunk, on_visit)
         stopping.training = False
     if stopping.first:  # also after the last step: measuring may take long
         raise Stopped(out, result.step, stopping.first)
@@ -276,24 +288,34 @@ def complete(
       ValueError: the data are not what they should be.
       Stopped: by a signal; the run can be resumed.
     """
-    experiment, needed = prepare_fitting(plan, execution.rows_at_once, drawn)
-    spec, preparation = experiment.spec, experiment.splits.preparation
-    stored.keep_data(directory, spec, preparation, experiment.scores)
-    log.say(f"{plan.name}: {len(plan.seeds)} seeds into {directory}")
+    clock = Clock(execution.imported_s)
+    with clock.running():
+        with clock.on("data"):
+            experiment, needed = prepare_fitting(plan, execution.rows_at_once, drawn)
+        spec, preparation = experiment.spec, experiment.splits.preparation
+        stored.keep_data(directory, spec, preparation, experiment.scores)
+        log.say(f"{plan.name}: {len(plan.seeds)} seeds into {directory}")
+        begun = _begun(experiment, directory, source, resumed)
+        execution = execution._replace(resume=begun)
+        with shortage_told(experiment, needed, directory):
+            result, timing = fit(experiment, directory, execution, stopping, clock)
+            if measured:
+                with clock.on("evaluation"):
+                    results.write(experiment, result, directory, timing.parts)
+    return experiment
+
+
+def _begun(
+    experiment: Experiment, directory: Path, source: origin.Source, resumed: bool
+) -> bool:
+    """Whether a run goes on from a checkpoint: its own, or what it starts from."""
     if resumed and not _saved(directory):
         told = identity.read_settings(directory).get("from")
         if told:
-            source = origin.source_of(plan, told["run"], told["step"])
+            source = origin.source_of(experiment.plan, told["run"], told["step"])
     if source.state is not None:
         origin.write(source, experiment, directory)
-    begun = resumed or source.state is not None
-    with shortage_told(experiment, needed, directory):
-        result, timing = fit(
-            experiment, directory, execution._replace(resume=begun), stopping
-        )
-        if measured:
-            results.write(experiment, result, directory, timing.parts(result.step))
-    return experiment
+    return resumed or source.state is not None
 
 
 def _saved(directory: Path) -> bool:

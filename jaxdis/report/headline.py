@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdis.report import text
+from jaxdis.report import text, times
 from jaxdis.report.averages import in_words, over_seeds
 from jaxdis.report.choice import judged_by
 from jaxdis.report.promised import in_short
@@ -143,6 +143,8 @@ def run_facts(run: Record) -> dict[str, str]:
         "compilation": text.duration(r.get("compile_s")),
         "a step of all rows": text.duration(r.get("step_s")),
     }
+    if where := times.in_words(r):
+        facts["spent on"] = where
     if promised := in_short(run):
         facts["promised by theory"] = promised
     if finite([udr(run)]).size:

@@ -115,7 +115,8 @@ def _measured(step: int, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {"steps": step}
     sums = {n: sum(part[n] for part in parts) for n in ("wall_s", "compile_s")}
     kept = ("devices", "platform", "device_kind", "step_s", "versions")
-    return {"steps": step, **sums, **{n: parts[-1][n] for n in kept}}
+    last = {n: parts[-1][n] for n in kept}
+    return {"steps": step, **sums, **last, "parts": list(parts)}
 
 
 def _holder(directory: Path) -> str:

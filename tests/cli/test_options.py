@@ -62,6 +62,12 @@ def helped(capsys, *words):
     return " ".join(re.sub("[│|╭╮╰╯─+]", " ", said.out).split())
 
 
+@pytest.mark.parametrize("name", sorted(cli.COMMANDS))
+def test_no_help_shows_an_empty_default(name, capsys):
+    assert command(name, "--help") == 0
+    assert "(default: )" not in re.sub("[│\\s]+", " ", capsys.readouterr().out)
+
+
 def test_every_option_has_one_default_and_a_text(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     said = helped(capsys, "shared_features/quickstart")

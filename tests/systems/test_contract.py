@@ -228,7 +228,7 @@ def written(trained, tmp_path_factory):
     ]
     log.append_lines(out / "metrics.jsonl", lines)
     timing = experiment.Timing((), 0, DEVICES)
-    experiment.write(trained.experiment, trained.result, out, timing.parts(STEPS))
+    experiment.write(trained.experiment, trained.result, out, timing.parts)
     return out
 
 

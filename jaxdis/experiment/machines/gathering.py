@@ -323,7 +323,7 @@ def _measured(
         rows_at_once=experiment.rows_at_once,
         start=(found.step, found.tree["rows"]),
     )
-    results.write(experiment, result, ready, parts)
+    results.write(experiment, result, ready, lambda _: parts)
     apart = [results.read(one.directory) for one in kept]
     # They were trained at the same time.
     times = {n: max(r[n] for r in apart) for n in ("wall_s", "compile_s")}

@@ -224,8 +224,8 @@ PRESETS: dict[str, Preset] = {
         0.15,
         _ONE_STEP,
         (
-            *_reaches(mcc=(0.993, 0.001), shd=0.0),
-            Expectation("mcc", 0.988, of=_WITHOUT),  # four worlds
+            *_reaches(mcc=(0.989, 0.007), shd=(0.5, 1.1)),
+            Expectation("mcc", 0.983, 0.011, of=_WITHOUT),
         ),
     ),
     # Two targets each, of which one gets a smaller and one a larger variance: these
@@ -235,14 +235,14 @@ PRESETS: dict[str, Preset] = {
         0.04,
         _ONE_STEP,
         (
-            *_reaches(mcc=(0.994, 0.001), shd=0.25),
-            Expectation("mcc", 0.994, of=_WITHOUT),
+            *_reaches(mcc=(0.994, 0.001), shd=(0.25, 0.71)),
+            Expectation("mcc", 0.994, 0.001, of=_WITHOUT),
         ),
     ),
-    # Two targets each, moved along one direction: theory promises nothing. Of this and
-    # the next three worlds were measured.
+    # Two targets each, moved along one direction: theory promises nothing. This and
+    # those before are measured on `--data.seed 7`, worlds on which nothing was chosen.
     "interventions_shifts": _interventions(
-        "InterventionPair", 0.1, _ONE_STEP, _reaches(mcc=(0.842, 0.126), shd=3.7)
+        "InterventionPair", 0.1, _ONE_STEP, _reaches(mcc=(0.726, 0.099), shd=(5.1, 1.7))
     ),
     # Two targets each, cut off from a past that moves every latent, and of less
     # variance. Chosen on worlds of `--data.seed 7`, where without the change of
