@@ -92,9 +92,9 @@ def spread(
 ) -> Float[Array, "b 2*h 2*w o"]:
     """The layer of `double` as one product of every pixel, whose outputs then spread.
 
-    All 16 taps are outputs of one product of the images as they are; four shifted ones
-    sum up to each phase. Nothing is copied before the product, which pays where outputs
-    are fewer than inputs.
+    All 16 taps are outputs of one product of the images as they are; shifted by a pixel
+    or not, two sum up to each row, and two of these to each column. A derivative keeps
+    the images alone and is the same in reverse: two products.
 
     Args:
       x: images.
@@ -105,16 +105,31 @@ def spread(
     o = kernel.shape[-1]
     taps = kernel.transpose(2, 0, 1, 3).reshape(c, 16 * o)
     y = jnp.einsum("bhwc,co->bhwo", x, taps, precision=precision)
-    # Without it XLA may compute the product anew inside each of the 16 sums.
-    y = jax.lax.optimization_barrier(y).reshape(b, h, w, 4, 4, o)
-    y = jnp.pad(y, ((0, 0), (1, 1), (1, 1), (0, 0), (0, 0), (0, 0)))
+    # Without it XLA may compute the product anew inside each of the sums.
+    y = jax.lax.optimization_barrier(y).reshape(b, h, w, 4, 4 * o)
+    y = _interleaved(y, 1).reshape(b, 2 * h, w, 4, o)
+    return _interleaved(y, 2).reshape(b, 2 * h, 2 * w, o)
 
-    def phase(row: _Pairs, column: _Pairs) -> Array:
-        shifted = (y[:, a : a + h, d : d + w, i, j] for a, i in row for d, j in column)
-        return cast(Array, sum(shifted))
 
-    rows = [jnp.stack([phase(r, q) for q in _PHASES], 3) for r in _PHASES]
-    return jnp.stack(rows, 2).reshape(b, 2 * h, 2 * w, o)
+def _interleaved(y: Float[Array, "*s 4 o"], axis: int) -> Float[Array, "..."]:
+    """`out[2n + r]`, along an axis, of what four taps give each n: `_PHASES`.
+
+    By operations whose derivatives are as cheap: of a slice it would be an array as
+    large as what was cut, mostly zeros.
+    """
+    first, second, third, fourth = (
+        part.squeeze(-2) for part in jnp.split(y, 4, axis=-2)
+    )
+    even = second + _shifted(fourth, axis, 1)
+    odd = third + _shifted(first, axis, -1)
+    return jnp.stack([even, odd], axis + 1)
+
+
+def _shifted(x: Array, axis: int, by: int) -> Array:
+    """`out[n] = x[n - by]` along an axis, 0 where there is none."""
+    edges = [(0, 0, 0)] * x.ndim
+    edges[axis] = (by, -by, 0)
+    return cast(Array, jax.lax.pad(x, jnp.zeros((), x.dtype), edges))
 
 
 def smooth(
