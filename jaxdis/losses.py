@@ -50,11 +50,23 @@ def gaussian_reconstruction(
     return -jnp.sum(gaussian.log_prob(x, mean, std**2), axis=-1)
 
 
+@jax.custom_jvp
+def _pixel_cross_entropy(x: Array, logits: Array) -> Array:
+    return jax.nn.softplus(logits) - x * logits
+
+
+# The derivative of the softplus would take its own exponentials and divide them.
+_pixel_cross_entropy.defjvps(
+    lambda dx, _, x, logits: -logits * dx,
+    lambda dlogits, _, x, logits: (jax.nn.sigmoid(logits) - x) * dlogits,
+)
+
+
 def bernoulli_reconstruction(
     x: Float[Array, "*b h w c"], logits: Float[Array, "*b h w c"]
 ) -> Float[Array, "*b"]:
     """Cross entropy of pixels in [0, 1], `sum softplus(l) - x l`, in nats per frame."""
-    return jnp.sum(jax.nn.softplus(logits) - x * logits, axis=(-3, -2, -1))
+    return jnp.sum(_pixel_cross_entropy(x, logits), axis=(-3, -2, -1))
 
 
 def negative_elbo(

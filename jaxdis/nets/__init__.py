@@ -11,6 +11,7 @@ from jaxdis.nets.convolutions import (
     halve,
     merge,
     smooth,
+    spread,
 )
 from jaxdis.nets.encoders import (
     ConvDecoder,
@@ -88,6 +89,7 @@ __all__ = [
     "merge",
     "network",
     "smooth",
+    "spread",
     "uniform_fan_in",
     "unit_square",
 ]

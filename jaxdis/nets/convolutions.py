@@ -1,7 +1,8 @@
 """Convolutions of images, whose form is a matter of choice: products or XLA's own.
 
 `vmap` over seeds makes of a `lax.conv` a grouped convolution, which crawls, and of a
-matrix product another matrix product.
+matrix product another matrix product. Which products are the fastest depends on a
+layer's channels.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-__all__ = ["CONVOLUTIONS", "Convolutions", "double", "halve", "merge", "smooth"]
+__all__ = [
+    "CONVOLUTIONS",
+    "Convolutions",
+    "double",
+    "halve",
+    "merge",
+    "smooth",
+    "spread",
+]
 
 _Pairs: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 
@@ -76,6 +85,51 @@ def double(
 
     rows = [jnp.stack([phase(r, q) for q in _PHASES], 3) for r in _PHASES]
     return jnp.stack(rows, 2).reshape(b, 2 * h, 2 * w, -1)
+
+
+def spread(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "4 4 c o"], precision: str
+) -> Float[Array, "b 2*h 2*w o"]:
+    """The layer of `double` as one product of every pixel, whose outputs then spread.
+
+    All 16 taps are outputs of one product of the images as they are; shifted by a pixel
+    or not, two sum up to each row, and two of these to each column. A derivative keeps
+    the images alone and is the same in reverse: two products.
+
+    Args:
+      x: images.
+      kernel: weights.
+      precision: precision of the matrix product, a `jax.lax.Precision` name.
+    """
+    b, h, w, c = x.shape
+    o = kernel.shape[-1]
+    taps = kernel.transpose(2, 0, 1, 3).reshape(c, 16 * o)
+    y = jnp.einsum("bhwc,co->bhwo", x, taps, precision=precision)
+    # Without it XLA may compute the product anew inside each of the sums.
+    y = jax.lax.optimization_barrier(y).reshape(b, h, w, 4, 4 * o)
+    y = _interleaved(y, 1).reshape(b, 2 * h, w, 4, o)
+    return _interleaved(y, 2).reshape(b, 2 * h, 2 * w, o)
+
+
+def _interleaved(y: Float[Array, "*s 4 o"], axis: int) -> Float[Array, "..."]:
+    """`out[2n + r]`, along an axis, of what four taps give each n: `_PHASES`.
+
+    By operations whose derivatives are as cheap: of a slice it would be an array as
+    large as what was cut, mostly zeros.
+    """
+    first, second, third, fourth = (
+        part.squeeze(-2) for part in jnp.split(y, 4, axis=-2)
+    )
+    even = second + _shifted(fourth, axis, 1)
+    odd = third + _shifted(first, axis, -1)
+    return jnp.stack([even, odd], axis + 1)
+
+
+def _shifted(x: Array, axis: int, by: int) -> Array:
+    """`out[n] = x[n - by]` along an axis, 0 where there is none."""
+    edges = [(0, 0, 0)] * x.ndim
+    edges[axis] = (by, -by, 0)
+    return cast(Array, jax.lax.pad(x, jnp.zeros((), x.dtype), edges))
 
 
 def smooth(
@@ -180,8 +234,23 @@ class Convolutions(NamedTuple):
     merge: Callable[[Array, Array, str], Array]
 
 
+def _auto_double(x: Array, kernel: Array, precision: str) -> Array:
+    inputs, outputs = kernel.shape[-2:]
+    layer = spread if 4 * outputs <= inputs else double
+    return layer(x, kernel, precision)
+
+
 CONVOLUTIONS = {
+    "auto": Convolutions(halve, _auto_double, smooth, merge),
     "matmul": Convolutions(halve, double, smooth, merge),
     "lax": Convolutions(_lax_halve, _lax_double, _lax_smooth, _lax_merge),
 }
-"""Two forms of the same layers: matrix products, and XLA's convolutions."""
+"""Forms of the same layers.
+
+- "auto": the matrix products that were measured to be the fastest for a layer's
+  channels: those of patches, but of all pixels before their outputs spread where there
+  are four times fewer outputs than inputs.
+- "matmul": matrix products of patches, whatever the channels.
+- "lax": XLA's convolutions. On a CPU, and under a `vmap` over seeds everywhere, they
+  are many times slower.
+"""

@@ -56,7 +56,7 @@ class ConvEncoder(nn.Module):
     width: int
     out: int
     neck: int = 0
-    convolutions: str = "matmul"
+    convolutions: str = "auto"
     precision: str = "highest"
 
     @nn.compact
@@ -89,7 +89,7 @@ class ConvDecoder(nn.Module):
 
     width: int
     shape: tuple[int, int, int]
-    convolutions: str = "matmul"
+    convolutions: str = "auto"
     precision: str = "highest"
 
     @nn.compact
@@ -137,7 +137,7 @@ class DeepConvEncoder(nn.Module):
 
     width: int
     out: int
-    convolutions: str = "matmul"
+    convolutions: str = "auto"
     precision: str = "highest"
 
     @nn.compact
@@ -171,7 +171,7 @@ class DeepConvDecoder(nn.Module):
 
     width: int
     shape: tuple[int, int, int]
-    convolutions: str = "matmul"
+    convolutions: str = "auto"
     precision: str = "highest"
 
     @nn.compact
@@ -210,7 +210,7 @@ class MergingConvEncoder(nn.Module):
 
     out: int
     width: int = 32
-    convolutions: str = "matmul"
+    convolutions: str = "auto"
     precision: str = "highest"
 
     @nn.compact

@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,32 +15,51 @@ LAYERS = ["halve", "double", "smooth", "merge"]
 SIZE = {"halve": 4, "double": 4, "smooth": 3, "merge": 2}  # of the kernels
 
 
+SIDES = {"double": (5, 7), "smooth": (5, 7)}
+FORMS = [
+    *((layer, nets.CONVOLUTIONS["matmul"]) for layer in LAYERS),
+    ("double", SimpleNamespace(double=nets.spread)),
+]
+
+
 def image_and_kernel(layer, seeds=()):
     """Three channels to five, of images that are not square."""
     rng = np.random.default_rng(0)
-    height, width = (6, 10) if layer in ("halve", "merge") else (5, 7)
-    x = rng.normal(size=(*seeds, 2, height, width, 3))
+    x = rng.normal(size=(*seeds, 2, *SIDES.get(layer, (6, 10)), 3))
     kernel = rng.normal(size=(*seeds, SIZE[layer], SIZE[layer], 3, 5))
     return np.float32(x), np.float32(kernel)
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_forms_of_a_convolution(layer, convolved, close):
+@pytest.mark.parametrize(("layer", "form"), FORMS)
+def test_forms_of_a_convolution(layer, form, convolved, close):
     x, kernel = image_and_kernel(layer)
     expected = convolved(layer, x, kernel)
     weights = np.cos(np.arange(expected.size)).reshape(expected.shape)
 
     def value_and_gradients(form):
-        function = getattr(nets.CONVOLUTIONS[form], layer)
+        function = getattr(form, layer)
         value, pull = jax.vjp(lambda x, k: function(x, k, "highest"), x, kernel)
         return value, *pull(jnp.float32(weights))
 
     ours, theirs = (
-        jax.jit(partial(value_and_gradients, form))() for form in ("matmul", "lax")
+        jax.jit(partial(value_and_gradients, one))()
+        for one in (form, nets.CONVOLUTIONS["lax"])
     )
     close(ours[0], expected)
     for a, b in zip(ours, theirs, strict=True):
         close(a, b)
+
+
+def test_few_outputs_are_spread_after_the_product():
+    auto = nets.CONVOLUTIONS["auto"].double
+    for outputs, narrow in ((3, True), (4, False)):
+        shapes = (2, 5, 5, 12), (4, 4, 12, outputs)
+        program = str(
+            jax.make_jaxpr(lambda x, k: auto(x, k, "highest"))(
+                *(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
+            )
+        )
+        assert program.count("dot_general") == (1 if narrow else 16)
 
 
 @pytest.mark.parametrize("layer", LAYERS)

@@ -45,8 +45,8 @@ class Config:
       index_loss: the loss of inferred transformations: "uniform_kl" from the uniform
         law, for a sample and on average; "batch_consistency" and "true_label" as
         released.
-      convolutions: the form of convolutions, "matmul" for many seeds at once, "lax" for
-        one.
+      convolutions: the form of convolutions, of `nets.CONVOLUTIONS`: "auto", the
+        products that are the fastest for each layer's channels, "matmul" or "lax".
       batch: the number of sequences in a step.
       precision: the precision of the encoder's and decoder's matrix products;
         potentials are float32.
@@ -68,7 +68,7 @@ class Config:
     head: potential_flow.Head = "linear"
     clock: Literal["end", "start"] = "end"
     index_loss: Literal["uniform_kl", "batch_consistency", "true_label"] = "uniform_kl"
-    convolutions: Literal["matmul", "lax"] = "matmul"
+    convolutions: Literal["auto", "matmul", "lax"] = "auto"
     batch: int = 128
     precision: Literal["highest", "high", "default"] = "highest"
 

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Num
 
-from jaxdis import flows, gaussian, losses, optimise
+from jaxdis import flows, gaussian, optimise
 from jaxdis.optimise import in_one_pass
 from jaxdis.systems.flow_factorized import networks
 from jaxdis.systems.flow_factorized.build import build
@@ -143,13 +143,12 @@ def flow_terms(
     flow = networks.flow_of(model, params)
     at = networks.times(model, model.steps)
     path = flows.walk(flow, z0, y, at, model.log_det, noise.probe)
-    # All frames at once: the scan is over latents alone.
+    # The scan is over latents alone.
     z = jnp.concatenate([z0[None], path.z])
-    logits = networks.decode(model, params, z)
-    reconstruction = losses.bernoulli_reconstruction(x.swapaxes(0, 1), logits)
+    error = networks.reconstruction(model, params, z, x.swapaxes(0, 1))
     assert params.prior is not None
     return Terms(
-        reconstruction=jnp.mean(jnp.sum(reconstruction, 0)),
+        reconstruction=error / len(x),
         kl_start=jnp.mean(_standard_kl(mean, log_var)),
         kl_path=model.divergence.loss(params.prior, y, mean, log_var, z0, path),
         hj=model.equation.path(y, path),
@@ -178,11 +177,9 @@ def vae_terms(
     """
     mean, log_var = networks.mean_and_log_var(model, params, x)
     z = mean + jnp.exp(0.5 * log_var) * noise.posterior
-    logits = networks.decode(model, params, z)
-    reconstruction = losses.bernoulli_reconstruction(x, logits)
     zero = jnp.zeros(())
     return Terms(
-        reconstruction=jnp.mean(jnp.sum(reconstruction, 1)),
+        reconstruction=networks.reconstruction(model, params, z, x) / len(x),
         kl_start=jnp.mean(jnp.sum(_standard_kl(mean, log_var), 1)),
         kl_path=zero,
         hj=zero,

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Num
 
-from jaxdis import flows, gaussian, nets
+from jaxdis import flows, gaussian, losses, nets
 from jaxdis.kernels import potential_flow
 from jaxdis.kernels.potential_flow import Potentials
+from jaxdis.nets import slices
 from jaxdis.systems.flow_factorized import terms
 from jaxdis.types import Params, PRNGKey
 
@@ -25,6 +26,7 @@ __all__ = [
     "mean_and_log_var",
     "pixels",
     "posterior",
+    "reconstruction",
     "times",
 ]
 
@@ -135,7 +137,9 @@ def mean_and_log_var(
       params: the parameters of one seed.
       x: images in [0, 1].
     """
-    out = model.encoder.apply(params.encoder, x)
+    rows = x.reshape(-1, *model.shape)
+    out = slices.mapped(model.encoder.apply, params.encoder, rows)
+    out = out.reshape(*x.shape[:-3], -1)
     mean, log_var = jnp.split(out, 2, axis=-1)
     return mean, log_var
 
@@ -165,6 +169,30 @@ def decode(
     """
     logits = model.decoder.apply(params.decoder, z)
     return logits.reshape(*z.shape[:-1], *model.shape)
+
+
+def reconstruction(
+    model: Model,
+    params: ModelParams,
+    z: Float[Array, "*b z"],
+    x: Float[Array, "*b h w c"],
+) -> Float[Array, ""]:
+    """`sum -log p(x | z)` over all frames, in nats.
+
+    Args:
+      model: the networks.
+      params: the parameters of one seed.
+      z: latents.
+      x: the frames that they stand for, in [0, 1].
+    """
+
+    def loss(params: Params, z: Array, x: Array) -> Array:
+        logits = model.decoder.apply(params, z).reshape(x.shape)
+        return jnp.sum(losses.bernoulli_reconstruction(x, logits))
+
+    # Frame by frame of the slices: the flow is over latents alone.
+    frames = z.reshape(-1, z.shape[-1]), x.reshape(-1, *model.shape)
+    return slices.summed(loss, model.decoder.apply, params.decoder, *frames)
 
 
 def images(
@@ -197,7 +225,8 @@ def index_logits(
       x: sequences in [0, 1].
     """
     assert model.index_encoder is not None
-    return model.index_encoder.apply(params.index_encoder, _stacked(x))
+    encoder = model.index_encoder.apply
+    return slices.mapped(encoder, params.index_encoder, _stacked(x))
 
 
 def flow_of(model: Model, params: ModelParams) -> flows.Flow:

@@ -108,7 +108,7 @@ def _published(
     )
 
 
-_DEEP = {"vae": "deep_conv", "convolutions": "lax"}
+_DEEP = {"vae": "deep_conv"}
 # 70.9 million parameters, 1.5 TFLOP a step of one seed.
 _MNIST = _published(MnistSequences(), 90_000, 324)
 # 161 million parameters, 3.5 TFLOP a step.
