@@ -38,7 +38,7 @@ from jaxdis.systems.mechanism_sparsity.elbo import (
     Noise,
     decode,
     draw_noise,
-    elbo_terms,
+    mean_terms,
     posterior,
     with_time,
 )
@@ -131,7 +131,7 @@ def objective(
     """
     logits = _pressed(model, params.masks, step, hyper)
     sampled = draw_masks(model, logits, noise.masks, hyper.temperature)
-    terms = elbo_terms(
+    terms = mean_terms(
         params,
         model,
         rows,
@@ -140,12 +140,12 @@ def objective(
         extra.shift,
         measure_shift=step == 0,
     )
-    nll = losses.negative_elbo(terms.reconstruction, terms.kl, hyper.beta).mean()
+    nll = losses.negative_elbo(terms.reconstruction, terms.kl, hyper.beta)
     pressures, multipliers, edges = _pressures(model, logits, extra, step, hyper)
     metrics = {
         "nll": nll,
-        "reconstruction": terms.reconstruction.mean(),
-        "kl": terms.kl.mean(),
+        "reconstruction": terms.reconstruction,
+        "kl": terms.kl,
         **{f"edges_{name}": r for name, r in edges.items()},
     }
     extra = extra._replace(multipliers=multipliers, shift=terms.shift)
