@@ -15,11 +15,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float
 
 from jaxdis import losses, masks, optimise
-from jaxdis.optimise import cosine, in_one_pass, minimise
+from jaxdis.optimise import cosine, minimise
 from jaxdis.systems.mechanism_sparsity.build import (
     Model,
     ModelParams,
@@ -190,14 +189,14 @@ def _pressures(
     return pressures, extra.multipliers._replace(**multipliers), edges
 
 
-def adam(hyper: Hyper) -> optax.GradientTransformation:
-    """Adam on one vector of all parameters, its rate constant before it decays."""
+def adam(hyper: Hyper) -> optimise.Careful:
+    """Adam, its rate constant before it decays."""
     falling = cosine(hyper.learning_rate, hyper.decay)
 
     def rate(count: Array) -> Array:
         return falling(jnp.maximum(count - hyper.decay_start, 0))
 
-    return in_one_pass(optax.adam(rate))
+    return optimise.adam(rate)
 
 
 def make(
