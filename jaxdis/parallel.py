@@ -10,16 +10,16 @@ used, by a fused kernel, to the same end.
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from jaxdis.kernels import gumbel_mask
 from jaxdis.types import PRNGKey, Scalar
 
-__all__ = ["LARGE", "Draws", "ParallelMLP", "apply", "init"]
+__all__ = ["LARGE", "Draws", "ParallelMLP", "apply", "init", "total"]
 
 LARGE = 2**26  # multiply-adds of a layer that keeps all CPU cores busy by itself
 
@@ -79,6 +79,10 @@ class _Nets(NamedTuple):
 
 
 _OneNet: TypeAlias = Callable[[_Nets], Float[Array, "b o"]]
+_Inputs: TypeAlias = tuple[Float[Array, "b _"], ...]
+_Dot: TypeAlias = Callable[[Array, Array], Array]
+_Of: TypeAlias = tuple[_Nets, PyTree]  # networks, and what else a loss takes of each
+Loss: TypeAlias = Callable[[Float[Array, "b o"], Any], Float[Array, ""]]
 
 
 def init(
@@ -130,6 +134,37 @@ def _product_of_examples(
     return jnp.einsum("bkn,knh->kbh", masked, weight, precision=precision)
 
 
+def _folded(
+    params: ParallelMLP,
+    inputs: Sequence[Float[Array, "b _"]],
+    masks: Sequence[Float[Array, "k _"] | Float[Array, "b k _"] | Draws],
+    precision: jax.lax.PrecisionLike,
+) -> tuple[_Nets, _Inputs]:
+    """The networks with their masks inside, and the inputs that they still see."""
+    start = params.bias[:, None, :]
+    seen, folded = [], []
+    for x, weight, mask in zip(inputs, params.inputs, masks, strict=True):
+        if isinstance(mask, Draws) or mask.ndim == 3:
+            start = start + _product_of_examples(x, weight, mask, precision)
+        else:
+            seen.append(x)
+            folded.append(mask[:, :, None] * weight)
+    nets = _Nets(start, tuple(folded), params.hidden, params.out, params.out_bias)
+    return nets, tuple(seen)
+
+
+def _output(of: _Nets, seen: _Inputs, dot: _Dot, slope: float) -> Float[Array, "b o"]:
+    """One network."""
+    h = sum(map(dot, seen, of.folded), of.start)
+    for weight in of.hidden:
+        h = dot(jax.nn.leaky_relu(h, slope), weight)
+    return dot(jax.nn.leaky_relu(h, slope), of.out) + of.out_bias[None]
+
+
+def _are_large(params: ParallelMLP, rows: int) -> bool:
+    return any(rows * weight[0].size >= LARGE for weight in params.hidden)
+
+
 def _at_once(net: _OneNet, nets: _Nets) -> Float[Array, "k b o"]:
     """All networks in batched products."""
     found: Array = jax.vmap(net)(nets)
@@ -167,28 +202,145 @@ def apply(
     Raises:
       ValueError: other groups of inputs or of masks than the networks have.
     """
-    start = params.bias[:, None, :]
-    seen, folded = [], []
-    for x, weight, mask in zip(inputs, params.inputs, masks, strict=True):
-        if isinstance(mask, Draws) or mask.ndim == 3:
-            start = start + _product_of_examples(x, weight, mask, precision)
-        else:
-            seen.append(x)
-            folded.append(mask[:, :, None] * weight)
-
-    def net(of: _Nets) -> Float[Array, "b o"]:
-        dot = partial(jnp.matmul, precision=precision)
-        h = sum(map(dot, seen, of.folded), of.start)
-        for weight in of.hidden:
-            h = dot(jax.nn.leaky_relu(h, slope), weight)
-        return dot(jax.nn.leaky_relu(h, slope), of.out) + of.out_bias[None]
-
-    nets = _Nets(start, tuple(folded), params.hidden, params.out, params.out_bias)
-    rows = len(inputs[0])
-    if any(rows * w[0].size >= LARGE for w in params.hidden):
+    nets, seen = _folded(params, inputs, masks, precision)
+    dot = partial(jnp.matmul, precision=precision)
+    net = partial(_output, seen=seen, dot=dot, slope=slope)
+    if _are_large(params, len(inputs[0])):
         stacked = jax.lax.platform_dependent(
             nets, cpu=partial(_one_by_one, net), default=partial(_at_once, net)
         )
     else:
         stacked = _at_once(net, nets)
     return stacked.swapaxes(0, 1)
+
+
+def total(
+    params: ParallelMLP,
+    inputs: Sequence[Float[Array, "b _"]],
+    masks: Sequence[Float[Array, "k _"] | Float[Array, "b k _"] | Draws],
+    own: PyTree[Float[Array, "k ..."]],
+    loss: Loss,
+    *,
+    slope: float = 0.2,
+    precision: jax.lax.PrecisionLike = "highest",
+) -> Float[Array, ""]:
+    """The sum of a loss of each network by itself, `sum_k loss(out_k, own_k)`.
+
+    The same as `apply` and the losses of what it gives. But the slopes of a large
+    network are found right after its value, before the next network: on a CPU its
+    layers then never leave the caches, where `apply` has to keep those of all networks.
+
+    Args:
+      params: the stacked parameters.
+      inputs: one array per input group.
+      masks: one mask per group, as of `apply`.
+      own: arrays with an axis of networks in front, of which a loss takes its own.
+      loss: `(out [b, o], own) -> loss`; it reads no other array that is traced.
+      slope: the slope of the leaky ReLU below zero.
+      precision: the precision of the matrix products.
+
+    Raises:
+      ValueError: other groups of inputs or of masks than the networks have.
+
+    Note:
+      Of large networks it has derivatives of the first order alone, in reverse mode.
+    """
+    nets, seen = _folded(params, inputs, masks, precision)
+
+    def of_one(dot: _Dot, of: _Of, seen: _Inputs) -> Float[Array, ""]:
+        net, mine = of
+        return loss(_output(net, seen, dot, slope), mine)
+
+    usual = partial(of_one, partial(jnp.matmul, precision=precision))
+    if not _are_large(params, len(inputs[0])):
+        return _sum_at_once(usual, (nets, own), seen)
+    in_turn = partial(of_one, partial(_product, precision))
+    return _sum(usual, in_turn, (nets, own), seen)
+
+
+_Term: TypeAlias = Callable[[_Of, _Inputs], Float[Array, ""]]
+
+
+def _sum_at_once(term: _Term, of: _Of, seen: _Inputs) -> Float[Array, ""]:
+    return jax.vmap(term, (0, None))(of, seen).sum()
+
+
+def _sum_in_turn(term: _Term, of: _Of, seen: _Inputs) -> Float[Array, ""]:
+    return jax.lax.map(lambda one: term(one, seen), of).sum()
+
+
+def _slopes_in_turn(
+    term: _Term, of: _Of, seen: _Inputs
+) -> tuple[Float[Array, ""], tuple[_Of, _Inputs]]:
+    """The sum and its slopes, of one network after the other."""
+
+    def body(sums: tuple[Array, _Inputs], one: _Of) -> tuple[Any, _Of]:
+        value, (slopes, more) = jax.value_and_grad(term, (0, 1))(one, seen)
+        return jax.tree.map(jnp.add, sums, (value, more)), slopes
+
+    zeros = jnp.zeros((), of[0].out.dtype), jax.tree.map(jnp.zeros_like, seen)
+    (value, of_inputs), of_nets = jax.lax.scan(body, zeros, of)
+    return value, (of_nets, of_inputs)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _sum(usual: _Term, in_turn: _Term, of: _Of, seen: _Inputs) -> Float[Array, ""]:
+    """The sum over large networks; a CPU takes one after the other."""
+    found: Array = jax.lax.platform_dependent(
+        of,
+        seen,
+        cpu=partial(_sum_in_turn, in_turn),
+        default=partial(_sum_at_once, usual),
+    )
+    return found
+
+
+def _sum_and_slopes(usual: _Term, in_turn: _Term, of: _Of, seen: _Inputs) -> Any:
+    at_once = partial(_sum_at_once, usual)
+    return jax.lax.platform_dependent(
+        of,
+        seen,
+        cpu=partial(_slopes_in_turn, in_turn),
+        default=jax.value_and_grad(at_once, (0, 1)),
+    )
+
+
+def _scaled(usual: _Term, in_turn: _Term, slopes: Any, by: Array) -> Any:
+    return jax.tree.map(lambda slope: by * slope, slopes)
+
+
+_sum.defvjp(_sum_and_slopes, _scaled)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _product(
+    precision: jax.lax.PrecisionLike, x: Float[Array, "b n"], w: Float[Array, "n h"]
+) -> Float[Array, "b h"]:
+    """A product whose slopes are found by products of rows, which CPUs like best.
+
+    That of the weights sums over the rows of both factors. The smaller one of them is
+    transposed before, instead of a product with another loop order.
+    """
+    return jnp.matmul(x, w, precision=precision)
+
+
+def _product_and_factors(
+    precision: jax.lax.PrecisionLike, x: Array, w: Array
+) -> tuple[Array, tuple[Array, Array]]:
+    return _product(precision, x, w), (x, w)
+
+
+def _slopes_of_product(
+    precision: jax.lax.PrecisionLike, factors: tuple[Array, Array], slope: Array
+) -> tuple[Array, Array]:
+    x, w = factors
+    dot = partial(jnp.matmul, precision=precision)
+    before = jax.lax.optimization_barrier
+    if x.shape[1] <= w.shape[1]:
+        of_weights = dot(before(x.T), slope)
+    else:
+        of_weights = dot(before(slope.T), x).T
+    return dot(slope, w.T), of_weights
+
+
+_product.defvjp(_product_and_factors, _slopes_of_product)

@@ -7,18 +7,16 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from jaxdis import streaming
+from jaxdis import guard, streaming
 from jaxdis.devices import default_mesh, place, take
 from jaxdis.layout import over_rows
 from jaxdis.made_once import made_once
 from jaxdis.types import Batch, Hyper, Metrics, PRNGKey, Sampler, System, TrainState
 
 __all__ = [
-    "LARGE",
     "PATIENCE",
     "Progress",
     "StackedRows",
@@ -35,7 +33,6 @@ __all__ = [
 
 # A row that had this many non-finite updates in a row is frozen: it has diverged.
 PATIENCE = 10
-LARGE = 2**14  # numbers of an array that is looked at by itself
 
 World: TypeAlias = Int[Array, "n"] | None
 _Given: TypeAlias = tuple[PRNGKey, Hyper, Array | None]
@@ -76,28 +73,13 @@ class Progress(NamedTuple):
     applied: Int[Array | np.ndarray, "*n"]
 
 
-def _all_finite(tree: Any) -> Bool[Array, ""]:
-    """Whether all numbers are finite.
-
-    Large arrays are summed over their last axis, by a product, which runs at the speed
-    of memory; such sums pass on what is not finite. Small ones are put together.
-    """
-    leaves = [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.inexact)]
-    large = [a for a in leaves if a.size >= LARGE]
-    sums = [jnp.matmul(a, jnp.ones(a.shape[-1], a.dtype)) for a in large]
-    small = [a for a in leaves if a.size < LARGE]
-    return jnp.isfinite(ravel_pytree(small + sums)[0]).all()
-
-
 def _guarded_step(
     system: System, row: StackedRows, batch: Batch, hyper: Hyper, key: PRNGKey
 ) -> tuple[StackedRows, Metrics, Bool[Array, ""]]:
     """One step of one row, applied only if all it would write is finite."""
-    state, metrics = system.step(row.state, batch, hyper, key)
-    frozen = row.failed
-    applied = _all_finite((state, metrics)) & ~frozen
-    state = jax.tree.map(
-        lambda new, old: jnp.where(applied, new, old), state, row.state
+    frozen = jnp.asarray(row.failed)
+    state, metrics, applied = guard.attempted(
+        system.step, row.state, batch, hyper, key, ~frozen
     )
     missed = (~applied & ~frozen).astype(jnp.int32)
     streak = jnp.where(applied, 0, row.streak + missed)

@@ -203,15 +203,20 @@ def test_draws_are_masks_of_examples(mask):
     assert_close(*apply(logits, keys, drawn))
 
 
-def lowered(platform, function):
-    """Whether a program has a loop, and the numbers of axes of its products."""
+def program_of(platform, function):
+    """The text of the program of a function of `problem()`."""
 
     def fresh(*arguments):  # not traced before
         return function(*arguments)
 
     shapes = jax.eval_shape(problem)
     exported = jax.export.export(jax.jit(fresh), platforms=[platform])(*shapes)
-    text = exported.mlir_module()
+    return exported.mlir_module()
+
+
+def lowered(platform, function):
+    """Whether a program has a loop, and the numbers of axes of its products."""
+    text = program_of(platform, function)
     products = re.findall(r"dot_general.*?-> tensor<((?:\d+x)+)f32>", text)
     return "stablehlo.while" in text, {shape.count("x") for shape in products}
 
@@ -242,3 +247,47 @@ def test_large_networks_one_after_the_other_are_the_same(monkeypatch):
     together = found()
     monkeypatch.setattr(parallel, "LARGE", 1)
     assert_close(found(), together)
+
+
+def loss_of_one(out, own):
+    target, scale = own
+    return jnp.sum((scale * out - target) ** 2) + scale
+
+
+def losses_of_outputs(params, inputs, masks, own):
+    out = parallel.apply(params, inputs, masks)
+    return sum(map(loss_of_one, out.swapaxes(0, 1), zip(*own, strict=True)))
+
+
+def own_of_each():
+    rng = np.random.default_rng(5)
+    target = jnp.float32(rng.normal(size=(NETS, BATCH, OUT)))
+    return target, jnp.float32(rng.uniform(size=NETS))
+
+
+@pytest.mark.parametrize("large", [parallel.LARGE, 1], ids=["small", "large"])
+def test_total_is_the_sum_of_the_losses_of_outputs(monkeypatch, large):
+    params, inputs, (first, second) = problem()
+    arguments = params, inputs, (first, repeated(second)), own_of_each()
+    everything = (0, 1, 2, 3)
+    expected = jax.jit(jax.value_and_grad(losses_of_outputs, everything))(*arguments)
+    monkeypatch.setattr(parallel, "LARGE", large)
+
+    def total(*arguments):
+        return 3 * parallel.total(*arguments, loss_of_one)
+
+    found, slopes = jax.jit(jax.value_and_grad(total, everything))(*arguments)
+    np.testing.assert_allclose(found, 3 * expected[0], rtol=1e-5)
+    assert_close(slopes, jax.tree.map(lambda a: 3 * a, expected[1]))
+    np.testing.assert_allclose(jax.jit(total)(*arguments), found, rtol=1e-6)
+
+
+def test_no_layer_of_a_large_network_outlives_it_on_cpus(monkeypatch):
+    monkeypatch.setattr(parallel, "LARGE", 1)
+    slope = jax.grad(lambda *given: parallel.total(*given, own_of_each(), loss_of_one))
+    layers = [f"tensor<{NETS}x{BATCH}x{width}xf32>" for width in HIDDEN]
+    for function, kept in [(slope, False), (GRADIENT, True)]:
+        text = program_of("cpu", function)
+        assert "stablehlo.while" in text
+        assert [layer in text for layer in layers] == [kept, kept]
+    assert lowered("tpu", slope) == lowered("cuda", slope) == (False, {3})

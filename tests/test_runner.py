@@ -12,7 +12,7 @@ import optax
 import pytest
 from jax.tree_util import Partial
 
-from jaxdis import devices, optimise, program, runner, sweep
+from jaxdis import devices, guard, optimise, program, runner, sweep
 from jaxdis.types import System, TrainState
 
 
@@ -158,15 +158,15 @@ def test_evaluator_shows_each_row_its_world():
     np.testing.assert_array_equal(found["w"], rows.state.params["w"])
 
 
-@pytest.mark.parametrize("size", [3, program.LARGE])
+@pytest.mark.parametrize("size", [3, guard.LARGE])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_one_bad_number_is_found_among_many(size, bad):
     tree = {"a": jnp.ones((2, size)), "b": jnp.ones(2), "n": jnp.ones(2, int)}
-    assert program._all_finite(tree)
-    assert not program._all_finite(tree | {"a": tree["a"].at[1, 2].set(bad)})
+    assert guard.all_finite(tree)
+    assert not guard.all_finite(tree | {"a": tree["a"].at[1, 2].set(bad)})
     # Large numbers of either sign are numbers.
     tree["a"] = jnp.full((2, size), 1e30).at[0].set(-1e30)
-    assert program._all_finite(tree)
+    assert guard.all_finite(tree)
 
 
 def test_few_parameters_are_one_vector_and_many_are_not(monkeypatch):

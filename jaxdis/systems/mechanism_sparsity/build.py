@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -71,21 +72,30 @@ class PriorVariance(NamedTuple):
     Attributes:
       outputs: the number of outputs of each transition network.
       raw: `(params, output [b, z, o]) -> s`, that broadcasts to `[b, z]`.
+      free: `params -> s [z]`, where it does not depend on the networks' outputs; None
+        where it does.
       shifted: `(s, start, shift, measure) -> (s + shift, shift)`; `measure` replaces
         the shift by the one that makes the mean of s its start.
     """
 
     outputs: int
     raw: Callable[[ModelParams, Array], Array]
+    free: Callable[[ModelParams], Array] | None
     shifted: Callable[[Array, float, Array, Bool[Array, ""] | bool], tuple]
 
 
-def _free(params: ModelParams, out: Array) -> Array:
-    return params.prior_raw_variance[None]
+def _free(params: ModelParams) -> Array:
+    return params.prior_raw_variance
 
 
-def _held(params: ModelParams, out: Array) -> Array:
-    return jax.lax.stop_gradient(params.prior_raw_variance)[None]
+def _held(params: ModelParams) -> Array:
+    return jax.lax.stop_gradient(params.prior_raw_variance)
+
+
+def _whatever_the_output(
+    of: Callable[[ModelParams], Array], params: ModelParams, out: Array
+) -> Array:
+    return of(params)[None]
 
 
 def _second_output(params: ModelParams, out: Array) -> Array:
@@ -107,9 +117,11 @@ def _centred(
 
 
 PRIOR_VARIANCES = {
-    "independent": PriorVariance(1, _free, _unshifted),
-    "fixed": PriorVariance(1, _held, _unshifted),
-    "dependent": PriorVariance(2, _second_output, _centred),
+    "independent": PriorVariance(
+        1, partial(_whatever_the_output, _free), _free, _unshifted
+    ),
+    "fixed": PriorVariance(1, partial(_whatever_the_output, _held), _held, _unshifted),
+    "dependent": PriorVariance(2, _second_output, None, _centred),
 }
 """One free variance per latent, the same held at its start, or a network's output."""
 

@@ -23,6 +23,7 @@ __all__ = [
     "decode",
     "draw_noise",
     "elbo_terms",
+    "mean_terms",
     "numbers",
     "posterior",
     "transition_prior",
@@ -149,11 +150,61 @@ def transition_prior(
 
 
 class Terms(NamedTuple):
-    """The parts of the negative ELBO in nats per observed number, and the shift."""
+    """The parts of the negative ELBO in nats per observed number, and the shift.
+
+    Attributes:
+      reconstruction: -log p(x | z) of each example, or its mean over the batch.
+      kl: the divergence of the posterior from the prior, likewise.
+      shift: what is added to the raw variance of the "dependent" prior.
+    """
+
+    reconstruction: Float[Array, "*b"]
+    kl: Float[Array, "*b"]
+    shift: Float[Array, ""]
+
+
+class _Coded(NamedTuple):
+    """What the ELBO takes from the autoencoder, in nats and not yet scaled.
+
+    Attributes:
+      reconstruction: -log p(x | z) of each example.
+      first: the divergence of the first step of each example, 0 without a past.
+      past: the latents of the steps before, None without a past.
+      q: the posterior of the steps that have a transition.
+    """
 
     reconstruction: Float[Array, "b"]
-    kl: Float[Array, "b"]
-    shift: Float[Array, ""]
+    first: Float[Array, "b"]
+    past: Float[Array, "n z"] | None
+    q: Posterior
+
+
+def _coded(
+    params: ModelParams, model: Model, rows: Rows, noise: Float[Array, "b t z"]
+) -> _Coded:
+    x, (b, t) = numbers(model, rows.x), rows.x.shape[:2]
+    q = posterior(params, model, x)
+    z = gaussian.sample(q, noise)
+    d, after = z.shape[-1], int(model.past)  # the first step that has a step before it
+
+    std = jnp.exp(0.5 * params.decoder_log_variance) + DECODER_FLOOR
+    decoded, flat = decode(params, model, z), (b, t, model.x_dim)
+    reconstruction = losses.gaussian_reconstruction(
+        x.reshape(flat), decoded.reshape(flat), std
+    ).sum(1)
+
+    first = jnp.zeros(b, z.dtype)
+    if params.first_mean is not None and params.first_raw_variance is not None:
+        first_var = jax.nn.softplus(params.first_raw_variance) + PRIOR_FLOOR
+        first = gaussian.kl(
+            q.mean[:, 0], q.var[:, 0], params.first_mean[None], first_var[None]
+        ).sum(1)
+    return _Coded(
+        reconstruction,
+        first,
+        z[:, :-1].reshape(-1, d) if model.past else None,
+        Posterior(*(part[:, after:].reshape(-1, d) for part in q)),
+    )
 
 
 def elbo_terms(
@@ -182,30 +233,59 @@ def elbo_terms(
       measure_shift: whether to replace it by the shift that makes the batch's mean raw
         variance that of `prior_variance_init`.
     """
-    x, (b, t) = numbers(model, rows.x), rows.x.shape[:2]
-    q = posterior(params, model, x)
-    z = gaussian.sample(q, noise)
-    d, after = z.shape[-1], int(model.past)  # the first step that has a step before it
-
-    std = jnp.exp(0.5 * params.decoder_log_variance) + DECODER_FLOOR
-    decoded, flat = decode(params, model, z), (b, t, model.x_dim)
-    reconstruction = losses.gaussian_reconstruction(
-        x.reshape(flat), decoded.reshape(flat), std
-    ).sum(1)
-
-    past = z[:, :-1].reshape(-1, d) if model.past else None
+    coded, (b, t) = _coded(params, model, rows, noise), rows.x.shape[:2]
     action = rows.a if model.a_dim else None
-    prior_mean, raw = transition_prior(params, model, past, action, sampled)
+    prior_mean, raw = transition_prior(params, model, coded.past, action, sampled)
     start = inverse_softplus(model.config.prior_variance_init)
     raw, shift = model.prior_variance.shifted(raw, start, shift, measure_shift)
     prior_var = jax.nn.softplus(raw) + PRIOR_FLOOR
-    mean, var = (part[:, after:].reshape(-1, d) for part in q)
-    kl = gaussian.kl(mean, var, prior_mean, prior_var).sum(1).reshape(b, -1).sum(1)
-    if params.first_mean is not None and params.first_raw_variance is not None:
-        first_var = jax.nn.softplus(params.first_raw_variance) + PRIOR_FLOOR
-        first = gaussian.kl(
-            q.mean[:, 0], q.var[:, 0], params.first_mean[None], first_var[None]
-        )
-        kl = kl + first.sum(1)
+    kl = gaussian.kl(*coded.q, prior_mean, prior_var).sum(1).reshape(b, -1).sum(1)
     scale = t * model.x_dim
-    return Terms(reconstruction / scale, kl / scale, shift)
+    return Terms(coded.reconstruction / scale, (kl + coded.first) / scale, shift)
+
+
+def _divergence(
+    out: Float[Array, "n o"], own: tuple[Posterior, Float[Array, ""]]
+) -> Float[Array, ""]:
+    """The divergence of all transitions of one latent; its network gives the mean."""
+    q, raw = own
+    prior_var = jax.nn.softplus(raw) + PRIOR_FLOOR
+    return gaussian.kl(*q, out[:, 0], jnp.full_like(q.var, prior_var)).sum()
+
+
+def mean_terms(
+    params: ModelParams,
+    model: Model,
+    rows: Rows,
+    noise: Float[Array, "b t z"],
+    sampled: Graphs,
+    shift: Float[Array, ""],
+    measure_shift: Bool[Array, ""] | bool = False,
+) -> Terms:
+    """The means over the batch of `elbo_terms`, and their slopes in less time.
+
+    Where the variance of the prior is not the networks' business, the divergence is a
+    sum of one of each latent, whose slopes are found together with its value.
+
+    Args:
+      params: the parameters.
+      model: networks and sizes.
+      rows: the rows, with a time axis.
+      noise, sampled, shift, measure_shift: as of `elbo_terms`.
+    """
+    if model.prior_variance.free is None:
+        terms = elbo_terms(params, model, rows, noise, sampled, shift, measure_shift)
+        return Terms(terms.reconstruction.mean(), terms.kl.mean(), terms.shift)
+    coded, (b, t) = _coded(params, model, rows, noise), rows.x.shape[:2]
+    of_latents = Posterior(coded.q.mean.T, coded.q.var.T)
+    kl = parallel.total(
+        params.transition,
+        _present(coded.past, rows.a if model.a_dim else None),
+        _present(*sampled),
+        (of_latents, model.prior_variance.free(params)),
+        _divergence,
+        precision=model.config.precision,
+    )
+    scale = t * model.x_dim
+    kl = (kl / b + coded.first.mean()) / scale
+    return Terms(coded.reconstruction.mean() / scale, kl, shift)

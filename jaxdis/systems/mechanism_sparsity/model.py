@@ -15,11 +15,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float
 
 from jaxdis import losses, masks, optimise
-from jaxdis.optimise import cosine, in_one_pass, minimise
+from jaxdis.optimise import cosine, minimise
 from jaxdis.systems.mechanism_sparsity.build import (
     Model,
     ModelParams,
@@ -38,7 +37,7 @@ from jaxdis.systems.mechanism_sparsity.elbo import (
     Noise,
     decode,
     draw_noise,
-    elbo_terms,
+    mean_terms,
     posterior,
     with_time,
 )
@@ -131,7 +130,7 @@ def objective(
     """
     logits = _pressed(model, params.masks, step, hyper)
     sampled = draw_masks(model, logits, noise.masks, hyper.temperature)
-    terms = elbo_terms(
+    terms = mean_terms(
         params,
         model,
         rows,
@@ -140,12 +139,12 @@ def objective(
         extra.shift,
         measure_shift=step == 0,
     )
-    nll = losses.negative_elbo(terms.reconstruction, terms.kl, hyper.beta).mean()
+    nll = losses.negative_elbo(terms.reconstruction, terms.kl, hyper.beta)
     pressures, multipliers, edges = _pressures(model, logits, extra, step, hyper)
     metrics = {
         "nll": nll,
-        "reconstruction": terms.reconstruction.mean(),
-        "kl": terms.kl.mean(),
+        "reconstruction": terms.reconstruction,
+        "kl": terms.kl,
         **{f"edges_{name}": r for name, r in edges.items()},
     }
     extra = extra._replace(multipliers=multipliers, shift=terms.shift)
@@ -190,14 +189,14 @@ def _pressures(
     return pressures, extra.multipliers._replace(**multipliers), edges
 
 
-def adam(hyper: Hyper) -> optax.GradientTransformation:
-    """Adam on one vector of all parameters, its rate constant before it decays."""
+def adam(hyper: Hyper) -> optimise.Careful:
+    """Adam, its rate constant before it decays."""
     falling = cosine(hyper.learning_rate, hyper.decay)
 
     def rate(count: Array) -> Array:
         return falling(jnp.maximum(count - hyper.decay_start, 0))
 
-    return in_one_pass(optax.adam(rate))
+    return optimise.adam(rate)
 
 
 def make(
