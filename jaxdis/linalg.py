@@ -77,11 +77,13 @@ def conjugate_gradients(
     squares = jnp.sum(b**2, 1)
     goal = tolerance**2 * squares
 
-    def unsolved(carry: tuple[Array, ...]) -> Array:
+    def unsolved(carry: tuple[Array, Array, Array, Array, Array]) -> Array:
         *_, size, count = carry
         return (size > goal).any() & (count < steps)
 
-    def improve(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+    def improve(
+        carry: tuple[Array, Array, Array, Array, Array],
+    ) -> tuple[Array, Array, Array, Array, Array]:
         x, residual, ahead, size, count = carry
         moved = product(ahead)
         going = size > goal

@@ -10,7 +10,8 @@ from sklearn.linear_model import Lasso, LogisticRegression, Ridge, RidgeClassifi
 from sklearn.metrics import accuracy_score, r2_score
 
 from jaxdis import heads, losses
-from jaxdis.heads import implicit
+from jaxdis.heads import lasso as blocks
+from jaxdis.heads import problem
 
 STATIC = ("classes", "relative", "solver", "gradient", "rounds", "iters")
 fit = jax.jit(heads.fit_heads, static_argnames=STATIC)
@@ -315,30 +316,21 @@ def test_unrolled_gradient_moves_prices():
     assert relative_error(implicit, unrolled) > 1e-2
 
 
-@pytest.mark.parametrize("classes", [None, 4])
-def test_conjugate_gradients_agree_with_elimination(classes, monkeypatch):
-    if classes is None:
-        (f, y), other = regression(2, 300, 140), regression(2, 300, 140, seed=1)
+@pytest.mark.parametrize("name", ["regression", "classification"])
+def test_implicit_gradient_of_many_features(name):
+    if name == "regression":
+        (f, y), other, classes = regression(2, 40, 110), regression(2, 40, 110, 1), None
     else:
-        (f, y), other = (classification(2, 300, 35, seed=seed) for seed in (0, 1))
-    options = {"alpha": 0.005, "ridge": 1e-3 if classes is None else 0.0}
-    options |= {"classes": classes, "gradient": heads.IMPLICIT}
-    options |= {"rounds": 1, "iters": 150}
-    assert f.shape[2] * (classes or 1) > implicit.DENSE_UNKNOWNS
-
-    def slope():
-        return query_gradient(f, y, other, program=query_program(), **options)
-
-    iterative, got = slope()
-    # Rounding must not grow in the steps after convergence.
-    monkeypatch.setattr(implicit, "CG_STEPS", 500)
-    longer, _ = slope()
-    monkeypatch.setattr(implicit, "DENSE_UNKNOWNS", 1000)
-    dense, _ = slope()
-    assert (got.w != 0).sum() > 20
-    assert np.abs(iterative - dense).max() > 0  # they are two ways
-    assert relative_error(iterative, dense) <= 1e-4
-    assert relative_error(longer, dense) <= 1e-4
+        (f, y), other = (classification(2, 80, 105, 3, seed) for seed in (0, 1))
+        classes = 3
+    options = {"alpha": 0.04, "ridge": 1e-2, "classes": classes, "rounds": 1}
+    options |= {"iters": 300}
+    implicit, got = query_gradient(f, y, other, gradient=heads.IMPLICIT, **options)
+    unrolled, same = query_gradient(f, y, other, gradient=heads.UNROLL, **options)
+    assert got.w.shape[1] > problem.WIDE
+    np.testing.assert_allclose(got.w, same.w, atol=1e-4)
+    assert (got.w == 0).mean() > 0.5
+    assert relative_error(implicit, unrolled) <= 1e-3
 
 
 @pytest.mark.parametrize(("classes", "beta"), [(None, 0.0), (None, 0.02), (3, 0.01)])
@@ -716,12 +708,12 @@ def test_sparse_heads_need_fewer_samples_on_the_true_latents():
 NUMBERS = np.array([True, False, True, False, False])
 
 
-def mixed(seed=0):
+def mixed(seed=0, m=5):
     """Two tasks of numbers, two of three classes, one of two; and what they have."""
-    f, y = classification(t=5, n=120, m=5, c=3, seed=seed)
+    f, y = classification(t=5, n=120, m=m, c=3, seed=seed)
     y[4] = y[4] > 0
     rng = np.random.default_rng(seed)
-    w = rng.normal(size=(5, 5)) * (rng.random((5, 5)) < 0.5)
+    w = rng.normal(size=(5, m)) * (rng.random((5, m)) < 2.5 / m)
     number = 2.0 + np.einsum("tnm,tm->tn", f, w) + 0.1 * rng.normal(size=y.shape)
     allowed = np.ones((5, 3), bool)
     allowed[4, 2] = False
@@ -834,3 +826,73 @@ def test_bad_input_of_both_kinds_is_named(changes, message):
         return
     with pytest.raises(ValueError, match=message):
         call(**given)
+
+
+# More features than are worked on at once.
+
+
+@pytest.mark.parametrize(("alpha", "block"), [(0.05, 64), (0.02, 8)])
+def test_many_features_are_the_lasso_of_scikit_learn(alpha, block, monkeypatch):
+    f, y = regression(t=3, n=50, m=120, seed=2)
+    monkeypatch.setattr(blocks, "BLOCK", block)
+    monkeypatch.setattr(blocks, "VISITS", 200)
+    solve = jax.jit(partial(heads.fit_heads, rounds=1, iters=100))
+    ours = solve(f, y, alpha=alpha, ridge=0.0)
+    assert ours.kkt.max() < 1e-5
+    for t in range(len(f)):
+        theirs = Lasso(alpha, fit_intercept=False, tol=1e-10, max_iter=10_000)
+        theirs.fit(np.float64(f[t]), np.float64(y[t]))
+        np.testing.assert_allclose(ours.w[t, :, 0], theirs.coef_, atol=1e-4)
+        wrong = f[t] @ np.float64(ours.w[t, :, 0]) - y[t]
+        slope, w = f[t].T @ wrong / len(wrong), np.asarray(ours.w[t, :, 0])
+        optimal = np.where(w != 0, np.abs(slope + alpha * np.sign(w)), np.abs(slope))
+        assert (optimal <= np.where(w != 0, 1e-5, alpha + 1e-5)).all()
+    used = (np.asarray(ours.w) != 0).sum((1, 2))
+    assert 0 < used.min() <= used.max() < 60
+    if block == 8:
+        assert used.min() > block  # so that a block cannot hold them
+
+
+def test_many_features_of_both_kinds():
+    f, targets, allowed = mixed(m=104)
+    found = of_both(f, targets, allowed, alpha=0.04, ridge=0.0)
+    for task in range(5):
+        w, b = np.float64(found.w[task]), np.float64(found.b[task])
+        outputs = f[task] @ w + b
+        if NUMBERS[task]:
+            wrong = np.where(np.arange(3) == 0, outputs - targets[task, :, None], 0)
+        else:
+            outputs = np.where(allowed[task], outputs, -np.inf)
+            wrong = special.softmax(outputs, -1) - np.eye(3)[targets[task].astype(int)]
+        slope = f[task].T @ wrong / len(wrong)
+        assert np.abs(wrong.mean(0)).max() < 2e-5
+        assert np.abs(slope + 0.04 * np.sign(w))[w != 0].max() < 2e-5
+        assert np.abs(slope)[w == 0].max() < 0.04 + 2e-5
+        assert 0 < (w != 0).sum() < 104
+    assert found.kkt.max() < 2e-5
+
+
+def test_many_features_share_as_few_do(monkeypatch):
+    f, y = regression(t=4, n=40, m=104, seed=3)
+    options = {"beta": 0.02, "rounds": 3, "iters": 300}
+    alpha = np.float32([0.3, 0.05])
+    grid = jax.vmap(lambda a: heads.fit_heads(f, y, alpha=a, **options))
+    blockwise = jax.jit(grid)(alpha)
+    alone = fit(f, y, alpha=alpha[1], **options)
+    np.testing.assert_allclose(alone.w, blockwise.w[1], atol=1e-6)
+    monkeypatch.setattr(problem, "WIDE", 1000)
+    at_once = jax.jit(lambda a: grid(a))(alpha)
+    for name in ("w", "usage", "prices", "objectives"):
+        left, right = (np.asarray(getattr(x, name)) for x in (blockwise, at_once))
+        np.testing.assert_allclose(left, right, atol=2e-4, err_msg=name)
+
+
+def test_fits_of_many_features_go_to_other_platforms():
+    f, y = regression(t=2, n=10, m=104)
+
+    def loss(f):
+        got = heads.fit_heads(f, y, alpha=0.1, gradient=heads.IMPLICIT)
+        return heads.head_loss(got.w, got.b, f, y).sum()
+
+    exported = jax.export.export(jax.jit(jax.grad(loss)), platforms=("tpu", "cuda"))(f)
+    assert "lapack" not in exported.mlir_module().lower()

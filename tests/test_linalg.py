@@ -254,3 +254,29 @@ def test_orthonormal_columns_span_what_the_first_columns_do():
     np.testing.assert_allclose(same, 1, atol=1e-4)
     empty = linalg.orthonormal(jnp.zeros((3, 2)))
     np.testing.assert_array_equal(empty, np.zeros((3, 2)))
+
+
+def test_conjugate_gradients():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(4, 6, 6)) * np.array([1, 0.1, 10, 1])[:, None, None]
+    a = root @ root.swapaxes(1, 2) + np.eye(6)
+    b = rng.normal(size=(4, 6))
+    b[3] = 0
+    matrix = jnp.asarray(a, jnp.float32)
+
+    def product(x):
+        return jnp.einsum("tij,tj->ti", matrix, x, precision="highest")
+
+    run = jax.jit(linalg.conjugate_gradients, static_argnums=(0, 2, 3))
+    found = run(product, jnp.float32(b), 100, 1e-6)
+    expected = np.linalg.solve(a, b[..., None])[..., 0]
+    for row in range(3):
+        error = np.linalg.norm(found[row] - expected[row])
+        assert error < 1e-4 * np.linalg.norm(expected[row])
+    np.testing.assert_array_equal(found[3], 0)
+    # A row that is solved does not move while another still does.
+    loose = np.asarray([run(product, jnp.float32(b), n, 1e-2) for n in (5, 6, 100)])
+    still = np.linalg.norm(np.einsum("tij,ntj->nti", a, loose) - b, axis=2)
+    settled = still[0] <= 1e-2 * np.linalg.norm(b, axis=1)
+    assert settled[1]
+    np.testing.assert_array_equal(loose[0][settled], loose[2][settled])
