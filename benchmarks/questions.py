@@ -104,7 +104,13 @@ def questions(tiny: bool = False) -> tuple[Question, ...]:
       tiny: sizes that any CPU answers at once, to try the command.
     """
     of_sections = (_kernels, _full_size, _quickstart, _flow, _masks)
-    return tuple(one for section in of_sections for one in section(tiny))
+    # Tiny sizes are for trying, on machines that may have other things to do.
+    patience = 10 if tiny else 1
+    return tuple(
+        one._replace(limit_s=patience * one.limit_s)
+        for section in of_sections
+        for one in section(tiny)
+    )
 
 
 def _projected(rows: Sequence[Mapping[str, Any]], precision: str) -> dict[str, Any]:

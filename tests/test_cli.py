@@ -79,6 +79,12 @@ def test_directory_holds_the_whole_run(finished):
         "method", "preset", "seeds", "steps", "devices", "wall_s", "compile_s",
         "step_s", "points", "scores", "metrics", "mean", "std", "failed_seeds",
     } <= set(found)  # fmt: skip
+    (spent,) = (part["seconds"] for part in found["parts"])
+    assert min(spent[n] for n in ("import", "data", "compile", "report")) > 0
+    page = finished / "report.html"
+    assert "spent on" in page.read_text()
+    # The results name its time, and it is not drawn again for that.
+    assert page.stat().st_mtime_ns >= (finished / "results.json").stat().st_mtime_ns
     assert found["format"] == 2
     assert (found["method"], found["preset"]) == ("mechanism_sparsity", "quickstart")
     assert (found["seeds"], found["steps"], found["failed_seeds"]) == ([0, 1], 6, [[]])

@@ -473,3 +473,30 @@ def test_bad_arguments_are_named_before_any_compile(change, message):
 def test_empty_grid_values_are_refused():
     with pytest.raises(ValueError, match=r"hyper\.learning_rate must be a number"):
         sweep.grid(sweep.seed_keys(1), Hyper(learning_rate=[]))
+
+
+def test_a_method_is_compiled_once_for_all_who_ask():
+    traces: list[str] = []
+
+    class Unhashable:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self, state, batch, key):
+            traces.append("report")
+            return {"far": jnp.abs(state.params["w"] - batch.mean(0)).max()}
+
+    system = quadratic()._replace(report=Unhashable())
+    keys = sweep.seed_keys(2)
+    hyper = Hyper(*(jnp.full(2, v) for v in Hyper()))
+    state = program.init_rows(system, keys, hyper).state
+    first = runner.evaluator(system, DATA, keys)(state)
+    second = runner.evaluator(system, DATA + 1, keys)(state)
+    traced = len(traces)
+    assert (first["far"] != second["far"]).all()
+    runner.evaluator(system, DATA[:5], keys)(state)  # of another shape
+    assert len(traces) == 2 * traced
+    mesh = devices.default_mesh(1)
+    assert program.initialiser(system, mesh) is program.initialiser(system, mesh)
+    # Equal ones are told apart: their functions may have been made for other data.
+    other = system._replace()
+    assert program.initialiser(system, mesh) is not program.initialiser(other, mesh)

@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -214,7 +215,8 @@ def _page(run: Run) -> Path:
     began = time.perf_counter()
     page = run.report()
     experiment.note_report(run.directory, time.perf_counter() - began)
-    os.utime(page)  # it is of the results, which name its time now
+    with suppress(OSError):
+        os.utime(page)  # it is of the results, which name its time now
     return page
 
 
