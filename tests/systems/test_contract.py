@@ -289,6 +289,22 @@ def test_a_run_is_loaded_and_used(trained, written):
         assert run.predict(few).shape[:2] == (SEEDS, 3)
 
 
+def test_rows_of_the_host_stay_there_or_are_refused(trained):
+    made = trained.experiment
+    spec, train = made.spec, made.splits.train
+    if isinstance(train, Source):
+        world = () if spec.worlds is None else (jax.numpy.int32(0),)
+        train = train.draw(jax.random.key(0), 40, *world)
+    splits = made.splits._replace(train=jax.device_get(train), block=1)
+    try:
+        sample = made.plan.method.batches(made.plan.config, spec, splits).sample
+    except ValueError as error:
+        assert str(error).startswith("data.block")  # noqa: PT017
+    else:
+        assert isinstance(sample, Stream)
+        assert sample.rows is splits.train
+
+
 DRAWN: dict[str, set[str]] = {}
 
 
@@ -300,24 +316,6 @@ def test_some_setting_draws_each_figure(name):
         # Those that take more than one point of a grid have tests of their own.
         tiny = import_module(f"tests.systems.{name}.tiny")
         assert figures - getattr(tiny, "ELSEWHERE", set()) <= DRAWN[name]
-
-
-@pytest.mark.parametrize("case", list(_cases()))
-def test_rows_of_the_host_stay_there_or_are_refused(case):
-    plan = tiny_plan(*case)
-    spec, splits = plan.data.spec(), plan.data.load()
-    train = splits.train
-    if isinstance(train, Source):
-        world = () if spec.worlds is None else (jax.numpy.int32(0),)
-        train = train.draw(jax.random.key(0), 40, *world)
-    splits = splits._replace(train=jax.device_get(train), block=1)
-    try:
-        sample = plan.method.batches(plan.config, spec, splits).sample
-    except ValueError as error:
-        assert str(error).startswith("data.block")  # noqa: PT017
-    else:
-        assert isinstance(sample, Stream)
-        assert sample.rows is splits.train
 
 
 @pytest.mark.parametrize("name", systems.names())
