@@ -9,10 +9,11 @@ from jaxdis.systems.beta_tcvae import Config
 
 SMALL = Config(z_dim=3, encoder=(8,), decoder=(8,), channels=2, batch=8, draws=4)
 IMAGES = replace(SMALL, draws=0)
+TOY = ToyMixing(samples=20, valid_samples=4, test_samples=4, worlds=2)
 
 TINY = {
     "source": (SMALL, MixedFactors(z_dim=2, x_dim=4, test_rows=40), {}),
-    "worlds": (replace(SMALL, estimate="weighted"), ToyMixing(), {"alpha": 0.5}),
+    "worlds": (replace(SMALL, estimate="weighted"), TOY, {"alpha": 0.5}),
     "sequences": (
         IMAGES,
         DigitSequences(size=8, steps=2, valid_rows=6, test_rows=6, fit_rows=6),

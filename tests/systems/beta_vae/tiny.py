@@ -9,10 +9,11 @@ from jaxdis.systems.beta_vae import Config
 
 SMALL = Config(z_dim=3, encoder=(8,), decoder=(8,), channels=2, batch=8)
 IMAGES = replace(SMALL, likelihood="bernoulli", constraint="capacity")
+TOY = ToyMixing(samples=20, valid_samples=4, test_samples=4, worlds=2)
 
 TINY = {
     "source": (SMALL, MixedFactors(z_dim=2, x_dim=4, test_rows=40), {}),
-    "worlds": (SMALL, ToyMixing(), {}),
+    "worlds": (SMALL, TOY, {}),
     "sequences": (
         IMAGES,
         DigitSequences(size=8, steps=2, valid_rows=6, test_rows=6, fit_rows=6),

@@ -8,6 +8,7 @@ from jaxdis.data.sequences.stills import DigitSequences
 from jaxdis.systems.ivae import Config
 
 SMALL = Config(z_dim=3, encoder=(8,), decoder=(8,), prior_net=(4,), channels=2, batch=8)
+TOY = ToyMixing(samples=20, valid_samples=4, test_samples=4, worlds=2)
 
 TINY = {
     "actions": (
@@ -15,7 +16,7 @@ TINY = {
         CausalProcess(z_dim=3, x_dim=4, samples=200),
         {},
     ),
-    "domains": (replace(SMALL, prior="variance"), ToyMixing(), {}),
+    "domains": (replace(SMALL, prior="variance"), TOY, {}),
     "images": (
         SMALL,
         DigitSequences(size=8, steps=2, valid_rows=6, test_rows=6, fit_rows=6),
