@@ -1,12 +1,9 @@
 """README and the pages of the site: links, commands, code and what they must hold."""
 
-import ast
-import inspect
 import json
 import pkgutil
 import re
 import shlex
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -22,15 +19,6 @@ ROOT = Path(__file__).parent.parent
 PAGES = {str(p.relative_to(ROOT)): p.read_text() for p in links.pages(ROOT)}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PLACEHOLDERS = ("METHOD", "RUN", "COMMAND", "FILE", "DIR")
-
-
-def blocks(kind):
-    return [
-        pytest.param(found[2], id=f"{page}-{i}")
-        for page, text in PAGES.items()
-        for i, found in enumerate(BLOCK.finditer(text))
-        if found[1] == kind
-    ]
 
 
 def typed():
@@ -87,47 +75,6 @@ def test_presets_that_prose_names_exist():
     assert len(named) >= 5
     for name in named:
         experiment.find_preset(name)
-
-
-def resolved(node, known):
-    """The value of a name or of a chain of attributes; KeyError of what is local."""
-    if isinstance(node, ast.Name):
-        return known[node.id]
-    if isinstance(node, ast.Attribute):
-        return getattr(resolved(node.value, known), node.attr)
-    raise KeyError
-
-
-def imported(tree):
-    known = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            known |= {n.asname or n.name: import_module(n.name) for n in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            home = import_module(node.module)
-            for n in node.names:
-                found = getattr(home, n.name, None)
-                known[n.asname or n.name] = (
-                    import_module(f"{node.module}.{n.name}") if found is None else found
-                )
-    return known
-
-
-@pytest.mark.parametrize("code", blocks("python"))
-def test_code_calls_what_exists(code):
-    tree = ast.parse(code)
-    known = {"jaxdis": jaxdis} | imported(tree)
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        try:
-            function = resolved(node.func, known)
-        except KeyError:  # of a value that only a run has
-            continue
-        if getattr(function, "__module__", "").startswith("jaxdis"):
-            taken = inspect.signature(function).parameters
-            assert {k.arg for k in node.keywords} <= set(taken)
-            assert len(node.args) + len(node.keywords) <= len(taken)
 
 
 EXPLAINED = re.compile(

@@ -4,14 +4,19 @@ import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from jaxdis import log, systems
 from jaxdis.report import alike, markup, tables, unfinished
-from jaxdis.report.curves import CURVES
+from jaxdis.report.curves import CURVES, LOSS
 from jaxdis.report.headline import headline, run_facts
 from jaxdis.report.page import Pictures, draw, reference
 from jaxdis.report.read import Record
+from jaxdis.types import Method, Score
 
 __all__ = ["side_by_side"]
+
+APART = "Training losses are not drawn: those of other methods are other quantities."
 
 
 def _labels(directories: Sequence[Path], runs: Sequence[Record]) -> list[str]:
@@ -67,20 +72,23 @@ def side_by_side(directories: Sequence[Path], out: Path) -> Path:
         for name, run in runs.items()
         for group in run.groups
     ]
-    shared = {name: score for run in loaded for name, score in run.scores.items()}
+    methods, shared = _methods(loaded), _scores(loaded)
+    one = len(set(map(reference, loaded))) == 1
+    if not one:  # losses of other methods are other quantities
+        groups = [g._replace(curves=_without_loss(g.curves)) for g in groups]
     scores, whole = list(shared.values()), loaded[0]._replace(groups=groups)
-    general, own = draw(CURVES, whole._replace(scores=shared)), _compared(runs)
+    general = draw(CURVES, whole._replace(scores=shared))
+    own = draw(methods[0].comparisons, runs) if one and methods else Pictures([], [])
     drawn, failed = general.drawn + own.drawn, general.failed + own.failed
-    facts = [{"run": n, "preset": r.name} | run_facts(r) for n, r in runs.items()]
-    head = list(dict.fromkeys(name for row in facts for name in row))
-    rows = ([f.get(h, "–") for h in head] for f in facts)
+    said = [*(m.loss for m in methods if m.loss and one), *[APART] * (not one)]
     commands = "\n".join(str(run.settings["command"]) for run in runs.values())
     table = tables.group_table(groups, scores, "run")
     sections = [
         markup.section("Results", table + tables.NOTE),
+        *([markup.section("What to know", markup.bullets(said))] if said else []),
         *markup.pictures(drawn),
         *(f'<p class="failed">{html.escape(s)}</p>' for s in failed),
-        markup.section("Runs", markup.words(head, rows)),
+        markup.section("Runs", _facts(runs)),
         markup.section("Commands", f"<pre>{html.escape(commands)}</pre>"),
     ]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -92,13 +100,32 @@ def side_by_side(directories: Sequence[Path], out: Path) -> Path:
     return markup.save(out, name, line, sections)
 
 
-def _compared(runs: Mapping[str, Record]) -> Pictures:
-    """Pictures of several runs of one method, if it declares any."""
-    nothing, methods = Pictures([], []), set(map(reference, runs.values()))
-    if len(methods) != 1:
-        return nothing
-    try:
-        method = systems.find(methods.pop())
-    except ValueError:  # it is gone; what it has in common with others can be shown
-        return nothing
-    return draw(method.comparisons, runs)
+def _scores(runs: Sequence[Record]) -> dict[str, Score]:
+    """The scores of all runs, in their order, and first those that every run has."""
+    known = {name: score for run in runs for name, score in run.scores.items()}
+    common = [name for name in known if all(name in run.scores for run in runs)]
+    return {name: known[name] for name in dict.fromkeys([*common, *known])}
+
+
+def _facts(runs: Mapping[str, Record]) -> str:
+    """A column a run: names of runs and presets stay whole."""
+    facts = [{"preset": run.name} | run_facts(run) for run in runs.values()]
+    names = dict.fromkeys(name for fact in facts for name in fact)
+    cells = ([name, *(fact.get(name, "–") for fact in facts)] for name in names)
+    rows = (markup.row(map(html.escape, row)) for row in cells)
+    return markup.table("numbers", ["", *runs], rows)
+
+
+def _methods(runs: Sequence[Record]) -> list[Method]:
+    """The methods of some runs, each once, without those that are gone."""
+    found = []
+    for name in dict.fromkeys(map(reference, runs)):
+        try:
+            found.append(systems.find(name))
+        except ValueError:  # what it has in common with others can be shown
+            continue
+    return found
+
+
+def _without_loss(curves: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: curve for name, curve in curves.items() if name != LOSS.name}

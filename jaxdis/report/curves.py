@@ -25,7 +25,7 @@ from jaxdis.report.text import tick
 from jaxdis.types import Figure as Picture
 from jaxdis.types import Score
 
-__all__ = ["CURVES", "draw_curves", "draw_seeds"]
+__all__ = ["CURVES", "LOSS", "draw_curves", "draw_seeds"]
 
 SCORES_DRAWN = 5
 LOSS = Score("loss", "Training loss", "lower")

@@ -59,7 +59,9 @@ pre { padding: 12px 16px; background: var(--box); border-radius: 6px;
   white-space: pre-wrap; overflow-wrap: anywhere; }
 @media (max-width: 600px) { body { padding: 16px 12px 40px; }
   h1 { font-size: 24px; } .headline { font-size: 17px; }
-  h2 { margin-top: 28px; } .facts { gap: 8px 24px; } td, th { padding-right: 10px; } }
+  h2 { margin-top: 28px; } .facts { gap: 8px 24px; } td, th { padding-right: 10px; }
+  .numbers th:first-child, .numbers td:first-child { white-space: normal;
+    min-width: 7em; } img { max-width: none; width: 720px; } }
 </style>
 <h1>$title</h1>
 <p class="headline">$headline</p>

@@ -520,3 +520,30 @@ def test_what_is_to_be_known_of_the_loss_is_said(tmp_path):
     page = report.build(tmp_path / "run", METHOD._replace(loss=told))
     assert "<li>The loss jumps &lt;once&gt;.</li>" in page.read_text()
     assert "The loss jumps" not in build(tmp_path / "run").read_text()
+
+
+def test_compared_runs_are_ranked_by_a_score_that_all_have(tmp_path):
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for run in runs:
+        make_run(run, seeds=2)
+    scores = json.loads((runs[0] / "results.json").read_text())["scores"]
+    first, second, *_ = scores
+    assert first == "mcc"
+    without = {name: score for name, score in scores.items() if name != first}
+    change(runs[1], "results.json", scores=without)
+    line = headline_of(report.side_by_side(runs, tmp_path / "out.html"))
+    assert line.startswith(f"Best of 2 by mean {scores[second]['title']}")
+
+
+def test_runs_are_columns_and_losses_of_other_methods_stay_apart(tmp_path):
+    runs = [tmp_path / "one", tmp_path / "a_run_of_a_long_name"]
+    for run in runs:
+        make_run(run, seeds=2)
+    apart = "Training losses are not drawn"
+    page = report.side_by_side(runs, tmp_path / "out.html")
+    assert apart not in words(page)
+    cells, _ = table(read(page), "")
+    assert cells[0] == ["", "one", "a_run_of_a_long_name"]
+    assert cells[1] == ["preset", "invented/small", "invented/small"]
+    change(runs[1], "config.json", reference="other")
+    assert apart in words(report.side_by_side(runs, tmp_path / "out.html"))
