@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from docs import links, numbers
+from docs import links, notebooks, numbers
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs"
@@ -20,7 +20,7 @@ def main() -> int:
             f'docs: {missing[0]} is missing: pip install -e ".[docs]"', file=sys.stderr
         )
         return 2
-    broken = [*links.broken(ROOT), *numbers.lacking(ROOT)]
+    broken = [*links.broken(ROOT), *numbers.lacking(ROOT), *notebooks.stale(ROOT)]
     for sentence in broken:
         print(f"docs: {sentence}", file=sys.stderr)
     if broken:
