@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from docs import links, numbers, sources
+from docs import links, notebooks, numbers, sources
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs"
@@ -21,7 +21,7 @@ def main() -> int:
         )
         return 2
     wrong = [*numbers.lacking(ROOT), *sources.outdated(ROOT)]
-    broken = [*links.broken(ROOT), *wrong]
+    broken = [*links.broken(ROOT), *wrong, *notebooks.stale(ROOT)]
     for sentence in broken:
         print(f"docs: {sentence}", file=sys.stderr)
     if broken:

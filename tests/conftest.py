@@ -6,16 +6,17 @@ from pathlib import Path
 
 import jaxlib
 
-FLAGS = [
-    os.environ.get("XLA_FLAGS", ""),
-    "--xla_force_host_platform_device_count=8",
-    "--xla_backend_optimization_level=0",  # compiling is most of the time
-]
-if tuple(map(int, jaxlib.__version__.split(".")[:2])) < (0, 12):
-    # They compile for twice as long as what they replaced. Since 0.12 there is no other.
-    FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+OLD = tuple(map(int, jaxlib.__version__.split(".")[:2])) < (0, 12)
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = " ".join(FLAGS)
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_force_host_platform_device_count=8",
+        "--xla_backend_optimization_level=0",  # compiling is most of the time
+        # Emitters of fusions, which 0.12 cannot do without, compile for twice as long.
+        *(["--xla_cpu_use_fusion_emitters=false"] if OLD else []),
+    ]
+)
 # Programs that several tests, or processes of a test, compile are compiled once.
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache/jax")

@@ -1,13 +1,11 @@
-"""What an import costs, and that the notebook runs."""
+"""What an import costs, and which names it offers."""
 
 import pkgutil
 import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent
 HEAVY = (
@@ -30,23 +28,6 @@ def test_import_stays_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert run.stdout.split("\n")[:2] == ["[]", "True"]
-
-
-@pytest.mark.claims
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")))
-def test_notebook(path, tmp_path, monkeypatch):
-    monkeypatch.delenv("XLA_FLAGS")  # it trains for longer than it compiles
-    notebook = nbformat.read(path, as_version=4)
-    for cell in notebook.cells:
-        assert not cell.get("outputs"), "commit notebooks without outputs"
-    NotebookClient(
-        notebook,
-        timeout=600,
-        kernel_name="python3",
-        resources={"metadata": {"path": tmp_path}},
-    ).execute()
-    outputs = [o for cell in notebook.cells for o in cell.get("outputs", ())]
-    assert any("image/png" in o.get("data", {}) for o in outputs)
 
 
 def test_every_public_name_is_there():
