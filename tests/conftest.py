@@ -6,7 +6,6 @@ from pathlib import Path
 
 import jaxlib
 
-OLD = tuple(map(int, jaxlib.__version__.split(".")[:2])) < (0, 12)
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = " ".join(
     [
@@ -14,7 +13,7 @@ os.environ["XLA_FLAGS"] = " ".join(
         "--xla_force_host_platform_device_count=8",
         "--xla_backend_optimization_level=0",  # compiling is most of the time
         # Emitters of fusions, which 0.12 cannot do without, compile for twice as long.
-        *(["--xla_cpu_use_fusion_emitters=false"] if OLD else []),
+        *["--xla_cpu_use_fusion_emitters=false"] * (jaxlib.__version__ < "0.12"),
     ]
 )
 # Programs that several tests, or processes of a test, compile are compiled once.

@@ -129,7 +129,7 @@ def _shifted(x: Array, axis: int, by: int) -> Array:
     """`out[n] = x[n - by]` along an axis, 0 where there is none."""
     edges = [(0, 0, 0)] * x.ndim
     edges[axis] = (by, -by, 0)
-    return cast(Array, jax.lax.pad(x, jnp.zeros((), x.dtype), edges))
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), edges)
 
 
 def smooth(
