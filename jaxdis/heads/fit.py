@@ -94,7 +94,8 @@ def fit_heads(
       gradient: how a later loss of the heads is differentiated in the features:
         `STOP_GRADIENT`, `IMPLICIT` or `UNROLL`; a value of `GRADIENTS`.
       rounds: times that the prices are computed, static.
-      iters: steps of FISTA in each round, static.
+      iters: steps of FISTA in each round, static; beyond 100 features in each of at
+        most 16 blocks of 64, until all conditions of optimality hold.
       init: heads to start from.
       key: draws the start of `adam`.
       past_usage: the usage of past steps: few tasks alone are a poor measure of it.
