@@ -13,7 +13,8 @@ number is the first output.
 
 H couples the tasks and is neither convex nor concave in the weights. It is linearised
 where the heads are: given a price for every feature the tasks separate, and the lasso
-of each is solved by FISTA with exact zeros; then the prices are computed anew.
+of each is solved by FISTA with exact zeros, block by block where features are many;
+then the prices are computed anew.
 
 Axes are t tasks, n samples, m features, c outputs.
 

@@ -92,7 +92,8 @@ def fit_heads(
       solver: `reweighted_fista`, or `adam`: 100 steps on J from small random weights,
         at the same cost and without exact zeros; a value of `SOLVERS`.
       gradient: how a later loss of the heads is differentiated in the features:
-        `STOP_GRADIENT`, `IMPLICIT` or `UNROLL`; a value of `GRADIENTS`.
+        `STOP_GRADIENT`, `IMPLICIT` or `UNROLL`; a value of `GRADIENTS`. Beyond 100
+        features only `UNROLL` has derivatives in the penalties.
       rounds: times that the prices are computed, static.
       iters: steps of FISTA in each round, static; beyond 100 features in each of at
         most 16 blocks of 64, until all conditions of optimality hold.
