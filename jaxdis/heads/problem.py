@@ -53,6 +53,8 @@ class Problem(NamedTuple):
       gram: `F'F / n`, for regression with the ridge on its diagonal; None where there
         are more than `WIDE` rows of unknowns, which are then worked on in blocks.
       moment: `F'y / n` for regression that has a Gram matrix, else None.
+      across: a transposed copy of the design for classification that has a Gram matrix:
+        on a CPU products of the copy take half as long.
       rest: outputs of features that are not in the design; None where all are.
     """
 
@@ -63,6 +65,7 @@ class Problem(NamedTuple):
     ridge: Float[Array, "#t p"]
     gram: Float[Array, "t p p"] | None = None
     moment: Float[Array, "t p c"] | None = None
+    across: Float[Array, "t p n"] | None = None
     rest: Float[Array, "t n c"] | None = None
 
 
@@ -109,7 +112,8 @@ def with_gram(problem: Problem) -> Problem:
     transposed = problem.design.swapaxes(1, 2)
     gram = matmul(transposed, problem.design) / n
     if problem.allowed is not None:
-        return problem._replace(gram=gram)
+        copy = jax.lax.optimization_barrier(transposed)
+        return problem._replace(gram=gram, across=copy)
     y = problem.targets
     if problem.rest is not None:
         y = y - problem.rest
@@ -224,7 +228,10 @@ def slope_at(
     else:
         found = logits(problem, outputs)
         wrong = _error(problem, found, jax.nn.softmax(found) - problem.targets)
-    fit = matmul(problem.design.swapaxes(1, 2), wrong) / wrong.shape[1]
+    across = problem.across
+    if across is None:
+        across = problem.design.swapaxes(1, 2)
+    fit = matmul(across, wrong) / wrong.shape[1]
     return fit + problem.ridge[:, :, None] * v
 
 
