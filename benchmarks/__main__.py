@@ -1,6 +1,6 @@
 """Runs every benchmark, each in a process of its own.
 
-python -m benchmarks          # two CPU cores: 55 minutes
+python -m benchmarks          # two CPU cores: 60 minutes
 python -m benchmarks device   # what a GPU or TPU is asked first: 7 minutes
 """
 
@@ -16,6 +16,7 @@ ALL = (
     "baselines",
     "seeds",
     "flows",
+    "flow_memory",
     "heads",
     "jacobian",
     "densities",
