@@ -33,19 +33,20 @@ class Compiling:
     def __init__(self) -> None:
         self._spans: list[tuple[float, float]] = []
 
-    def hear(self, event: str, duration: float, **_: str | int) -> None:
+    def hear(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
         """Takes note of an event that ends now.
 
         Args:
           event: its name.
-          duration: its seconds.
+          duration_secs: how long it took.
+          kwargs: what else is told of it.
         """
         if not event.startswith(COMPILING):
             return
         end = time.perf_counter()
-        while self._spans and self._spans[-1][0] >= end - duration:
+        while self._spans and self._spans[-1][0] >= end - duration_secs:
             self._spans.pop()  # it was within this one
-        self._spans.append((end - duration, end))
+        self._spans.append((end - duration_secs, end))
 
     @property
     def seconds(self) -> float:
