@@ -1,14 +1,19 @@
-"""What a second start saves: seconds of the quickstarts with the programs of the first.
+"""Where the wall time of each quickstart goes, and what a second start saves of it.
 
-Of each method's first preset some steps are trained twice, each time in a new process,
-with a cache directory that is empty at first. "compile" is `compile_s` of results.json,
-"start" the whole command without its training, from the shell's view.
+Of each quickstart some steps are trained twice, each time in a new process, with a
+cache directory that is empty at first. Columns are the seconds of results.json by what
+they were spent on; "steps" are all steps of the preset, by the seconds of those that
+were taken here. "cpu" are the processor's seconds of the whole command, which
+neighbours on the machine disturb less; its load is beside them.
 
     python -m benchmarks.starts [PRESET ...]
+
+A row is written as soon as it is there; those of presets that are not named stay.
 """
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -16,41 +21,45 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.timing import finish
-from jaxdis import systems
+from benchmarks.timing import RESULTS, machine, shown
+from jaxdis import experiment, log, systems
+from jaxdis.report import times
 
 STEPS = 20
 
 
-def seconds(preset: str, folder: Path, name: str) -> tuple[float, float]:
-    """Of a training: its compilation, and all of the command but the steps."""
+def started(preset: str, folder: Path, name: str) -> dict[str, Any]:
+    """A training in a new process: its seconds in all, and by parts."""
     out = folder / name
     command = [sys.executable, "-m", "jaxdis", "train", preset, "--out", str(out)]
     command += ["--steps", str(STEPS), "--chunk", str(STEPS)]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
     environment["XDG_CACHE_HOME"] = str(folder / "cache")
-    began = time.perf_counter()
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
     took = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = json.loads((out / "results.json").read_text())
-    return found["compile_s"], took - STEPS * found["step_s"]
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    method, short = experiment.find_preset(preset)
+    all_steps = method.presets[short].steps * found["step_s"]
+    return {
+        "wall": took,
+        "cpu": cpu,
+        "load": os.getloadavg()[0],
+        **times.spent(found),
+        "steps": all_steps,
+    }
 
 
-def starts(preset: str) -> dict[str, Any]:
+def starts(preset: str) -> list[dict[str, Any]]:
     """The first and the second start of a preset."""
     with tempfile.TemporaryDirectory() as folder:
-        first = seconds(preset, Path(folder), "first")
-        second = seconds(preset, Path(folder), "second")
-        size = sum(p.stat().st_size for p in Path(folder, "cache").rglob("*-cache"))
-    return {
-        "preset": preset,
-        "first compile": first[0],
-        "second compile": second[0],
-        "first start": first[1],
-        "second start": second[1],
-        "saved": first[1] - second[1],
-        "megabytes": size / 1e6,
-    }
+        rows = []
+        for name in ("first", "second"):
+            found = started(preset, Path(folder), name)
+            rows.append({"preset": preset, "start": name, **found})
+    return rows
 
 
 def quickstarts() -> list[str]:
@@ -63,5 +72,16 @@ def quickstarts() -> list[str]:
     ]
 
 
+def main(presets: list[str]) -> None:
+    """Measures presets, one after the other, and writes every row."""
+    path = RESULTS / "starts-cpu.json"
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    for preset in presets:
+        found = starts(preset)
+        rows = [row for row in rows if row["preset"] != preset] + found
+        log.write_json(path, {"machine": machine(), "trained": STEPS, "rows": rows})
+        log.show(shown(preset, found))
+
+
 if __name__ == "__main__":
-    finish("starts", [starts(preset) for preset in sys.argv[1:] or quickstarts()])
+    main(sys.argv[1:] or quickstarts())

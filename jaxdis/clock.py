@@ -33,12 +33,13 @@ class Compiling:
     def __init__(self) -> None:
         self._spans: list[tuple[float, float]] = []
 
-    def hear(self, event: str, duration_secs: float, **_: str | int) -> None:
+    def hear(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
         """Takes note of an event that ends now.
 
         Args:
           event: its name.
-          duration_secs: its seconds.
+          duration_secs: how long it took.
+          kwargs: what else is told of it.
         """
         if not event.startswith(COMPILING):
             return
