@@ -13,6 +13,8 @@ from jaxdis.cli.merge import merge_command
 from jaxdis.cli.show import report_command
 from jaxdis.experiment.machines import gathering
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 NAME = "mechanism_sparsity/quickstart"
 TINY = {
     "config": {"encoder": (8,), "decoder": (8,), "transition": (8,), "batch": 16},
