@@ -18,6 +18,8 @@ from jaxdis import cli, experiment, log, systems
 from jaxdis.cli import train as train_module
 from tests import own_method
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 TINY = [
     "--seeds", "2", "--steps", "6", "--chunk", "2", "--checkpoint-seconds", "0",
     "--config.encoder", "8", "--config.decoder", "8", "--config.transition", "8",

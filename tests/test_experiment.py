@@ -10,6 +10,8 @@ import pytest
 import jaxdis
 from jaxdis import experiment
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 NAME = "mechanism_sparsity/quickstart"
 TINY = {
     "config": {"encoder": (8,), "decoder": (8,), "transition": (8,), "batch": 16},

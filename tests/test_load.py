@@ -22,6 +22,8 @@ from jaxdis.experiment.watched import watched
 from jaxdis.types import Label, Score, Spec, Truth
 from tests import own_method
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 FILE = Path(own_method.__file__)
 ROOT = FILE.parents[1]
 X = own_method.draw(11, 5).x

@@ -21,6 +21,8 @@ from jaxdis.cli.train import train_command
 from jaxdis.cli.use import encode_command
 from tests import own_method
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 OPTIONS = (
     "jax_compilation_cache_dir",
     "jax_compilation_cache_max_size",

@@ -13,6 +13,8 @@ from jaxdis.benchmark.text import plain
 from jaxdis.experiment import Stopped
 from tests.shell import command
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 HERE = Path(__file__).parent
 OWN = f"{HERE.parent / 'own_method.py'}:METHOD"
 FAILING = f"{HERE / 'failing.py'}:METHOD"

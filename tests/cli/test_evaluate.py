@@ -13,6 +13,8 @@ from jaxdis.types import Rows
 from tests import own_method
 from tests.shell import command
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 FILE = Path(own_method.__file__)
 RNG = np.random.default_rng(0)
 Z = RNG.integers(0, 4, (60, 2))

@@ -14,6 +14,8 @@ from jaxdis import checkpoint, cli, lock
 from jaxdis.experiment.stopping import Stopped
 from tests import own_method
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 OWN = f"{own_method.__file__}:METHOD"
 TINY = ["--seeds", "2", "--steps", "4", "--chunk", "2", "--checkpoint-seconds", "0"]
 PLACE = "it's [/x] é"  # below a folder

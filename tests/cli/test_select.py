@@ -13,6 +13,8 @@ from tests import own_method
 from tests.report.runs import kill, make_run
 from tests.shell import command
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 FILE = Path(own_method.__file__)
 
 

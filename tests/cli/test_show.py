@@ -9,6 +9,8 @@ from jaxdis import log
 from jaxdis.cli import show
 from tests.shell import command
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 
 @pytest.fixture
 def built(tmp_path, monkeypatch):

@@ -11,6 +11,8 @@ import jaxdis
 from tests import own_method
 from tests.shell import command
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 FILE = Path(own_method.__file__)
 ROWS = own_method.draw(60)
 NEW = own_method.draw(9, 7)

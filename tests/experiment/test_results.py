@@ -9,6 +9,8 @@ import jaxdis
 from jaxdis import experiment, metrics, report
 from jaxdis.experiment.results import check_declared
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 NAME = "mechanism_sparsity/quickstart"
 TINY = {
     "config": {"encoder": (8,), "decoder": (8,), "transition": (8,), "batch": 16},

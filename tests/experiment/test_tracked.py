@@ -16,6 +16,8 @@ from jaxdis.tracking import Tracker
 from tests import own_method
 from tests.report.runs import METHOD, make_run
 
+pytestmark = pytest.mark.usefixtures("sketches")
+
 NAME = "mechanism_sparsity/quickstart"
 TINY = {"seeds": 2, "steps": 4, "chunk": 2, "checkpoint_seconds": 0.0}
 

@@ -12,15 +12,17 @@ from jaxdis import lock
 from jaxdis.cli.merge import merge_command
 from jaxdis.cli.show import report_command
 from jaxdis.experiment.machines import gathering
+from tests import own_method
 
-NAME = "mechanism_sparsity/quickstart"
+pytestmark = pytest.mark.usefixtures("sketches")
+
+NAME = f"{own_method.__file__}:METHOD"
 TINY = {
-    "config": {"encoder": (8,), "decoder": (8,), "transition": (8,), "batch": 16},
-    "data": {"samples": 500, "worlds": 1},
+    "data": {"known": True},
     "steps": 6,
     "chunk": 2,
     "seeds": 4,
-    "hyper": {"bound_a": [10, 25]},
+    "hyper": {"penalty": [0, 1]},
 }
 SHARDS = [f"shard-000{i}-of-0004" for i in (1, 2, 3, 4)]
 
@@ -166,7 +168,7 @@ def test_rows_that_make_no_table_are_left_out(trained, tmp_path):
         NAME,
         out=tmp_path / "one",
         first_seed=9,
-        **TINY | {"seeds": 1, "hyper": {"bound_a": 10}},
+        **TINY | {"seeds": 1, "hyper": {"penalty": 0}},
     )
     with pytest.raises(ValueError, match="some points lack the seeds 9"):
         jaxdis.merge([*parts, one.directory], out=tmp_path / "all")
@@ -186,7 +188,8 @@ def test_runs_that_differ_in_their_seeds_are_merged(trained, merged, tmp_path):
         shutil.copytree(trained / shard, part)
     run = jaxdis.merge(parts, out=tmp_path / "all")
     assert run.record.groups[0].seeds == [0, 1, 3]
-    close(run.scores["mcc"], merged.scores["mcc"][:, [0, 1, 3]])
+    for score in ("mcc", "distance"):
+        close(run.scores[score], merged.scores[score][:, [0, 1, 3]])
     again = jaxdis.load(tmp_path / "all")
     assert again.model.seeds == (0, 1, 3)
     with pytest.raises(ValueError, match="seeds 0, 1, 3 are there more than once"):
