@@ -24,6 +24,8 @@ extensions = [
 exclude_patterns = ["_build", "_made/methods", "_made/benchmark*"]
 html_theme = "furo"
 html_title = f"jaxdis {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {"navigation_with_keys": True}
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
@@ -47,9 +49,15 @@ napoleon_attr_annotations = False  # axes of shapes, as in "*s z", are no emphas
 napoleon_custom_sections = ["Source", "Sources"]
 
 
+def whole_numbers(app: Any, page: str, source: list[str]) -> None:
+    """A number and its ± stay on one line."""
+    source[0] = made.whole(source[0])
+
+
 def setup(app: Any) -> None:
     """Makes the pages that code writes, and mends docstrings before they are parsed."""
     made.write(Path(app.srcdir))
+    app.connect("source-read", whole_numbers)
     app.connect("autodoc-process-docstring", made.mended, priority=400)
     app.connect("autodoc-process-signature", made.shorter)
     app.connect("autodoc-skip-member", made.skipped)

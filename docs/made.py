@@ -26,6 +26,7 @@ __all__ = [
     "said_of",
     "shorter",
     "skipped",
+    "whole",
     "write",
 ]
 
@@ -72,8 +73,13 @@ def write(folder: Path) -> None:
     for path, text in {**_reference(), **_of_methods(), **standings.pages()}.items():
         file = target / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        file.write_text(whole(text))
     shutil.copytree(ROOT / "notebooks", target / "notebooks", ignore=_hidden)
+
+
+def whole(text: str) -> str:
+    """A text whose numbers are not parted from their ± by the end of a line."""
+    return text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
 
 
 def _hidden(folder: str, names: list[str]) -> list[str]:

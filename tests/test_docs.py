@@ -18,11 +18,15 @@ from tests.shell import command
 ROOT = Path(__file__).parent.parent
 PAGES = {str(p.relative_to(ROOT)): p.read_text() for p in links.pages(ROOT)}
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# Without what stands for something, as RUN and `...` do.
+INLINE = re.compile(
+    r"`jaxdis ((?:train|resume|merge|explain|list|benchmark) [^`A-Z\n]+)`"
+)
 PLACEHOLDERS = ("METHOD", "RUN", "COMMAND", "FILE", "DIR")
 
 
 def typed():
-    """Every line that calls the command, once; a job script's are its arguments."""
+    """Every call of the command, in a console or a sentence; of a job script, its."""
     for page in PAGES.values():
         for block in BLOCK.finditer(page):
             for line in block[2].splitlines() if block[1] == "console" else ():
@@ -32,6 +36,9 @@ def typed():
                     yield ("train", preset, *rest)
                 elif "jaxdis" in words:
                     yield tuple(words[words.index("jaxdis") + 1 :])
+        for code in INLINE.findall(BLOCK.sub("", page)):
+            if "..." not in code:
+                yield tuple(shlex.split(code))
 
 
 class Parsed(Exception):
