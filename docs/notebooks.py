@@ -41,7 +41,9 @@ DPI = 80
 COLOURS = 64
 LONGEST = 900  # seconds of a cell
 WIDGET = "application/vnd.jupyter.widget-view+json"
-_PROGRESS = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d .*\n?", re.MULTILINE)
+_PROGRESS = re.compile(
+    r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d |note: training rows: ).*\n?", re.MULTILINE
+)
 _OVERWRITTEN = re.compile(r"^.*\r(?!\n)", re.MULTILINE)
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -123,8 +125,9 @@ def executed(path: Path, folder: Path) -> Notebook:
         record_timing=False,
         resources={"metadata": {"path": str(folder)}},
         extra_arguments=[
+            "--IPKernelApp.log_level=ERROR",
             f"--InlineBackend.print_figure_kwargs={{'dpi': {DPI}, "
-            "'bbox_inches': 'tight'}"
+            "'bbox_inches': 'tight'}",
         ],
     ).execute()
     return stripped(json.loads(nbformat.writes(notebook)), folder)
