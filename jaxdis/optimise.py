@@ -108,6 +108,7 @@ def adam(rate: Scalar | Callable[[Array], Array]) -> Careful:
     def update(
         slopes: Params, state: Any, params: Any = None, applied: Any = True
     ) -> tuple[Any, Any]:
+        slopes = jax.tree.map(lambda g: jnp.clip(g, -HUGE, HUGE), slopes)
         if _are_few(slopes):
             updates, new = plain.update(slopes, state, params)
             new = either(applied, new, state)
@@ -133,8 +134,7 @@ def _moved(
 
     def moved(b: float, power: int) -> Callable[[Array, Array], Array]:
         def moment(old: Array, slope: Array) -> Array:
-            powered = jnp.clip(slope, -HUGE, HUGE) ** power
-            return jnp.where(applied, (1 - b) * powered + b * old, old)
+            return jnp.where(applied, (1 - b) * slope**power + b * old, old)
 
         return moment
 

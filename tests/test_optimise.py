@@ -53,8 +53,9 @@ def test_adam_is_that_of_optax_or_nothing(monkeypatch, rate, few):
         params, state = optax.apply_updates(params, moves), after
 
 
-def test_slopes_without_a_square_leave_finite_numbers(monkeypatch):
-    monkeypatch.setattr(optimise, "FEW", 0)
+@pytest.mark.parametrize("few", [optimise.FEW, 0], ids=["few", "many"])
+def test_slopes_without_a_square_leave_finite_numbers(monkeypatch, few):
+    monkeypatch.setattr(optimise, "FEW", few)
     tx = optimise.adam(0.1)
     huge = jax.tree.map(lambda a: jnp.full_like(a, -1e38), PARAMS)
     assert guard.all_finite(tx.update(huge, tx.init(PARAMS), PARAMS))
