@@ -197,9 +197,11 @@ def small(picture: bytes) -> bytes:
     """
     from PIL import Image
 
-    few = Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS)
+    found = Image.open(io.BytesIO(picture))
+    if found.mode == "P":  # its colours are few already
+        return picture
     file = io.BytesIO()
-    few.save(file, "png", optimize=True)
+    found.convert("RGB").quantize(COLOURS).save(file, "png", optimize=True)
     return file.getvalue()
 
 

@@ -22,13 +22,13 @@ pytestmark = pytest.mark.usefixtures("sketches")
 
 TINY = [
     "--seeds", "2", "--steps", "6", "--chunk", "2", "--checkpoint-seconds", "0",
-    "--config.encoder", "8", "--config.decoder", "8", "--config.transition", "8",
-    "--config.batch", "16", "--data.samples", "500", "--data.worlds", "1",
+    "--config.batch", "16", "--data.known",
 ]  # fmt: skip
 NAME = "mechanism_sparsity/quickstart"
 FLOW = "flow_factorized/quickstart"
 MNIST = "flow_factorized/MNIST"
 OWN = own_method.__file__
+TABLE = f"{OWN}:METHOD/table"
 TASKS = "shared_features/quickstart"  # with three points of its own
 TINY_TASKS = [
     "--seeds", "2", "--steps", "4", "--chunk", "2", "--checkpoint-seconds", "0",
@@ -49,7 +49,7 @@ def jaxdis(monkeypatch, *args):
 
 
 def train(monkeypatch, out, *args):
-    return jaxdis(monkeypatch, "train", NAME, *TINY, "--out", out, *args)
+    return jaxdis(monkeypatch, "train", TABLE, *TINY, "--out", out, *args)
 
 
 def results(out: Path) -> dict:
@@ -88,16 +88,16 @@ def test_directory_holds_the_whole_run(finished):
     # The results name its time, and it is not drawn again for that.
     assert page.stat().st_mtime_ns >= (finished / "results.json").stat().st_mtime_ns
     assert found["format"] == 2
-    assert (found["method"], found["preset"]) == ("mechanism_sparsity", "quickstart")
+    assert (found["method"], found["preset"]) == ("own_method", "table")
     assert (found["seeds"], found["steps"], found["failed_seeds"]) == ([0, 1], 6, [[]])
-    for name in ("mcc", "r", "r_con", "shd", "nll"):
+    for name in ("mcc", "error", "distance"):
         (seeds,) = found["metrics"][name]
         assert len(seeds) == 2
         np.testing.assert_allclose(found["mean"][name], [np.mean(seeds)], rtol=1e-6)
         np.testing.assert_allclose(found["std"][name], [np.std(seeds, ddof=1)])
         assert found["scores"][name]["title"]
     assert 0 < found["metrics"]["mcc"][0][0] < 1
-    assert found["points"][0]["learning_rate"] == 2e-3
+    assert found["points"][0]["learning_rate"] == 0.05
     steps = [(line["step"], line["point"], line["seed"]) for line in lines(finished)]
     assert steps == [(s, 0, i) for s in (2, 4, 6) for i in (0, 1)]
     assert (
@@ -140,7 +140,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(
 
 def test_killed_run_resumes_to_the_same_numbers(finished, tmp_path, monkeypatch):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "jaxdis", "train", NAME, *TINY, "--out", str(out)]
+    command = [sys.executable, "-m", "jaxdis", "train", TABLE, *TINY, "--out", str(out)]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -188,7 +188,7 @@ def test_only_damaged_checkpoints_are_an_error(finished, tmp_path, monkeypatch, 
 
 def test_grid_has_one_list_of_seeds_per_point(tmp_path, monkeypatch, capsys):
     out, codes = tmp_path / "grid", []
-    grid = ["--hyper.bound-a", "10", "25"]
+    grid = ["--hyper.penalty", "0", "1"]
     monkeypatch.setattr(log.console, "width", 200)
     # In a thread, as notebooks and services start it: no signals can be handled there.
     thread = threading.Thread(
@@ -198,13 +198,13 @@ def test_grid_has_one_list_of_seeds_per_point(tmp_path, monkeypatch, capsys):
     thread.join()
     assert codes == [0]
     found = results(out)
-    assert [point["bound_a"] for point in found["points"]] == [10, 25]
+    assert [point["penalty"] for point in found["points"]] == [0, 1]
     assert np.shape(found["metrics"]["mcc"]) == (2, 2)
     assert np.shape(found["failed_seeds"]) == (2, 0)
     assert len(lines(out)) == 3 * 2 * 2
     # One line for each point; the seeds are in the report.
     rows = [x.split("│") for x in capsys.readouterr().out.splitlines() if "│" in x]
-    assert [row[1].strip() for row in rows] == ["bound_a=10", "bound_a=25"]
+    assert [row[1].strip() for row in rows] == ["penalty=0", "penalty=1"]
     assert [row[2].strip() for row in rows] == ["2", "2"]
     assert all("±" in row[3] for row in rows)
 

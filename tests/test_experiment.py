@@ -9,6 +9,7 @@ import pytest
 
 import jaxdis
 from jaxdis import experiment
+from tests import own_method
 
 pytestmark = pytest.mark.usefixtures("sketches")
 
@@ -62,7 +63,8 @@ def test_report_is_written_beside_the_results(grid):
 
 
 def test_one_seed_has_no_deviation(tmp_path):
-    run = jaxdis.train(NAME, seeds=1, out=tmp_path / "run", **TINY)
+    known = {"known": True}
+    run = jaxdis.train(own_method.METHOD, seeds=1, data=known, out=tmp_path / "run")
     assert run.record.results["std"]["mcc"] == [None]
     assert run.record.results["udr"] == [None]
     assert math.isfinite(run.record.results["mean"]["mcc"][0])
@@ -109,10 +111,7 @@ def test_resume_needs_a_run(tmp_path):
 
 
 def test_what_no_one_declared_is_refused(tmp_path, monkeypatch):
-    plan = experiment.plan(NAME, seeds=1, **TINY)
-
-    def batches(config, spec, splits):
-        return plan.method.batches(config, spec, splits)
+    plan = experiment.plan(own_method.METHOD, seeds=1)
 
     def make(config, spec):
         system = plan.method.make(config, spec)
@@ -122,7 +121,7 @@ def test_what_no_one_declared_is_refused(tmp_path, monkeypatch):
 
         return system._replace(report=report)
 
-    method = plan.method._replace(make=make, batches=batches)
+    method = plan.method._replace(make=make)
     with pytest.raises(ValueError, match="returns surprise, which its scores"):
         experiment.carry_out(
             plan._replace(method=method), experiment.Execution(out=tmp_path / "run")

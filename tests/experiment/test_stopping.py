@@ -11,6 +11,7 @@ import jaxdis
 from jaxdis import experiment
 from jaxdis.experiment import Execution, Stopped, carrying, run, stopping
 from jaxdis.experiment.stopping import exit_code, stop_signals
+from tests import own_method
 
 # While a hash of days is computed Python's own handlers are never called.
 BUSY = """
@@ -162,10 +163,9 @@ def test_only_measuring_that_compiles_or_is_slow_is_not_waited_for(
 
     monkeypatch.setattr(run, "fit", fitted)
     monkeypatch.setattr(run, "evaluator", seeing)
-    small = {"encoder": (8,), "decoder": (8,), "transition": (4,), "batch": 16}
     for seconds in 1e3, 1e-6:
         jaxdis.train(
-            "mechanism_sparsity/quickstart", seeds=1, steps=3, chunk=1, config=small,
-            data={"samples": 200}, chunk_seconds=seconds, out=tmp_path / str(seconds),
+            own_method.METHOD, seeds=1, steps=3, chunk=1, chunk_seconds=seconds,
+            out=tmp_path / str(seconds),
         )  # fmt: skip
     assert seen == [False, True, True, False, False, False]

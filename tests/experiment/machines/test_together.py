@@ -19,21 +19,14 @@ from jaxdis import experiment, lock, processes
 from jaxdis.experiment import shards
 from jaxdis.experiment.machines import together
 from jaxdis.experiment.shards import Shard
+from tests import own_method
 
-NAME = "mechanism_sparsity/quickstart"
-TINY = {
-    "config": {"encoder": (8,), "decoder": (8,), "transition": (8,), "batch": 16},
-    "data": {"samples": 500, "worlds": 1},
-    "steps": 6,
-    "chunk": 2,
-}
+NAME = f"{own_method.__file__}:METHOD"
+TINY = {"data": {"known": True}, "steps": 6, "chunk": 2}
 COMMAND = [
     *(sys.executable, "-m", "jaxdis", "train", NAME, "--seeds", "4", "--steps", "6"),
-    *("--chunk", "2", "--data.samples", "500", "--config.batch", "16"),
-    *("--data.worlds", "1"),
-    *("--config.encoder", "8", "--config.decoder", "8", "--config.transition", "8"),
-    "--distributed",
-]  # fmt: skip
+    *("--chunk", "2", "--data.known", "--distributed"),
+]
 
 
 def device(process):
