@@ -236,15 +236,20 @@ def main(names: list[str]) -> int:
             f'docs: {missing[0]} is missing: pip install -e ".[docs]"', file=sys.stderr
         )
         return 2
-    from nbclient.exceptions import CellExecutionError
+    from nbclient import exceptions
 
     for path in (known[name] for name in names or known):
         began, worked = time.monotonic(), _worked()
         try:
             store(path)
-        except CellExecutionError as error:
-            told = f"{error.ename}: {error.evalue}".splitlines()[0]
-            print(f"docs: {path.relative_to(ROOT)}: {told}", file=sys.stderr)
+        except exceptions.CellExecutionError as error:
+            why = _raised(error.ename, error.evalue, error.traceback)
+        except (exceptions.CellTimeoutError, exceptions.DeadKernelError) as error:
+            why = log.reason(error)
+        else:
+            why = ""
+        if why:
+            print(f"docs: {path.relative_to(ROOT)}: {why}", file=sys.stderr)
             return 1
         took, cpu = time.monotonic() - began, _worked() - worked
         size = path.stat().st_size / 1e3
@@ -254,6 +259,14 @@ def main(names: list[str]) -> int:
             flush=True,
         )
     return 0
+
+
+def _raised(name: str, value: str, traceback: str) -> str:
+    """An exception and the line of the notebook that raised it."""
+    lines = _STYLE.sub("", traceback).splitlines()
+    marked = (line.split(maxsplit=2)[-1] for line in lines if line.startswith("--"))
+    where = next((line for line in marked if not line.startswith("--")), "")
+    return f"{': '.join(filter(None, (name, value))).splitlines()[0]}, at: {where}"
 
 
 def _worked() -> float:

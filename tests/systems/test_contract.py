@@ -283,7 +283,7 @@ def test_a_run_is_loaded_and_used(trained, written):
         few = few._replace(x=preparation.undo_x(done, few.x))
     if made.system.encode is not None:
         z = run.encode(few.x)
-        params = jax.tree.map(lambda a: np.asarray(a)[1], wanted.params)
+        params = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[1]), wanted.params)
         codes = made.system.encode(params, seen)
         np.testing.assert_allclose(z[1], codes, rtol=1e-4, atol=1e-5)
         if made.system.decode is not None:
