@@ -16,7 +16,7 @@ from jaxdis.types import Params
 
 __all__ = ["LIMIT", "kept", "mapped", "size", "summed"]
 
-LIMIT = 250_000_000
+LIMIT = 1_000_000_000
 """Bytes that a slice may keep for its derivatives; its temporaries are 2 to 4 times as
 many."""
 

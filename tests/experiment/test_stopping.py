@@ -148,9 +148,9 @@ def test_only_measuring_that_compiles_or_is_slow_is_not_waited_for(
     seen, wishes = [], []
     fit, evaluator = run.fit, run.evaluator
 
-    def fitted(experiment, out, execution, stopping):
+    def fitted(experiment, out, execution, stopping, clock):
         wishes.append(stopping)
-        return fit(experiment, out, execution, stopping)
+        return fit(experiment, out, execution, stopping, clock)
 
     def seeing(*given):
         evaluate = evaluator(*given)

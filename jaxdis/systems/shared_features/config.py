@@ -23,7 +23,8 @@ class Config:
         16; None for the one that fits the data.
       encoder: the widths of the hidden layers of the MLP; none for a linear encoder.
       width: the width of the convolutions.
-      convolutions: "matmul" or "lax", the same function; see `nets.CONVOLUTIONS`.
+      convolutions: "auto", "matmul" or "lax", the same function; see
+        `nets.CONVOLUTIONS`.
       solver: what fits the heads of a step, "reweighted_fista", with exact zeros, or
         "adam"; a key of `heads.SOLVERS`.
       outer: the derivative of the fitted heads in the features, a key of
@@ -60,7 +61,7 @@ class Config:
     network: Literal["mlp", "conv"] | None = "mlp"
     encoder: tuple[int, ...] = (128, 128)
     width: int = 32
-    convolutions: Literal["matmul", "lax"] = "matmul"
+    convolutions: Literal["auto", "matmul", "lax"] = "matmul"
     solver: Literal["reweighted_fista", "adam"] = "reweighted_fista"
     outer: Literal["stop_gradient", "implicit", "unroll"] = "stop_gradient"
     rounds: int = 4

@@ -42,7 +42,8 @@ class Config:
         16th step with 16 times the weight (half of it in every 4th step with 4 times
         the weight for the paths): the same expectation, but under `vmap` over seeds
         both sides of a branch are computed. 0 is none.
-      convolutions: "matmul" or "lax", the same function; see `nets.CONVOLUTIONS`.
+      convolutions: "auto", "matmul" or "lax", the same function; see
+        `nets.CONVOLUTIONS`.
       precision: the precision of matrix products.
     """
 
@@ -58,7 +59,7 @@ class Config:
     r1_part: int = 16
     path_part: int = 8
     sparse_part: int = 1
-    convolutions: Literal["matmul", "lax"] = "matmul"
+    convolutions: Literal["auto", "matmul", "lax"] = "matmul"
     precision: Literal["highest", "high", "default"] = "highest"
 
 

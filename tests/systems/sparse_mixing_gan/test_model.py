@@ -239,7 +239,7 @@ def test_a_folder_of_ones_own(tmp_path, monkeypatch):
         ({"style_from": 2}, "config.style_from must be one of 0 to 1, two layers"),
         ({"style_from": -1}, "config.style_from must be one of 0 to 1, two layers"),
         ({"img_sparse": "none"}, "config.img_sparse must be one of 'intended', 'jvp'"),
-        ({"convolutions": "fft"}, "config.convolutions must be one of 'matmul', "),
+        ({"convolutions": "fft"}, "config.convolutions must be one of 'auto', "),
         ({"widths": (4, 0)}, "config.widths must be positive widths, got (4, 0)"),
         ({"widths": (4, 2)}, "config.widths must name 1 widths, for 4 x 4 to 4 x 4"),
         ({"r1_part": 5}, "config.r1_part must be 0 or one of 1 to config.batch = 4"),
