@@ -14,7 +14,8 @@ os.environ["XLA_FLAGS"] = (
     + " --xla_force_host_platform_device_count=8"
     + " --xla_backend_optimization_level=0"  # compiling is most of the time
     # They compile twice as long as what they replaced; from 0.12 on there is no other.
-    + " --xla_cpu_use_fusion_emitters=false"
+    # What they replaced fuses products and sums where a processor can: not below AVX2.
+    + " --xla_cpu_use_fusion_emitters=false --xla_cpu_max_isa=AVX"
     * (tuple(map(int, jaxlib.__version__.split(".")[:2])) < (0, 12))
 )
 # Programs that several tests, or processes of a test, compile are compiled once.
