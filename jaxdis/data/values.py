@@ -205,14 +205,24 @@ def numbers(field: str, name: str, array: np.ndarray) -> np.ndarray:
             "and the imaginary part as two columns"
         )
     if array.dtype.kind == "O":
-        row = next(i for i, value in enumerate(array.ravel()) if value is not None)
-        row //= max(1, array[0].size if array.ndim > 1 else 1)
-        word = next(value for value in array.ravel() if value is not None)
+        flat = array.ravel()
+        words = [i for i, value in enumerate(flat) if value is not None]
+        at = next((i for i in words if not _is_number(flat[i])), words[0])
+        word, row = flat[at], at // max(1, array[0].size if array.ndim > 1 else 1)
         raise ValueError(
             f"data.{field} must be numbers; column {name!r} holds words, as "
             f"{_short(word)} in row {row}"
         )
     return array
+
+
+def _is_number(value: object) -> bool:
+    """Whether a word of a column of words reads as a number."""
+    try:
+        float(str(value))
+    except ValueError:
+        return False
+    return "_" not in str(value)  # which Python reads as part of a number
 
 
 def number_columns(

@@ -185,6 +185,7 @@ def test_quotes_and_blank_lines_of_a_csv(tmp_path):
             r"data.x must be numbers; column 'x' holds words, as 'abc' in row",
         ),
         ("x\n2020_01_01\n", "column 'x' holds words, as '2020_01_01' in row 0"),
+        ("x\n1.5\nbroken\n", "column 'x' holds words, as 'broken' in row 1"),
         ("x\n1\n2\nnan\n", "data.x must be finite; row 2 of column 'x' is missing"),
         ("x\n1\n2\n\n,\n", "row 2 has 2 cells in place of 1"),
         ("x,y\n1,2\n,4\n", "data.x must be finite; row 1 of column 'x' is missing"),
