@@ -94,7 +94,7 @@ class Parts(NamedTuple):
       losses: the losses of both networks.
     """
 
-    optimiser: Callable[..., optax.GradientTransformation] = adam
+    optimiser: Callable[..., optimise.Rule] = adam
     losses: Losses = LOSSES
 
 
