@@ -74,6 +74,9 @@ def conjugate_gradients(
 
     Source: Hestenes and Stiefel 1952.
     """
+    # Squares of 1e-20 or 1e20 are no float32; and what is not finite stays seen.
+    largest = jnp.abs(b).max(1, initial=0.0, keepdims=True)
+    b = b / jnp.where(largest > 0, largest, 1.0)
     squares = jnp.sum(b**2, 1)
     goal = tolerance**2 * squares
 
@@ -86,16 +89,17 @@ def conjugate_gradients(
     ) -> tuple[Array, Array, Array, Array, Array]:
         x, residual, ahead, size, count = carry
         moved = product(ahead)
-        going = size > goal
-        along = jnp.where(going, jnp.sum(ahead * moved, 1), 1.0)
-        rate = jnp.where(going, size / along, 0.0)[:, None]
+        along = jnp.sum(ahead * moved, 1)
+        # Singular matrices, and rounding, have directions without slope.
+        going = (size > goal) & ~(along <= 0)
+        rate = jnp.where(going, size / jnp.where(going, along, 1.0), 0.0)[:, None]
         x, residual = x + rate * ahead, residual - rate * moved
         new = jnp.sum(residual**2, 1)
         share = jnp.where(going, new / jnp.where(going, size, 1.0), 0.0)[:, None]
         return x, residual, residual + share * ahead, new, count + 1
 
     start = (jnp.zeros_like(b), b, b, squares, jnp.zeros((), int))
-    return jax.lax.while_loop(unsolved, improve, start)[0]
+    return largest * jax.lax.while_loop(unsolved, improve, start)[0]
 
 
 @jax.custom_jvp

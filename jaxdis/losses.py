@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from jaxdis import gaussian
 from jaxdis.types import PRNGKey, Scalar
@@ -63,9 +63,11 @@ _pixel_cross_entropy.defjvps(
 
 
 def bernoulli_reconstruction(
-    x: Float[Array, "*b h w c"], logits: Float[Array, "*b h w c"]
+    x: Shaped[Array, "*b h w c"], logits: Float[Array, "*b h w c"]
 ) -> Float[Array, "*b"]:
     """Cross entropy of pixels in [0, 1], `sum softplus(l) - x l`, in nats per frame."""
+    # Black and white may be given as integers, which have no derivatives.
+    x = x.astype(jnp.result_type(x, logits))
     return jnp.sum(_pixel_cross_entropy(x, logits), axis=(-3, -2, -1))
 
 

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 FEW = 2**20  # parameters that an optimiser takes as one vector
-HUGE = 1e18  # slopes whose squares are still numbers of every float type
+HUGE = 1e18  # slopes whose squares, and rates whose sums, are still numbers
 B1, B2, EPS = 0.9, 0.999, 1e-8  # of Adam, as published
 
 Loss: TypeAlias = Callable[
@@ -43,7 +43,7 @@ Loss: TypeAlias = Callable[
 class Careful(NamedTuple):
     """An optimiser that can be told to leave everything as it is.
 
-    Of finite slopes and a finite rate it makes finite parameters and moments.
+    Of finite slopes and a rate up to 1e18 it makes finite parameters and moments.
 
     Attributes:
       init: `params -> state`.
@@ -195,6 +195,7 @@ def minimise(loss: Loss, tx: Callable[[Hyper], Rule]) -> GuardedStep:
         slopes, extra, metrics = look(state, batch, hyper, key)
         rate = jnp.asarray(rule.rate(state.opt_state))
         applied = all_finite((slopes, extra, metrics, rate)) & wanted
+        applied = applied & (jnp.abs(rate) <= HUGE)
         updates, opt_state = rule.update(
             slopes, state.opt_state, state.params, applied=applied
         )
@@ -207,14 +208,13 @@ def minimise(loss: Loss, tx: Callable[[Hyper], Rule]) -> GuardedStep:
     return GuardedStep(step, guarded)
 
 
-def optimiser(
-    given: Any, default: Callable[..., optax.GradientTransformation]
-) -> Callable[..., optax.GradientTransformation]:
+def optimiser(given: Any, default: Callable[..., Rule]) -> Callable[..., Rule]:
     """`hyper -> optimiser` of what a user gave in place of a method's own.
 
     Args:
-      given: an optax transformation, the same for all hyper-parameters, or a function
-        of them that gives one; None is the method's own.
+      given: an optax transformation or a `Careful` one, the same for all
+        hyper-parameters, or a function of them that gives one; None is the method's
+        own.
       default: the method's own, a function of the hyper-parameters.
 
     Raises:
@@ -222,14 +222,14 @@ def optimiser(
     """
     if given is None:
         return default
-    if isinstance(given, optax.GradientTransformation):
+    if isinstance(given, optax.GradientTransformation | Careful):
         return lambda hyper: given
     if not callable(given):
         raise ValueError(
             "optimiser must be an optax transformation, or a function of the "
             f"hyper-parameters that gives one; got {type(given).__name__}"
         )
-    return cast(Callable[..., optax.GradientTransformation], given)
+    return cast(Callable[..., Rule], given)
 
 
 def ramp(step: Array, steps: Scalar) -> Float[Array, ""]:

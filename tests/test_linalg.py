@@ -280,3 +280,14 @@ def test_conjugate_gradients():
     settled = still[0] <= 1e-2 * np.linalg.norm(b, axis=1)
     assert settled[1]
     np.testing.assert_array_equal(loose[0][settled], loose[2][settled])
+
+
+def test_conjugate_gradients_at_any_scale_and_of_no_matrix():
+    diagonal = jnp.float32([[1, 2, 4]] * 6).at[5].set(0)
+    sizes = jnp.float32([1e-25, 1e-12, 1e25, jnp.nan, jnp.inf, 1])
+    b = sizes[:, None] * jnp.ones((6, 3), jnp.float32)
+    found = linalg.conjugate_gradients(lambda x: diagonal * x, b, 100, 1e-6)
+    np.testing.assert_allclose(found[:3], b[:3] / diagonal[:3], rtol=1e-5)
+    # What is not finite is not answered by zero, and what has no answer by infinity.
+    assert np.isnan(found[3:5]).all()
+    assert np.isfinite(found[5]).all()

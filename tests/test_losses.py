@@ -158,6 +158,12 @@ def test_certain_pixels_cost_nothing_and_wrong_ones_their_logits():
     np.testing.assert_allclose(actual, [0, 0, 300, 300], atol=1e-6)
 
 
+def test_black_and_white_may_be_truth_values():
+    x, logits = jnp.array([[[True], [False]]]), jnp.zeros((1, 2, 1))
+    slope = jax.grad(lambda logits: losses.bernoulli_reconstruction(x, logits))
+    np.testing.assert_allclose(slope(logits).ravel(), [-0.5, 0.5])
+
+
 index_kl = jax.jit(losses.index_kl)
 
 

@@ -97,3 +97,11 @@ def test_a_careful_optimiser_applies_what_any_other_would(monkeypatch):
             assert careful.step == careful.extra == 1
         else:
             assert_same_bits(careful, state)
+    # Of such a rate parameters would become infinite in some steps.
+    given = state, None, Hyper(*jnp.float32([3e38, 1])), key, jnp.asarray(True)
+    assert not attempted[0](*given)[2]
+
+
+def test_a_careful_optimiser_may_be_given():
+    given = optimise.adam(0.1)
+    assert optimise.optimiser(given, optax.sgd)(None) is given

@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from jaxdis.contrast.model import Model, ModelParams, encode, init_params
 from jaxdis.contrast.scores import Objective, report
-from jaxdis.optimise import cosine, in_one_pass, minimise
+from jaxdis.optimise import Rule, cosine, in_one_pass, minimise
 from jaxdis.types import Metrics, PRNGKey, Rows, Scalar, System, TrainState
 
 __all__ = ["Hyper", "adam", "system"]
@@ -36,7 +36,7 @@ def adam(hyper: Hyper) -> optax.GradientTransformation:
 def system(
     model: Model,
     objective: Objective,
-    tx: Callable[[Hyper], optax.GradientTransformation],
+    tx: Callable[[Hyper], Rule],
 ) -> System:
     """The system of an objective of codes; it has no decoder.
 

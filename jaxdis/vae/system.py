@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from jaxdis.optimise import in_one_pass, minimise
+from jaxdis.optimise import Rule, in_one_pass, minimise
 from jaxdis.types import (
     Hyper,
     Metrics,
@@ -52,7 +52,7 @@ def adam(hyper: Rate) -> optax.GradientTransformation:
 def system(
     model: Model,
     objective: Objective,
-    tx: Callable[[Hyper], optax.GradientTransformation],
+    tx: Callable[[Hyper], Rule],
 ) -> System:
     """The system of an objective that sees the observations alone.
 

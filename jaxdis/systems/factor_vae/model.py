@@ -50,7 +50,7 @@ __all__ = [
     "step",
 ]
 
-Rule = Callable[..., optax.GradientTransformation]
+Rule = Callable[..., optimise.Rule]
 """`hyper -> optimiser` of encoder and decoder."""
 
 

@@ -22,7 +22,7 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxdis import check, heads, metrics, nets
-from jaxdis.optimise import cosine, in_one_pass, minimise, ramp
+from jaxdis.optimise import Rule, cosine, in_one_pass, minimise, ramp
 from jaxdis.systems.shared_features.columns import Columns
 from jaxdis.systems.shared_features.config import Config, Hyper
 from jaxdis.systems.shared_features.encoder import built_in
@@ -51,7 +51,7 @@ __all__ = [
 
 Objective: TypeAlias = Callable[..., Any]
 """`(model, params, tasks, hyper, key, usage) -> (loss, (heads, moments))`."""
-Optimiser: TypeAlias = Callable[[Hyper], optax.GradientTransformation]
+Optimiser: TypeAlias = Callable[[Hyper], Rule]
 
 MOMENTUM = 0.9  # of the running mean and variance of the features
 

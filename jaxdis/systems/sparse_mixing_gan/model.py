@@ -94,7 +94,7 @@ class Parts(NamedTuple):
       losses: the losses of both networks.
     """
 
-    optimiser: Callable[..., optax.GradientTransformation] = adam
+    optimiser: Callable[..., optimise.Rule] = adam
     losses: Losses = LOSSES
 
 
@@ -186,9 +186,7 @@ def make(
     )
 
 
-def _optimisers(
-    parts: Parts, hyper: Hyper
-) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+def _optimisers(parts: Parts, hyper: Hyper) -> tuple[optimise.Rule, optimise.Rule]:
     """Those of the generator and of the discriminator, each of its own rate."""
     judge = hyper._replace(learning_rate=hyper.discriminator_rate)
     return parts.optimiser(hyper), parts.optimiser(judge)
