@@ -44,6 +44,10 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 _PROGRESS = re.compile(
     r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d |note: training rows: ).*\n?", re.MULTILINE
 )
+# What XLA says on busy machines, also of commands.
+_ALARM = re.compile(
+    r"^([EIW]\d{4} \d\d:\d\d:\d\d\.|\*{9}|\[Compiling module ).*\n+", re.MULTILINE
+)
 _OVERWRITTEN = re.compile(r"^.*\r(?!\n)", re.MULTILINE)
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -184,7 +188,7 @@ def _kept(output: Notebook, folder: Path) -> Iterator[Notebook]:
 
 def _plain(text: str, folder: Path) -> str:
     """Text without styles, progress, addresses and the place where it was made."""
-    for pattern in (_STYLE, _OVERWRITTEN, _PROGRESS, _ADDRESS):
+    for pattern in (_STYLE, _OVERWRITTEN, _PROGRESS, _ALARM, _ADDRESS):
         text = pattern.sub("", text)
     return text.replace(f"{folder}/", "")
 

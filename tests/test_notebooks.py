@@ -70,6 +70,7 @@ def test_what_differs_from_run_to_run_is_not_stored():
         stream("stderr", "UserWarning: noise\n"),
         stream("stdout", "\x1b[1mb\x1b[0m in /tmp/some/where/run\n", " 10%\r100%\n"),
         stream("stdout", "2026-11-29 05:06:08 compiling\n"),
+        stream("stdout", "E1129 06:41:23.131863 1 x.cc:73] slow\n", f"{'*' * 32}\n\n"),
         shown(**{notebooks.WIDGET.replace("/", "_", 1): {}, "text_plain": ["bar"]}),
         result(text_plain=["<f at 0x7f00>"], text_html=["<b>1</b>"]),
     )
