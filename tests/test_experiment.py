@@ -137,3 +137,14 @@ def test_directories_that_cannot_be_written(tmp_path, monkeypatch, below):
     with pytest.raises(ValueError, match="out must be a directory"):
         jaxdis.train(NAME, out=f"{below}/run", **TINY)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_few_rows_of_ones_own_are_a_batch():
+    few = {"x": np.random.default_rng(0).normal(size=(40, 6))}
+    planned = experiment.plan("beta_vae/own", data=few)
+    assert planned.config.batch == planned.data.spec().rows == 32
+    assert "32 training rows, batch 32" in planned.rule
+    with pytest.raises(ValueError, match="batch must be at most .*, 32; got 33"):
+        experiment.plan("beta_vae/own", data=few, config={"batch": 33})
+    with pytest.raises(ValueError, match="batch must be at most"):
+        experiment.plan("mechanism_sparsity/quickstart", data={"samples": 100})

@@ -271,6 +271,14 @@ def _check_points(method: Method, points: Points) -> None:
             raise ValueError(f"hyper.{name} must be in [0, 1], got {value}")
 
 
+def _within(config: Any, preset: Preset, rows: int | None) -> Any:
+    """Of a preset for any data, a batch of all rows where they are fewer than that."""
+    own: int = getattr(preset.config, "batch", 0)
+    if preset.steps or rows is None or not 0 < rows < own or config.batch != own:
+        return config
+    return dataclasses.replace(config, batch=rows)
+
+
 def _sizes(given: Any, config: Any) -> str:
     """The fields that a config left to the data, as "z_dim 10"."""
     if given is config:
@@ -324,7 +332,7 @@ def plan(
     chosen = _chosen_data(preset.data, data)
     spec = chosen.spec()
     check.needs(method.name, method.needs, spec)
-    given = config
+    given = config = _within(config, preset, spec.rows)
     if method.sized is not None:
         config = method.sized(given, spec)
     batch: int = getattr(config, "batch", 64)

@@ -44,20 +44,24 @@ def kept(apply: Apply, params: Params, x: Float[Array, "b *x"]) -> int:
 
 
 def size(apply: Apply, params: Params, x: Float[Array, "b *x"]) -> int:
-    """How many inputs a slice has: the most that divide all and keep within `LIMIT`.
+    """How many inputs a slice has: all, or as many as keep within `LIMIT`, evenly cut.
+
+    The last slice has fewer where the others leave fewer.
 
     Args:
       apply: the network.
       params: its parameters.
       x: all inputs.
     """
-    count = len(x)
     most = max(1, LIMIT // max(1, kept(apply, params, x)))
-    return max(n for n in range(1, min(count, most) + 1) if count % n == 0)
+    slices = max(1, -(-len(x) // most))
+    return -(-len(x) // slices)
 
 
-def _cut(x: Array, one: int) -> Array:
-    return x.reshape(-1, one, *x.shape[1:])
+def _cut(x: Array, one: int) -> tuple[Array, Array]:
+    """Whole slices, and what is left."""
+    whole = len(x) // one * one
+    return x[:whole].reshape(-1, one, *x.shape[1:]), x[whole:]
 
 
 def mapped(apply: Apply, params: Params, x: Float[Array, "b *x"]) -> Array:
@@ -75,8 +79,10 @@ def mapped(apply: Apply, params: Params, x: Float[Array, "b *x"]) -> Array:
     if one == len(x):
         return apply(params, x)
     again = jax.checkpoint(apply)
-    y = jax.lax.map(partial(again, params), _cut(x, one))
-    return y.reshape(len(x), *y.shape[2:])
+    slices, rest = _cut(x, one)
+    y = jax.lax.map(partial(again, params), slices)
+    y = y.reshape(-1, *y.shape[2:])
+    return jnp.concatenate([y, again(params, rest)]) if len(rest) else y
 
 
 def summed(
@@ -101,7 +107,9 @@ def summed(
     one = size(apply, params, z)
     if one == len(z):
         return loss(params, z, x)
-    return _in_turn(loss, params, _cut(z, one), _cut(x, one))
+    (z, last_z), (x, last_x) = _cut(z, one), _cut(x, one)
+    total = _in_turn(loss, params, z, x)
+    return total + loss(params, last_z, last_x) if len(last_z) else total
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

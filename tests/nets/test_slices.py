@@ -39,19 +39,22 @@ def test_what_a_derivative_keeps_of_an_input():
 @pytest.mark.parametrize(
     ("rows", "expected"), [(0, 1), (1, 1), (2, 2), (5, 4), (11, 6), (12, 12), (99, 12)]
 )
-def test_slices_are_the_largest_that_fit_and_divide(monkeypatch, rows, expected):
+def test_slices_are_even_and_fit(monkeypatch, rows, expected):
     in_slices(monkeypatch, rows)
     assert slices.size(layer, PARAMS, Z) == expected
 
 
-def test_slices_change_nothing(monkeypatch):
+@pytest.mark.parametrize("count", [12, 11], ids=["even", "prime"])
+def test_slices_change_nothing(monkeypatch, count):
+    z_all, x_all = Z[:count], X[:count]
+
     def both(params, z, x):
         total = slices.summed(error, layer, params, z, x)
         return 3.0 * total + jnp.sum(jnp.cos(slices.mapped(layer, params, z)))
 
     def found():
-        plain = both(PARAMS, Z, X)
-        return plain, jax.value_and_grad(both, (0, 1, 2))(PARAMS, Z, X)
+        given = PARAMS, z_all, x_all
+        return both(*given), jax.value_and_grad(both, (0, 1, 2))(*given)
 
     def loops():
         return str(jax.make_jaxpr(lambda: found())()).count("scan[")
@@ -65,6 +68,10 @@ def test_slices_change_nothing(monkeypatch):
         jax.jit(lambda: found())(),
         expected,
     )
+
+
+def test_no_input_at_all():
+    assert slices.mapped(layer, PARAMS, Z[:0]).shape == (0, 3)
 
 
 def test_slices_of_stacked_seeds(monkeypatch):
