@@ -146,5 +146,3 @@ def test_few_rows_of_ones_own_are_a_batch():
     assert "32 training rows, batch 32" in planned.rule
     with pytest.raises(ValueError, match="batch must be at most .*, 32; got 33"):
         experiment.plan("beta_vae/own", data=few, config={"batch": 33})
-    with pytest.raises(ValueError, match="batch must be at most"):
-        experiment.plan("mechanism_sparsity/quickstart", data={"samples": 100})
