@@ -100,7 +100,12 @@ def adam(rate: Scalar | Callable[[Array], Array]) -> Careful:
 
     Source: Kingma and Ba 2015.
     """
-    plain = in_one_pass(optax.adam(rate))
+    usual = optax.adam(rate)
+    plain = in_one_pass(
+        optax.GradientTransformation(
+            usual.init, lambda g, state, params=None: usual.update(_cut(g), state)
+        )
+    )
 
     def of(state: Any) -> Array | float:
         return rate(state[1].count) if callable(rate) else rate
@@ -108,17 +113,20 @@ def adam(rate: Scalar | Callable[[Array], Array]) -> Careful:
     def update(
         slopes: Params, state: Any, params: Any = None, applied: Any = True
     ) -> tuple[Any, Any]:
-        slopes = jax.tree.map(lambda g: jnp.clip(g, -HUGE, HUGE), slopes)
         if _are_few(slopes):
             updates, new = plain.update(slopes, state, params)
             new = either(applied, new, state)
         else:
-            updates, new = _moved(slopes, state, of(state), applied)
+            updates, new = _moved(_cut(slopes), state, of(state), applied)
         # What is added to -0 and leaves it as it is.
         nothing = jax.tree.map(lambda u: jnp.full_like(u, -0.0), updates)
         return either(applied, updates, nothing), new
 
     return Careful(plain.init, update, of)
+
+
+def _cut(slopes: Params) -> Params:
+    return jax.tree.map(lambda g: jnp.clip(g, -HUGE, HUGE), slopes)
 
 
 def _moved(
