@@ -202,8 +202,8 @@ def minimise(loss: Loss, tx: Callable[[Hyper], Rule]) -> GuardedStep:
             return attempted(step, state, batch, hyper, key, wanted)
         slopes, extra, metrics = look(state, batch, hyper, key)
         rate = jnp.asarray(rule.rate(state.opt_state))
-        applied = all_finite((slopes, extra, metrics, rate)) & wanted
-        applied = applied & (jnp.abs(rate) <= HUGE)
+        bounded = jnp.abs(rate) <= HUGE  # no NaN is
+        applied = all_finite((slopes, extra, metrics)) & bounded & wanted
         updates, opt_state = rule.update(
             slopes, state.opt_state, state.params, applied=applied
         )
