@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from jaxdis import sums
 from jaxdis.kernels import gumbel_mask
 from jaxdis.types import PRNGKey, Scalar
 
@@ -247,69 +248,47 @@ def total(
     """
     nets, seen = _folded(params, inputs, masks, precision)
 
-    def of_one(dot: _Dot, of: _Of, seen: _Inputs) -> Float[Array, ""]:
+    def of_one(dot: _Dot, seen: _Inputs, of: _Of) -> Float[Array, ""]:
         net, mine = of
         return loss(_output(net, seen, dot, slope), mine)
 
     usual = partial(of_one, partial(jnp.matmul, precision=precision))
     if not _are_large(params, len(inputs[0])):
-        return _sum_at_once(usual, (nets, own), seen)
+        return _sum_at_once(usual, seen, (nets, own))
     in_turn = partial(of_one, partial(_product, precision))
-    return _sum(usual, in_turn, (nets, own), seen)
+    return _sum(usual, in_turn, seen, (nets, own))
 
 
-_Term: TypeAlias = Callable[[_Of, _Inputs], Float[Array, ""]]
+_Term: TypeAlias = sums.Term[_Inputs, _Of]
 
 
-def _sum_at_once(term: _Term, of: _Of, seen: _Inputs) -> Float[Array, ""]:
-    return jax.vmap(term, (0, None))(of, seen).sum()
-
-
-def _sum_in_turn(term: _Term, of: _Of, seen: _Inputs) -> Float[Array, ""]:
-    return jax.lax.map(lambda one: term(one, seen), of).sum()
-
-
-def _slopes_in_turn(
-    term: _Term, of: _Of, seen: _Inputs
-) -> tuple[Float[Array, ""], tuple[_Of, _Inputs]]:
-    """The sum and its slopes, of one network after the other."""
-
-    def body(sums: tuple[Array, _Inputs], one: _Of) -> tuple[Any, _Of]:
-        value, (slopes, more) = jax.value_and_grad(term, (0, 1))(one, seen)
-        return jax.tree.map(jnp.add, sums, (value, more)), slopes
-
-    zeros = jnp.zeros((), of[0].out.dtype), jax.tree.map(jnp.zeros_like, seen)
-    (value, of_inputs), of_nets = jax.lax.scan(body, zeros, of)
-    return value, (of_nets, of_inputs)
+def _sum_at_once(term: _Term, seen: _Inputs, of: _Of) -> Float[Array, ""]:
+    return jax.vmap(term, (None, 0))(seen, of).sum()
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _sum(usual: _Term, in_turn: _Term, of: _Of, seen: _Inputs) -> Float[Array, ""]:
+def _sum(usual: _Term, in_turn: _Term, seen: _Inputs, of: _Of) -> Float[Array, ""]:
     """The sum over large networks; a CPU takes one after the other."""
     found: Array = jax.lax.platform_dependent(
-        of,
         seen,
-        cpu=partial(_sum_in_turn, in_turn),
+        of,
+        cpu=partial(sums.total, in_turn),
         default=partial(_sum_at_once, usual),
     )
     return found
 
 
-def _sum_and_slopes(usual: _Term, in_turn: _Term, of: _Of, seen: _Inputs) -> Any:
+def _sum_and_slopes(usual: _Term, in_turn: _Term, seen: _Inputs, of: _Of) -> Any:
     at_once = partial(_sum_at_once, usual)
     return jax.lax.platform_dependent(
-        of,
         seen,
-        cpu=partial(_slopes_in_turn, in_turn),
+        of,
+        cpu=partial(sums.total_and_slopes, in_turn),
         default=jax.value_and_grad(at_once, (0, 1)),
     )
 
 
-def _scaled(usual: _Term, in_turn: _Term, slopes: Any, by: Array) -> Any:
-    return jax.tree.map(lambda slope: by * slope, slopes)
-
-
-_sum.defvjp(_sum_and_slopes, _scaled)
+_sum.defvjp(_sum_and_slopes, lambda usual, in_turn, slopes, by: sums.scaled(slopes, by))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxdis import sums
 from jaxdis.types import Params
 
 __all__ = ["LIMIT", "kept", "mapped", "size", "summed"]
@@ -108,36 +109,17 @@ def summed(
     if one == len(z):
         return loss(params, z, x)
     (z, last_z), (x, last_x) = _cut(z, one), _cut(x, one)
-    total = _in_turn(loss, params, z, x)
+    total = _in_turn(lambda p, rows: loss(p, *rows), params, (z, x))
     return total + loss(params, last_z, last_x) if len(last_z) else total
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _in_turn(loss: Loss, params: Params, z: Array, x: Array) -> Array:
-    def add(total: Array, rows: tuple[Array, Array]) -> tuple[Array, None]:
-        return total + loss(params, *rows), None
-
-    return jax.lax.scan(add, jnp.zeros(()), (z, x))[0]
-
-
-def _forward(
-    loss: Loss, params: Params, z: Array, x: Array
-) -> tuple[Array, tuple[Params, Array, Array]]:
-    slope = jax.value_and_grad(loss, (0, 1, 2))
-
-    def add(sums, rows):  # type: ignore[no-untyped-def]
-        value, (of_params, *of_rows) = slope(params, *rows)
-        return jax.tree.map(jnp.add, sums, (value, of_params)), tuple(of_rows)
-
-    start = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
-    (total, of_params), (of_z, of_x) = jax.lax.scan(add, start, (z, x))
-    return total, (of_params, of_z, of_x)
+def _in_turn(
+    term: sums.Term[Params, tuple[Array, Array]],
+    params: Params,
+    rows: tuple[Array, Array],
+) -> Float[Array, ""]:
+    return sums.total(term, params, rows)
 
 
-def _backward(
-    loss: Loss, slopes: tuple[Params, Array, Array], pull: Array
-) -> tuple[Params, Array, Array]:
-    return jax.tree.map(lambda slope: slope * pull, slopes)
-
-
-_in_turn.defvjp(_forward, _backward)
+_in_turn.defvjp(sums.total_and_slopes, lambda term, slopes, by: sums.scaled(slopes, by))
