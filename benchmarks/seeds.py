@@ -2,6 +2,8 @@
 
 Steady state: the first chunk and compilation are not in the step times; compile time is
 a column of its own. "processes" is 8 processes of one seed each, all running at once.
+"share_of_matmul" are the FLOP/s of the networks' products, counted by hand, against a
+large float32 product on all cores in the same run.
 
     python -m benchmarks.seeds
 """
@@ -14,7 +16,8 @@ from typing import Any
 
 import jax
 
-from benchmarks.timing import finish
+from benchmarks.full_size import step_flop
+from benchmarks.timing import finish, matmul_flops
 from jaxdis import devices, experiment, runner
 
 SEEDS = (1, 2, 4, 8, 16, 32, 256)
@@ -61,6 +64,12 @@ def state_bytes() -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
+def flop_of_one() -> float:
+    """FLOP of the products of one step of one seed."""
+    plan = experiment.plan(PRESET, seeds=1)
+    return step_flop(plan.config, experiment.prepare(plan).spec)  # type: ignore[arg-type]
+
+
 def child(seed: int) -> None:
     """One process of one seed: ready after its first chunk, then waits for the word."""
 
@@ -99,27 +108,27 @@ def as_processes() -> float:
 def main() -> None:
     """Prints the table and writes it to benchmarks/results."""
     rows: list[dict[str, Any]] = []
-    memory = state_bytes()
     for seeds in SEEDS:
         step_s, compile_s = steady_run(seeds)
-        rows.append(_row(f"{seeds} in one program", seeds, step_s, compile_s, memory))
-    step_s = as_processes()
-    rows.append(_row(f"{PROCESSES} processes", PROCESSES, step_s, None, memory))
-    one = rows[0]["ms_per_step"]
+        rows.append(_row(f"{seeds} in one program", seeds, step_s, compile_s))
+    rows.append(_row(f"{PROCESSES} processes", PROCESSES, as_processes(), None))
+    one, memory, flop = rows[0]["ms_per_step"], state_bytes(), flop_of_one()
+    ceiling = matmul_flops()
     for row in rows:
         row["time_of_one_seed"] = row["ms_per_step"] / one
+        row["share_of_matmul"] = row["seed_steps_per_s"] * flop / ceiling
+        row["state_kB_per_seed"] = memory / 1e3
     finish("seeds", rows)
 
 
 def _row(
-    name: str, seeds: int, step_s: float, compile_s: float | None, memory: int
+    name: str, seeds: int, step_s: float, compile_s: float | None
 ) -> dict[str, Any]:
     return {
         "run": name,
         "ms_per_step": 1e3 * step_s,
         "seed_steps_per_s": seeds / step_s,
         "compile_s": compile_s,
-        "state_kB_per_seed": memory / 1e3,
     }
 
 
