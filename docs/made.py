@@ -13,7 +13,7 @@ from typing import Any
 
 import jaxdis
 from docs import standings
-from jaxdis import systems
+from jaxdis import data, systems
 from jaxdis.cli.options import attributes
 from jaxdis.types import Expectation, Method, Preset
 
@@ -87,14 +87,38 @@ def _hidden(folder: str, names: list[str]) -> list[str]:
 
 
 def _reference() -> dict[str, str]:
-    """A page for each module, and one that lists them."""
+    """A page for each module, one for the data sets, and one that lists them."""
     lines = ["# API reference", "", "Every public name, from its docstring.", ""]
-    pages = _module_pages()
     for heading, names in modules().items():
-        trees = [name.replace(".", "-") for name in names]
-        lines += [f"## {heading}", "", "```{toctree}", ":maxdepth: 1", ""]
-        lines += [*trees, "```", ""]
-    return pages | {"api/index.md": "\n".join(lines)}
+        lines += [f"## {heading}", "", *(_led_to(*_page_of(name)) for name in names)]
+        if "jaxdis.data" in names:
+            lines.append(_led_to("data-sets", "data sets", "all built-in ones."))
+        lines += ["", "```{toctree}", ":hidden:", ""]
+        lines += [_page_of(name)[0] for name in names]
+        lines += ["data-sets"] * ("jaxdis.data" in names) + ["```", ""]
+    listed = {"api/index.md": "\n".join(lines), "api/data-sets.md": _data_sets()}
+    return _module_pages() | listed
+
+
+def _page_of(module: str) -> tuple[str, str, str]:
+    """The page of a module, its name as code, and its first line."""
+    said = inspect.getdoc(import_module(module)) or ""
+    return module.replace(".", "-"), f"`{module}`", said.split("\n\n")[0]
+
+
+def _led_to(page: str, name: str, said: str) -> str:
+    return f"- [{name}]({page}.md): {' '.join(said.split())}"
+
+
+def _data_sets() -> str:
+    """The classes of all built-in data sets."""
+    lines = ["# Data sets", ""]
+    lines += ["`jaxdis.data.find(NAME)` is the class, `--data NAME` takes it.", ""]
+    for name in data.names():
+        kind = data.find(name)
+        lines += [f"## `{name}`", "", "```{eval-rst}"]
+        lines += [f".. autoclass:: {kind.__module__}.{kind.__qualname__}", "```", ""]
+    return "\n".join(lines)
 
 
 def _module_pages() -> dict[str, str]:
@@ -109,7 +133,7 @@ def _module_pages() -> dict[str, str]:
             home = at.setdefault(id(found), f"{module}.{name}")
             if isinstance(found, type) and home != f"{module}.{name}":
                 again[name] = home
-        pages[f"api/{module.replace('.', '-')}.md"] = _module_page(module, again)
+        pages[f"api/{_page_of(module)[0]}.md"] = _module_page(module, again)
     return pages
 
 
