@@ -28,6 +28,7 @@ __all__ = [
     "first_seed",
     "float32",
     "fraction",
+    "has",
     "needs",
     "one_of",
     "positive",
@@ -305,6 +306,8 @@ _WORDS = {
     "k": "transformations `k`",
     "z": "true latents `z`",
 }
+_ARGUMENTS = {name: name for name in (*_WORDS, "x")} | {"sequences": "episode"}
+"""What says which columns of a user's own give that."""
 
 
 def needs(method: str, wanted: Sequence[str | tuple[str, ...]], spec: Spec) -> None:
@@ -315,11 +318,28 @@ def needs(method: str, wanted: Sequence[str | tuple[str, ...]], spec: Spec) -> N
       wanted: what it needs.
       spec: what is known of the data.
     """
-    there = spec.offers
     for need in wanted:
         options = (need,) if isinstance(need, str) else need
-        if not set(options) & set(there):
+        if not set(options) & set(spec.offers):
             words = " or ".join(_WORDS.get(option, option) for option in options)
-            raise ValueError(
-                f"{method} needs {words}; this data set has {', '.join(there)}"
-            )
+            raise ValueError(f"{method} needs {words}; {has(spec, options)}")
+
+
+def has(spec: Spec, wanted: Iterable[str]) -> str:
+    """What data have, and of a user's own how they may have more, for a message.
+
+    Args:
+      spec: what is known of the data.
+      wanted: what they lack, as `Method.needs` lists it.
+    """
+    told = f"this data set has {', '.join(spec.offers)}"
+    named = [_ARGUMENTS[name] for name in wanted if name in _ARGUMENTS]
+    if spec.source is None or not named:
+        return told
+    options = " or ".join(f"--data.{name}" for name in named)
+    arguments = " or ".join(f"{name}=" for name in named)
+    source = spec.source and f"; {spec.source}"
+    return (
+        f"{told}: say where it is, by {options} COLUMN ({arguments} of jaxdis.read)"
+        f"{source}"
+    )

@@ -15,10 +15,13 @@ __all__ = ["rehearse"]
 
 
 def _fields(value: Any) -> str:
-    """The fields of a dataclass that fit into a line, as "z_dim 10"."""
+    """The fields of a dataclass that say something in a line, as "z_dim 10"."""
     pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
-    plain = (str, int, float, tuple, type(None))
-    return ", ".join(f"{name} {v}" for name, v in pairs if isinstance(v, plain))
+    return ", ".join(
+        f"{name} {' '.join(map(str, v)) if isinstance(v, tuple) else v}"
+        for name, v in pairs
+        if isinstance(v, str | int | float | tuple) and v not in ("", ())
+    )
 
 
 def _lines(plan: Plan) -> Iterator[str]:

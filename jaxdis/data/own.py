@@ -18,7 +18,7 @@ from jaxdis.data import preparation
 from jaxdis.data.checking import check_domains, checked, checked_truth, labels
 from jaxdis.data.files import npz_names, read_npz_arrays
 from jaxdis.data.memory import block_size
-from jaxdis.data.reading import read
+from jaxdis.data.reading import TRUTH, columns_of, read
 from jaxdis.data.splitting import SPLITS, assign, ordered
 from jaxdis.types import DataSet, Names, Rows, Spec, Splits, Truth
 
@@ -102,6 +102,7 @@ class OwnRows:
             z_dim=0 if rows.z is None else rows.z.shape[-1],
             truth=truth,
             rows=int((split == 0).sum()),
+            source="",
         )
 
     def load(self) -> Splits:
@@ -211,13 +212,15 @@ class OwnFile:
           ValueError: no file, one that cannot be read or lacks what is asked for, or as
             `OwnRows.spec`.
         """
-        return self._own().spec()
+        own, source = self._own()
+        return own.spec()._replace(source=source)
 
     def load(self) -> Splits:
         """The rows, as `OwnRows.load` gives them; ValueError as there and in `spec`."""
-        return self._own().load()
+        return self._own()[0].load()
 
-    def _own(self) -> OwnRows:
+    def _own(self) -> tuple[OwnRows, str]:
+        """The rows, and what the file holds."""
         columns: dict[str, Any] = {
             name: _words(name, getattr(self, name)) for name in COLUMNS
         }
@@ -254,18 +257,19 @@ def _stamp(path: Path) -> tuple[Any, ...]:
 
 
 @lru_cache(maxsize=1)
-def _read_once(data: OwnFile, stamp: tuple[Any, ...]) -> OwnRows:
+def _read_once(data: OwnFile, stamp: tuple[Any, ...]) -> tuple[OwnRows, str]:
     assert data.file is not None
+    columns = columns_of(data.file, data.size)
     rows = read(
-        data.file,
+        columns,
         **{name: list(getattr(data, name)) or None for name in COLUMNS},
         episode=data.episode,
         window=data.window,
         stride=data.stride,
         split=data.split,
-        size=data.size,
     )
-    return OwnRows(rows, **_common(data), truth=_truth(Path(data.file).expanduser()))
+    truth = _truth(Path(data.file).expanduser())
+    return OwnRows(rows, **_common(data), truth=truth), columns.told
 
 
 def _common(data: OwnFile | OwnRows) -> dict[str, Any]:
@@ -278,7 +282,7 @@ def _truth(path: Path) -> Truth:
     """Graphs and masks that lie beside the rows in an npz."""
     if path.suffix != ".npz":
         return Truth()
-    names = [name for name in npz_names(path) if name in ("mask", "gz", "ga")]
+    names = [name for name in npz_names(path) if name in TRUTH]
     return Truth(**read_npz_arrays(path, names))
 
 

@@ -79,13 +79,14 @@ def _leftover(name: str) -> bool:
     return name == lock.NAME or HIDDEN.fullmatch(name) is not None
 
 
-def _names_a_method(directory: Path) -> bool:
-    """Whether there is a config.json, and it is that of a run."""
+def _setting(directory: Path) -> str:
+    """METHOD/PRESET of a config.json; "" where there is none that is of a run."""
     try:
         found = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and {"method", "preset"} <= set(found)
+        return ""
+    ours = isinstance(found, dict) and {"method", "preset"} <= set(found)
+    return f"{found['method']}/{found['preset']}" if ours else ""
 
 
 def _trained(directory: Path) -> bool:
@@ -101,7 +102,7 @@ def untouched(directory: Path) -> bool:
     names = [name for name in os.listdir(directory) if not _leftover(name)]
     if not names:
         return True
-    ours = set(names) <= set(BEFORE) and _names_a_method(directory)
+    ours = set(names) <= set(BEFORE) and _setting(directory) != ""
     return ours and not _trained(directory)
 
 
@@ -137,6 +138,11 @@ def _filled(directory: Path, record: Mapping[str, Any]) -> lock.Lock:
     taken = lock.take(directory)
     try:
         _check_untouched(directory)
+        if before := _setting(directory):
+            log.note(
+                f"{directory} held a run of {before} that ended before its first "
+                "checkpoint; this run takes its place"
+            )
         clear(directory)
         log.write_json(directory / CONFIG, dict(record))
     except BaseException:

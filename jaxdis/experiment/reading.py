@@ -44,7 +44,8 @@ def read_again(
     """
     data = settings.get("data", {})
     own = data if {"file", *SIZES, "episode"} <= set(data) else {}
-    there = set(columns_of(file, asked["size"] or own.get("size")).names)
+    source = columns_of(file, asked["size"] or own.get("size"))
+    there = set(source.names)
     table = _is_table(file)
     # The arrays of one file and the columns of a table are called otherwise.
     alike = _is_table(own.get("file")) == table
@@ -68,8 +69,10 @@ def read_again(
     words: dict[str, Any] = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in chosen.items()
+        if name != "size"
     }
-    rows = read(file, **words)
+    # What the run does not need may be there as well.
+    rows = read(source._replace(optional=source.names), **words)
     if table or rows.names is None:
         return rows
     # Columns of an array have no names of their own: they are meant in their order.

@@ -48,9 +48,10 @@ figure + figure { margin-top: 20px; }
 img { max-width: 100%; background: #fff; border-radius: 6px; cursor: zoom-in; }
 input:checked + img { max-width: none; cursor: zoom-out; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 14px 4px 0; text-align: right; white-space: nowrap; }
+th, td { padding: 4px 14px 4px 0; text-align: right; }
+th { vertical-align: bottom; font-size: 14px; line-height: 1.3; }
 th:first-child, td:first-child, .words td, .words th { text-align: left; }
-.words td { white-space: normal; overflow-wrap: anywhere; }
+.words td { overflow-wrap: anywhere; }
 th { border-bottom: 1px solid var(--rule); }
 .total { font-weight: 600; }
 small { display: block; color: var(--faint); }
@@ -60,8 +61,7 @@ pre { padding: 12px 16px; background: var(--box); border-radius: 6px;
 @media (max-width: 600px) { body { padding: 16px 12px 40px; }
   h1 { font-size: 24px; } .headline { font-size: 17px; }
   h2 { margin-top: 28px; } .facts { gap: 8px 24px; } td, th { padding-right: 10px; }
-  .numbers th:first-child, .numbers td:first-child { white-space: normal;
-    min-width: 7em; } img { max-width: none; width: 720px; } }
+  img { max-width: none; width: 720px; } }
 </style>
 <h1>$title</h1>
 <p class="headline">$headline</p>
@@ -102,6 +102,9 @@ def table(kind: str, head: Sequence[str], rows: Iterable[str]) -> str:
     """
     top, body = row(map(html.escape, head), tag="th"), "\n".join(rows)
     inside = f"<thead>{top}</thead>\n<tbody>\n{body}\n</tbody>"
+    if kind == "numbers":  # narrow columns break elsewhere
+        for sign in ("± ", " ↑", " ↓"):
+            inside = inside.replace(sign, sign.replace(" ", "&nbsp;"))
     return f'<div class="scroll"><table class="{kind}">\n{inside}\n</table></div>'
 
 

@@ -165,6 +165,8 @@ class Spec(NamedTuple):
       rows: the number of training rows; None where it is not known or has no end.
       breaks: what these data are known to break of what theory assumes, as a clause; ""
         for nothing.
+      source: what a user's own data come from and the columns there, as a clause, "" if
+        that is not known; None for data that are not a user's own.
     """
 
     shape: tuple[int, ...]
@@ -178,6 +180,7 @@ class Spec(NamedTuple):
     worlds: int | None = None
     rows: int | None = None
     breaks: str = ""
+    source: str | None = None
 
     @property
     def offers(self) -> tuple[str, ...]:

@@ -352,7 +352,7 @@ class TestFile:
         assert data_set.load().test.x.shape == (20, 3)
         assert len(reader) == 1
         source, columns = reader[0]
-        assert source == str(path)
+        assert source.where == str(path)
         assert columns["a"] == ["torque_*"]
         assert columns["y"] == ["age", "kind"]
         assert columns["x"] is columns["episode"] is None
@@ -500,6 +500,41 @@ def test_windows_of_a_file_leak_into_no_other_split(tmp_path):
     episodes = [set((windows // 20).ravel().tolist()) for windows in seen]
     assert [len(e) for e in episodes] == [6, 2, 2]
     assert len(set.union(*episodes)) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("sparse_mixing/own", "--data.u COLUMN (u= of jaxdis.read)"),
+        ("shared_features/own", "--data.y COLUMN (y= of jaxdis.read)"),
+        (
+            "mechanism_sparsity/own",
+            "--data.a or --data.episode COLUMN (a= or episode= of jaxdis.read)",
+        ),
+        ("slow_vae/own", "--data.episode COLUMN (episode= of jaxdis.read)"),
+        (
+            "ivae/own",
+            "--data.a or --data.u or --data.y or --data.episode COLUMN (a= or u= or y= "
+            "or episode= of jaxdis.read)",
+        ),
+    ],
+)
+def test_what_a_method_lacks_is_named_by_an_option(tmp_path, name, option):
+    table, path = np.c_[X[:, 1:], U], tmp_path / "mine.csv"
+    np.savetxt(path, table, delimiter=",", header="x_0,x_1,site", comments="")
+    said = f"this data set has x: say where it is, by {option}"
+    for given, source in (
+        (str(path), f"; {path} has x_0, x_1, site"),
+        (Rows(X[:, 1:]), ""),
+    ):
+        with pytest.raises(ValueError, match="needs") as error:
+            plan(name, data=given)
+        assert str(error.value).endswith(said + source)
+
+
+def test_a_data_set_that_is_no_file_of_ones_own_has_no_columns_to_name():
+    with pytest.raises(ValueError, match=r"this data set has x, y$"):
+        plan("sparse_mixing/own", data=data.find("digits")())
 
 
 def test_a_link_to_no_image_is_named(tmp_path):

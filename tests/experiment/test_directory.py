@@ -155,6 +155,20 @@ def test_what_a_kill_leaves_blocks_no_new_start(at, tmp_path):
         ["config.json", "checkpoints", "notes.txt"],
     ],
 )
+def test_a_run_that_takes_the_place_of_another_says_so(tmp_path, capsys):
+    out = tmp_path / "run"
+    (out / "checkpoints" / "0").mkdir(parents=True)
+    (out / "config.json").write_text(json.dumps({"method": "other", "preset": "tiny"}))
+    with directory.new(out, NAME, RECORD):
+        assert files(out) == ["config.json", "lock"]
+        assert json.loads((out / "config.json").read_text()) == RECORD
+    said = "held a run of other/tiny that ended before its first checkpoint; this run"
+    assert said in capsys.readouterr().out
+    with directory.new(tmp_path / "fresh", NAME, RECORD):
+        pass
+    assert capsys.readouterr().out == ""
+
+
 def test_what_is_not_ours_is_never_touched(names, tmp_path):
     for name in names:
         (tmp_path / name).write_text('{"mine": 1}')

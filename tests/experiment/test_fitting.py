@@ -168,6 +168,8 @@ def test_a_rehearsal_says_all_and_leaves_nothing(
         "seeds would fit",
     ):
         assert words in said
+    assert "None" not in said
+    assert "()" not in said
     assert list(tmp_path.iterdir()) == []
 
 

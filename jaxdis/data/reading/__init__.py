@@ -4,10 +4,11 @@ from jaxdis.data.reading.coding import Kinds
 from jaxdis.data.reading.columns import Columns, Field
 from jaxdis.data.reading.pictures import SUFFIXES, is_image, read_images
 from jaxdis.data.reading.recoding import recode
-from jaxdis.data.reading.rows import columns_of, read
+from jaxdis.data.reading.rows import TRUTH, columns_of, read
 
 __all__ = [
     "SUFFIXES",
+    "TRUTH",
     "Columns",
     "Field",
     "Kinds",

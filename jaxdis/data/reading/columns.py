@@ -7,9 +7,9 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from jaxdis import check
+from jaxdis import check, log
 
-__all__ = ["FIELDS", "Columns", "Field", "Fields", "resolve", "shown"]
+__all__ = ["FIELDS", "Columns", "Field", "Fields", "note_unread", "resolve", "shown"]
 
 Field: TypeAlias = str | Sequence[str] | None
 """A name, a pattern as "torque_*", or several of them; () for none, None for the
@@ -28,12 +28,19 @@ class Columns(NamedTuple):
       names: the names of its arrays, or of the columns of a table, in their order.
       get: reads those named; an array has one row for each row of the data.
       defaults: the column of a field, where none is called as the field is.
+      optional: the names of which nothing is said where no field takes them.
     """
 
     where: str
     names: tuple[str, ...]
     get: Callable[[Sequence[str]], dict[str, np.ndarray]]
     defaults: Mapping[str, str] = {}
+    optional: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """What it holds, as messages say it."""
+        return f"{self.where} has {shown(self.names)}"
 
 
 class Fields(NamedTuple):
@@ -115,21 +122,41 @@ def resolve(columns: Columns, fields: Fields) -> dict[str, tuple[str, ...]]:
     if not taken["x"]:
         raise ValueError(
             "data.x must name the observations, as none is called x or x_0, x_1, ...; "
-            f"{columns.where} has {shown(columns.names)}"
+            f"{columns.told}"
         )
     return {field: tuple(names) for field, names in taken.items() if names}
+
+
+def note_unread(
+    columns: Columns, fields: Fields, taken: Mapping[str, Sequence[str]]
+) -> None:
+    """Says what no field takes, as it may be one that is called otherwise.
+
+    Args:
+      columns: what there is.
+      fields: what is wanted.
+      taken: what each field takes; see `resolve`.
+    """
+    read = {*columns.optional, *(n for names in taken.values() for n in names)}
+    unread = [name for name in columns.names if name not in read]
+    free = [n for n in FIELDS if getattr(fields, n) is None and n not in taken]
+    if unread and free:
+        log.note(
+            f"not read of {columns.where}: {shown(unread)}. A field "
+            f"({', '.join(free)}) takes what is called as it is, or what "
+            f"--data.{free[0]} NAME ({free[0]}= of jaxdis.read) names"
+        )
 
 
 def _matched(field: str, pattern: str, columns: Columns) -> list[str]:
     """The columns that a pattern matches, at least one."""
     if not any(c in pattern for c in "*?["):
-        has = f"{columns.where} has {shown(columns.names)}"
-        error = check.unknown("column", pattern, columns.names, has)
+        error = check.unknown("column", pattern, columns.names, columns.told)
         raise ValueError(f"data.{field}: {error}")
     matched = [n for n in columns.names if fnmatchcase(n, pattern)]
     if not matched:
         raise ValueError(
             f"data.{field} must match a column, and {pattern!r} matches none; "
-            f"{columns.where} has {shown(columns.names)}"
+            f"{columns.told}"
         )
     return matched

@@ -20,6 +20,7 @@ TABLES = {
     "labels.tsv": csv_columns,
     "labels.parquet": parquet_columns,
 }
+WANTED = "labels.csv with a column `file`, the path of each image in the folder"
 FILE, FOLDER, IMAGES = "file", "folder", "x"
 
 
@@ -44,14 +45,24 @@ def folder_columns(path: Path, size: int | None) -> Columns:
         raise ValueError(f"data.file must have one table; {path} has {tables}")
     if tables:
         return _with_table(path, TABLES[tables[0]](path / tables[0]), size)
+    _note_tables(path)
     paths = _list_images(path)
     get = partial(_get, path, paths, size, None)
-    return _columns(path, paths, (IMAGES, FOLDER), get)
+    columns = _columns(path, paths, (IMAGES, FOLDER), get)
+    return columns._replace(where=f"{path}, which has no table {WANTED},")
+
+
+def _note_tables(path: Path) -> None:
+    """Says which tables are not read, as they are called otherwise."""
+    endings = {name.removeprefix("labels") for name in TABLES}
+    others = sorted(p.name for p in path.iterdir() if p.name.endswith((*endings,)))
+    if others:
+        log.note(f"not read of {path}: {shown(others)}; its table is called {WANTED}")
 
 
 def _columns(path: Path, paths: Sequence[Path], names: tuple, get: partial) -> Columns:
     several = len({p.parent for p in paths}) > 1
-    return Columns(str(path), names, get, {"u": FOLDER} if several else {})
+    return Columns(str(path), names, get, {"u": FOLDER} if several else {}, (FOLDER,))
 
 
 def _list_images(path: Path) -> list[Path]:

@@ -18,7 +18,13 @@ from jaxdis.data.reading.coding import (
     code_labels,
     code_splits,
 )
-from jaxdis.data.reading.columns import Columns, Field, Fields, resolve, shown
+from jaxdis.data.reading.columns import (
+    Columns,
+    Field,
+    Fields,
+    note_unread,
+    resolve,
+)
 from jaxdis.data.reading.folders import folder_columns
 from jaxdis.data.reading.hdf5 import hdf5_columns
 from jaxdis.data.reading.series import cut, unrolled, windows
@@ -32,7 +38,7 @@ from jaxdis.data.shapes import check_images
 from jaxdis.data.values import check_finite, narrowed, number_columns, tidy
 from jaxdis.types import Names, Rows
 
-__all__ = ["columns_of", "read"]
+__all__ = ["TRUTH", "columns_of", "read"]
 
 
 def read(
@@ -72,7 +78,7 @@ def read(
     Args:
       source: the path of an npz, npy, csv, tsv, csv.gz, parquet or HDF5 file, or of a
         folder of images; a mapping of arrays by name; a DataFrame of pandas or polars;
-        or rows, which are checked and returned.
+        rows, which are checked and returned; or what `columns_of` returns.
       x: the observations, vectors `[n, x]`, images `[n, h, w, c]`, or sequences of
         them `[n, t, ...]`.
       a: the actions `[n, a]`, or `[n, t, a]`.
@@ -120,8 +126,9 @@ def _read(
     if "episode" not in taken and lengths != (None, None):
         raise ValueError(
             "data.episode must name the column that tells episodes apart, as "
-            f"data.window cuts them; {columns.where} has {shown(columns.names)}"
+            f"data.window cuts them; {columns.told}"
         )
+    note_unread(columns, fields, taken)
     arrays = _read_columns(columns, taken)
     # A missing label may be a NaN that numpy warns of; whatever matters is checked.
     with np.errstate(invalid="ignore"):
@@ -254,10 +261,14 @@ def _check_axes(out: dict[str, np.ndarray]) -> None:
 
 # Sources.
 
+TRUTH = ("mask", "gz", "ga")
+"""Arrays of an npz that say how the data were made, and are no rows."""
+
 
 def _npz(path: Path) -> Columns:
     names = files.npz_names(path)
-    return Columns(str(path), names, partial(files.read_npz_arrays, path))
+    get = partial(files.read_npz_arrays, path)
+    return Columns(str(path), names, get, optional=TRUTH)
 
 
 def _npy(path: Path) -> Columns:
@@ -282,7 +293,7 @@ def columns_of(source: object, size: int | None = None) -> Columns:
     """What a source holds by name, before it is read.
 
     Args:
-      source: as in `read`, but no rows.
+      source: as in `read`, but no rows; or what was returned before.
       size: the height and width of images of a folder.
 
     Raises:
@@ -290,6 +301,8 @@ def columns_of(source: object, size: int | None = None) -> Columns:
     """
     if isinstance(source, str | os.PathLike):
         return _path_columns(source, size)
+    if isinstance(source, Columns) and size is None:
+        return source
     if size is not None:
         raise ValueError("data.size is for a folder of images, and this is none")
     if isinstance(source, Mapping):
@@ -311,6 +324,8 @@ def _path_columns(source: str | os.PathLike[str], size: int | None) -> Columns:
     path = Path(text).expanduser()
     if path.is_dir():
         return folder_columns(path, size)
+    if not path.exists():
+        raise ValueError(f"data.file: there is no such file or folder: {path}")
     if size is not None:
         raise ValueError(f"data.size is for a folder of images, and {path} is none")
     name = path.name.lower()
@@ -320,8 +335,6 @@ def _path_columns(source: str | os.PathLike[str], size: int | None) -> Columns:
             f"data.file must be a folder of images or end in {', '.join(READERS)}; got "
             f"{path}"
         )
-    if not path.exists():
-        raise ValueError(f"data.file must be there; No such file: {path}")
     if not path.is_file() or not path.stat().st_size:
         raise ValueError(f"data.file must be a file with data; {path} is empty")
     return reader(path)

@@ -227,9 +227,9 @@ def _number(config: Config, spec: Spec) -> int:
     if kind.flows and not kind.infers and not known:
         raise ValueError(
             f"config.supervision={config.supervision!r} needs the transformation `k` "
-            "of every sequence, and this data set names no transformations; set "
-            "config.supervision to 'inferred' and config.transformations to their "
-            "number, or config.supervision to 'none'"
+            "of every sequence, or set config.supervision to 'inferred' and "
+            "config.transformations to their number, or config.supervision to 'none'; "
+            f"{check.has(spec, ('k',))}"
         )
     if kind.infers and not known + asked:
         raise ValueError(

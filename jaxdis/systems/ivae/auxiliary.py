@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
+from jaxdis import check
 from jaxdis.contrast import VARIABLES
 from jaxdis.types import Rows, Spec
 
@@ -121,6 +122,8 @@ AUXILIARIES = {
 }
 """Actions move the last frame of a sequence, which alone is seen; domains and labels
 hold for all frames; the past is that of every frame but the first."""
+OFFERS = {name: name for name in VARIABLES} | {"past": "sequences"}
+"""What each of them is called in `Spec.offers`."""
 
 
 def chosen(name: str | None, spec: Spec) -> str:
@@ -134,16 +137,16 @@ def chosen(name: str | None, spec: Spec) -> str:
       ValueError: the data lack it, or have none at all.
     """
     there = [key for key, one in AUXILIARIES.items() if one.there(spec)]
-    has = ", ".join(spec.offers)
     if not there:
         words = " or ".join(one.wants for one in AUXILIARIES.values())
-        raise ValueError(f"ivae needs {words}; this data set has {has}")
+        raise ValueError(f"ivae needs {words}; {check.has(spec, OFFERS.values())}")
     if name is None:
         return there[0]
     if name not in AUXILIARIES or name not in there:
         wants = f" needs {AUXILIARIES[name].wants}" if name in AUXILIARIES else ""
+        lacking = [OFFERS[name]] if name in OFFERS else []
         raise ValueError(
-            f"config.auxiliary={name!r}{wants or ' is unknown'}; with this data set, "
-            f"which has {has}, it can be {' or '.join(map(repr, there))}"
+            f"config.auxiliary={name!r}{wants or ' is unknown'} and can be "
+            f"{' or '.join(map(repr, there))} here; {check.has(spec, lacking)}"
         )
     return name

@@ -237,7 +237,7 @@ def check_data(spec: Spec) -> None:
     if not has_past(spec) and not spec.a_dim:
         raise ValueError(
             "mechanism_sparsity needs actions `a` or sequences of at least 2 steps; "
-            f"this data set has {', '.join(spec.offers)}"
+            f"{check.has(spec, ('a', 'sequences'))}"
         )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxdis.data.reading.columns import Columns, Fields, resolve
+from jaxdis.data.reading.columns import Columns, Fields, note_unread, resolve
 
 
 def source(*names, **defaults):
@@ -61,6 +61,26 @@ def test_defaults():
 def test_fields_that_are_not_there(columns, fields, message):
     with pytest.raises(ValueError, match=message):
         resolve(columns, Fields(**fields))
+
+
+@pytest.mark.parametrize(
+    ("columns", "fields", "said"),
+    [
+        (source("x", "actions"), {}, "read of a.csv: actions. A field (a, u, y, k, z,"),
+        (ARM, {}, "not read of a.csv: time, torque_b, torque_a, a[0]. A field (a, y,"),
+        (ARM, {"a": "torque_*"}, "(y, k, z, split) takes what is called as it is, or "
+         "what --data.y NAME (y= of jaxdis.read) names"),
+        (source("x", "a"), {}, ""),
+        (source("x", "time"), dict.fromkeys(Fields._fields[1:], ()), ""),
+        (source("x", "folder")._replace(optional=("folder",)), {}, ""),
+    ],
+)  # fmt: skip
+def test_what_no_field_takes_is_said(columns, fields, said, capsys):
+    wanted = Fields(**fields)
+    note_unread(columns, wanted, resolve(columns, wanted))
+    shown = capsys.readouterr().out
+    assert said in shown
+    assert bool(shown) == bool(said)
 
 
 def test_only_what_is_wanted_is_read():

@@ -292,6 +292,19 @@ def test_folders_that_do_not_fit(tmp_path, write, message):
         jaxdis.read(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["actions.csv", "frames.tsv", "Labels.parquet"])
+def test_a_table_of_another_name_is_told_the_right_one(tmp_path, name, capsys):
+    save_all(tmp_path, GREY[:2])
+    (tmp_path / name).write_text("file,motor\n0.png,1\n1.png,2\n")
+    jaxdis.read(tmp_path)
+    assert (
+        f"{name}; its table is called labels.csv with a column `file`"
+        in capsys.readouterr().out
+    )
+    with pytest.raises(ValueError, match=r"no table labels.csv with a column `file`"):
+        jaxdis.read(tmp_path, a="motor")
+
+
 def test_size_is_for_folders(tmp_path):
     np.save(tmp_path / "a.npy", GREY)
     for source in ({"x": GREY}, tmp_path / "a.npy"):

@@ -219,13 +219,20 @@ def folder(path):
     return path / "a.csv"
 
 
+def workbook(path):
+    (path / "a.xlsx").write_bytes(b"PK")
+    return path / "a.xlsx"
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
         (lambda path: "s3://bucket/a.csv", "must be a path on this machine, got s3://"),
         (lambda path: Path("s3://bucket/a.csv"), "must be a path on this machine, got"),
-        (lambda path: path / "no.csv", "must be there; No such file: .*no.csv"),
-        (lambda path: path / "a.xlsx", r"end in .npz, .*; got .*a.xlsx"),
+        (lambda path: path / "no.csv", "there is no such file or folder: .*no.csv"),
+        (lambda path: path / "photos", "there is no such file or folder: .*photos"),
+        (lambda path: path / "no.mat", "there is no such file or folder: .*no.mat"),
+        (workbook, r"end in .npz, .*; got .*a.xlsx"),
         (folder, "must have images .*; the folder .*a.csv has none"),
         (lambda path: 3, "must be a path, a mapping .*; got int"),
         (lambda path: np.zeros(3), "must be a path, a mapping .*; got ndarray"),
@@ -356,3 +363,12 @@ def test_parquet_that_does_not_fit_into_memory(tmp_path, monkeypatch):
     path = hdf5(tmp_path)
     with pytest.raises(ValueError, match=r"readable HDF5 file; .* 'x' in it takes"):
         jaxdis.read(path)
+
+
+def test_arrays_of_other_names_are_said_and_known_truth_is_not(tmp_path, capsys):
+    np.savez(tmp_path / "a.npz", x=ARRAYS["x"], actions=ARRAYS["a"], gz=np.eye(2))
+    jaxdis.read(tmp_path / "a.npz")
+    assert "not read of" in (said := capsys.readouterr().out)
+    assert "a.npz: actions. A field" in said
+    jaxdis.read(tmp_path / "a.npz", a="actions")
+    assert capsys.readouterr().out == ""

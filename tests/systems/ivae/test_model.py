@@ -265,10 +265,10 @@ def test_the_first_that_there_is_is_taken():
         (
             {"auxiliary": "u"},
             ACTIONS,
-            "config.auxiliary='u' needs domains `u`; with this data set, which has x, "
-            "a, z, it can be 'a'",
+            "config.auxiliary='u' needs domains `u` and can be 'a' here; this data set "
+            "has x, a, z",
         ),
-        ({"auxiliary": "k"}, ACTIONS, "config.auxiliary='k' is unknown; .* be 'a'"),
+        ({"auxiliary": "k"}, ACTIONS, "config.auxiliary='k' is unknown .* be 'a' here"),
         ({"encoding": "u"}, ACTIONS, "config.encoding must be one of 'x', 'joint'"),
         ({"prior": "mean"}, ACTIONS, "config.prior must be one of 'normal'"),
         ({"prior_net": (0,)}, ACTIONS, "config.prior_net must be positive widths"),
