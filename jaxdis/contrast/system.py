@@ -5,12 +5,12 @@ from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array
 
+from jaxdis import optimise
 from jaxdis.contrast.model import Model, ModelParams, encode, init_params
 from jaxdis.contrast.scores import Objective, report
-from jaxdis.optimise import Rule, cosine, in_one_pass, minimise
+from jaxdis.optimise import Careful, Rule, cosine, minimise
 from jaxdis.types import Metrics, PRNGKey, Rows, Scalar, System, TrainState
 
 __all__ = ["Hyper", "adam", "system"]
@@ -28,9 +28,9 @@ class Hyper(NamedTuple):
     decay_steps: Scalar
 
 
-def adam(hyper: Hyper) -> optax.GradientTransformation:
-    """Adam with a rate that falls to 0 along a cosine, on one vector of parameters."""
-    return in_one_pass(optax.adam(cosine(hyper.learning_rate, hyper.decay_steps)))
+def adam(hyper: Hyper) -> Careful:
+    """Adam with a rate that falls to 0 along a cosine."""
+    return optimise.adam(cosine(hyper.learning_rate, hyper.decay_steps))
 
 
 def system(

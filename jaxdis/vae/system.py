@@ -6,10 +6,10 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array
 
-from jaxdis.optimise import Rule, in_one_pass, minimise
+from jaxdis import optimise
+from jaxdis.optimise import Careful, Rule, minimise
 from jaxdis.types import (
     Hyper,
     Metrics,
@@ -44,9 +44,9 @@ class Rate(Protocol):
     def learning_rate(self) -> Scalar: ...
 
 
-def adam(hyper: Rate) -> optax.GradientTransformation:
-    """Adam on one vector of all parameters: one pass instead of one per array."""
-    return in_one_pass(optax.adam(hyper.learning_rate))
+def adam(hyper: Rate) -> Careful:
+    """Adam, by default."""
+    return optimise.adam(hyper.learning_rate)
 
 
 def system(

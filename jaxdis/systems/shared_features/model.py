@@ -18,11 +18,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float
 
-from jaxdis import check, heads, metrics, nets
-from jaxdis.optimise import Rule, cosine, in_one_pass, minimise, ramp
+from jaxdis import check, heads, metrics, nets, optimise
+from jaxdis.optimise import Careful, Rule, cosine, minimise, ramp
 from jaxdis.systems.shared_features.columns import Columns
 from jaxdis.systems.shared_features.config import Config, Hyper
 from jaxdis.systems.shared_features.encoder import built_in
@@ -240,9 +239,9 @@ def _follow(old: heads.Standard, new: heads.Standard, first: Array) -> heads.Sta
     return heads.Standard(mean, jnp.sqrt(variance))
 
 
-def optimiser(hyper: Hyper) -> optax.GradientTransformation:
+def optimiser(hyper: Hyper) -> Careful:
     """Adam with a rate that falls to 0 along a cosine."""
-    return in_one_pass(optax.adam(cosine(hyper.learning_rate, hyper.decay_steps)))
+    return optimise.adam(cosine(hyper.learning_rate, hyper.decay_steps))
 
 
 def init(
