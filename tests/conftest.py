@@ -15,7 +15,9 @@ os.environ["XLA_FLAGS"] = (
     + " --xla_backend_optimization_level=0"  # compiling is most of the time
     # They compile twice as long as what they replaced; from 0.12 on there is no other.
     # What they replaced fuses products and sums where a processor can: not below AVX2.
+    # One module of LLVM for a program, where each has a process to itself.
     + " --xla_cpu_use_fusion_emitters=false --xla_cpu_max_isa=AVX"
+    + " --xla_cpu_parallel_codegen_split_count=1"
     * (tuple(map(int, jaxlib.__version__.split(".")[:2])) < (0, 12))
 )
 # Programs that several tests, or processes of a test, compile are compiled once.
@@ -36,6 +38,16 @@ gc.set_threshold(50_000)
 
 MAPS = Path("/proc/self/maps")  # of Linux
 FULL = 20_000  # of the 65,530 maps that it allows a process
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_level():
+    """What makes the first rows asks for a level of its own, above that of all else."""
+    from jaxdis import program  # not before its annotations are checked
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "ONCE", {})
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

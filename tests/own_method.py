@@ -196,3 +196,16 @@ METHOD = Method(
         config if config.z_dim else Config(z_dim=spec.shape[0], batch=config.batch)
     ),
 )
+
+# The same with a preset that has points of its own.
+SWEPT = METHOD._replace(
+    presets={
+        "points": METHOD.presets["table"]._replace(
+            points=(
+                {"penalty": 0.0},
+                {"penalty": 0.1},
+                {"penalty": 0.1, "learning_rate": 0.1},
+            )
+        )
+    }
+)

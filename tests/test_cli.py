@@ -30,14 +30,7 @@ MNIST = "flow_factorized/MNIST"
 OWN = own_method.__file__
 TABLE = f"{OWN}:METHOD/table"
 TASKS = "shared_features/quickstart"  # with three points of its own
-TINY_TASKS = [
-    "--seeds", "2", "--steps", "4", "--chunk", "2", "--checkpoint-seconds", "0",
-    "--config.z-dim", "4", "--config.encoder", "8", "--config.rounds", "2",
-    "--config.iters", "3", "--config.batch", "3", "--data.z-dim", "3",
-    "--data.x-dim", "4", "--config.support", "6", "--config.query", "5",
-    "--config.shots", "5", "--config.test-tasks", "3", "--config.test-query", "8",
-    "--data.test-rows", "20", "--data.worlds", "1",
-]  # fmt: skip
+SWEPT = f"{OWN}:SWEPT/points"  # and of milliseconds
 
 
 def jaxdis(monkeypatch, *args):
@@ -264,25 +257,24 @@ def test_a_signal_during_the_report_says_that_the_results_are_there(
 
 def test_points_of_a_preset_are_trained_and_resumed(tmp_path, monkeypatch, capsys):
     out, again = tmp_path / "whole", tmp_path / "again"
-    command = ["train", TASKS, *TINY_TASKS, "--out"]
+    command = ["train", SWEPT, *TINY, "--out"]
     assert jaxdis(monkeypatch, *command, out) == 0
     found = results(out)
-    assert [(p["alpha"], p["beta"]) for p in found["points"]] == [
-        (0.0, 0.0), (0.05, 0.0), (0.05, 0.05),
+    assert [(p["penalty"], p["learning_rate"]) for p in found["points"]] == [
+        (0.0, 0.05), (0.1, 0.05), (0.1, 0.1),
     ]  # fmt: skip
     assert np.shape(found["metrics"]["mcc"]) == (3, 2)
-    assert np.shape(found["metrics"]["few_shot_sparse_5"]) == (3, 2)
-    assert len(lines(out)) == 2 * 3 * 2
-    density = np.array(found["metrics"]["head_density"])
-    assert (density[0] == 1).all()
-    assert (density[1:] < 1).all()
+    assert len(lines(out)) == 3 * 3 * 2
+    distances = np.array(found["metrics"]["distance"])
+    assert distances.shape == (3, 2)
+    assert len(np.unique(distances)) == 6  # each point trains with what it changes
     shutil.copytree(out, again)
     (again / "results.json").unlink()
-    damage(again / "checkpoints" / "4")
+    damage(again / "checkpoints" / "6")
     assert jaxdis(monkeypatch, *command, again, "--resume") == 0
-    assert "resuming after step 2" in capsys.readouterr().out.replace("\n", " ")
+    assert "resuming after step 4" in capsys.readouterr().out.replace("\n", " ")
     same_numbers(out, again)
-    other = [*command, again, "--resume", "--hyper.beta", "0.05"]
+    other = [*command, again, "--resume", "--hyper.penalty", "0.05"]
     assert jaxdis(monkeypatch, *other) == 2
     assert "has other hyper" in " ".join(capsys.readouterr().err.split())
 

@@ -22,6 +22,12 @@ TINY = {
 }
 
 
+_TABLE = own_method.METHOD.presets["table"]
+SCORED = own_method.METHOD._replace(
+    presets={"scored": _TABLE._replace(scores=("distance",))}
+)
+
+
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory):
     """Two points and two seeds, trained in a thread that is not the main one."""
@@ -29,8 +35,8 @@ def grid(tmp_path_factory):
     runs = []
 
     def work():
-        hyper = {"bound_a": [10, 25]}
-        runs.append(jaxdis.train(NAME, seeds=2, hyper=hyper, out=out, **TINY))
+        options = {"hyper": {"penalty": [0, 0.1]}, "data": {"known": True}}
+        runs.append(jaxdis.train(SCORED, seeds=2, out=out, **options))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -40,7 +46,7 @@ def grid(tmp_path_factory):
 
 def test_scores_are_by_point_and_seed(grid):
     assert grid.scores["mcc"].shape == (2, 2)
-    assert list(grid.scores)[:2] == ["mcc", "r"]  # those of the preset first
+    assert next(iter(grid.scores)) == "distance"  # that of the preset, declared last
     assert (grid.directory / "results.json").exists()
 
 
@@ -48,10 +54,9 @@ def test_table_has_a_row_per_point_and_seed(grid):
     table = grid.table().to_dict("records")
     for row, same in zip(table, grid.rows(), strict=True):
         assert list(row) == list(same)
-        # A bound that does not press has learned no graph, and so has no distance.
         np.testing.assert_equal(list(row.values()), list(same.values()))
-    assert [(row["bound_a"], row["seed"]) for row in table] == [
-        (10, 0), (10, 1), (25, 0), (25, 1),
+    assert [(row["penalty"], row["seed"]) for row in table] == [
+        (0.0, 0), (0.0, 1), (0.1, 0), (0.1, 1),
     ]  # fmt: skip
     assert [row["mcc"] for row in table] == grid.scores["mcc"].ravel().tolist()
 
@@ -59,7 +64,7 @@ def test_table_has_a_row_per_point_and_seed(grid):
 def test_report_is_written_beside_the_results(grid):
     page = grid.report()
     assert page == grid.directory / "report.html"
-    assert "Of 2 points, bound_a " in page.read_text()
+    assert "Of 2 points, penalty " in page.read_text()
 
 
 def test_one_seed_has_no_deviation(tmp_path):

@@ -7,14 +7,19 @@ import pytest
 
 import jaxdis
 from jaxdis import runner
+from jaxdis.types import Score
+from tests import own_method
 
-NAME = "mechanism_sparsity/quickstart"
-TINY = {
-    "config": {"encoder": (8,), "decoder": (8,), "transition": (8,), "batch": 16},
-    "data": {"samples": 500, "worlds": 1},
-    "chunk": 2,
-    "checkpoint_seconds": 0.0,
-}
+pytestmark = pytest.mark.usefixtures("sketches")
+
+METHOD = own_method.METHOD._replace(
+    scores=lambda config, spec: (
+        Score("mcc", "MCC", "higher", (0, 1), truth=True),
+        Score("error", "Error", "lower"),
+        Score("distance", "Distance", "lower", floor=True),
+    )
+)
+TINY = {"data": {"known": True}, "chunk": 2, "checkpoint_seconds": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +28,7 @@ def runs(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
     return [
         jaxdis.train(
-            NAME, seeds=3, steps=4, out=out / name, rows_at_once=at_once, **TINY
+            METHOD, seeds=3, steps=4, out=out / name, rows_at_once=at_once, **TINY
         )
         for name, at_once in (("whole", None), ("turns", 2))
     ]
@@ -37,6 +42,7 @@ def test_tables_and_floors_are_those_of_all_rows(runs):
         found = np.array(turns["metrics"][name], float)
         np.testing.assert_allclose(found, np.array(values, float), rtol=1e-4, atol=1e-5)
     floors = whole["floors"]["untrained"], turns["floors"]["untrained"]
+    assert set(floors[0]) == {"distance"}
     for name, values in floors[0].items():
         np.testing.assert_allclose(floors[1][name], values, rtol=1e-4, atol=1e-5)
 
@@ -57,6 +63,6 @@ def test_a_run_in_turns_is_resumed_in_turns(runs, monkeypatch):
         return run(*args, **options)
 
     monkeypatch.setattr(runner, "run", listening)
-    longer = jaxdis.resume(runs[1].directory, steps=6)
+    longer = jaxdis.resume(runs[1].directory, method=METHOD, steps=6)
     assert asked == [2]
     assert longer.history["step"].tolist() == [2, 4, 6]
