@@ -48,13 +48,15 @@ figure + figure { margin-top: 20px; }
 img { max-width: 100%; background: #fff; border-radius: 6px; cursor: zoom-in; }
 input:checked + img { max-width: none; cursor: zoom-out; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.numbers { font-size: 14px; }
+.numbers th, .numbers td { padding-right: 10px; }
 th, td { padding: 4px 14px 4px 0; text-align: right; }
 th { vertical-align: bottom; font-size: 14px; line-height: 1.3; }
 th:first-child, td:first-child, .words td, .words th { text-align: left; }
 .words td { overflow-wrap: anywhere; }
 th { border-bottom: 1px solid var(--rule); }
 .total { font-weight: 600; }
-small { display: block; color: var(--faint); }
+small { display: block; color: var(--faint); font-size: 12px; }
 .failed { color: var(--wrong); }
 pre { padding: 12px 16px; background: var(--box); border-radius: 6px;
   white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -103,7 +105,7 @@ def table(kind: str, head: Sequence[str], rows: Iterable[str]) -> str:
     top, body = row(map(html.escape, head), tag="th"), "\n".join(rows)
     inside = f"<thead>{top}</thead>\n<tbody>\n{body}\n</tbody>"
     if kind == "numbers":  # narrow columns break elsewhere
-        for sign in ("± ", " ↑", " ↓"):
+        for sign in ("± ", "to ", " ↑", " ↓"):
             inside = inside.replace(sign, sign.replace(" ", "&nbsp;"))
     return f'<div class="scroll"><table class="{kind}">\n{inside}\n</table></div>'
 

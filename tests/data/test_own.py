@@ -506,7 +506,10 @@ def test_windows_of_a_file_leak_into_no_other_split(tmp_path):
     ("name", "option"),
     [
         ("sparse_mixing/own", "--data.u COLUMN (u= of jaxdis.read)"),
-        ("shared_features/own", "--data.y COLUMN (y= of jaxdis.read)"),
+        (
+            "shared_features/own",
+            "--data.y or --data.z COLUMN (y= or z= of jaxdis.read)",
+        ),
         (
             "mechanism_sparsity/own",
             "--data.a or --data.episode COLUMN (a= or episode= of jaxdis.read)",

@@ -143,18 +143,6 @@ def test_what_a_kill_leaves_blocks_no_new_start(at, tmp_path):
     assert files(out) == ["config.json"]
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["notes.txt"],
-        [".gitignore"],
-        [".notes.tmp"],
-        ["metrics.jsonl"],  # without the config of a run it is of somebody else
-        ["config.json"],
-        ["checkpoints"],
-        ["config.json", "checkpoints", "notes.txt"],
-    ],
-)
 def test_a_run_that_takes_the_place_of_another_says_so(tmp_path, capsys):
     out = tmp_path / "run"
     (out / "checkpoints" / "0").mkdir(parents=True)
@@ -169,6 +157,18 @@ def test_a_run_that_takes_the_place_of_another_says_so(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["notes.txt"],
+        [".gitignore"],
+        [".notes.tmp"],
+        ["metrics.jsonl"],  # without the config of a run it is of somebody else
+        ["config.json"],
+        ["checkpoints"],
+        ["config.json", "checkpoints", "notes.txt"],
+    ],
+)
 def test_what_is_not_ours_is_never_touched(names, tmp_path):
     for name in names:
         (tmp_path / name).write_text('{"mine": 1}')

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxdis.metrics import MCC
-from jaxdis.report import tables
+from jaxdis.report import markup, tables
 from jaxdis.report.averages import lacking
 from jaxdis.report.headline import headline, run_facts, taken
 from jaxdis.report.read import compared, load
@@ -20,12 +20,20 @@ def group(label=""):
 
 def test_tables_of_pages_count():
     shown = tables.group_table([group("a"), group("b")], [MCC, NLL], "point")
+    shown = shown.replace("&nbsp;", " ")
     assert shown.count("0.850 ± 0.071 (2 of 3)") == 2
     assert "2.000 ± 1.000<" in shown.replace("</span>", "<")
     whole = tables.results(make_record([group()]))
     assert ">2 of 3<" in whole
     plain = tables.results(make_record([make_group(mcc=[0.5, 0.6])]))
     assert "2 of 2" not in plain
+
+
+def test_a_narrow_column_breaks_before_a_sign_and_never_behind_it():
+    shown = tables.group_table([make_group("a", mcc=[0.5, 0.6])], [MCC], "point")
+    for words in ("MCC&nbsp;↑", "0.550 ±&nbsp;0.071", "0.000 to&nbsp;1.000"):
+        assert words in shown
+    assert "a to b" in markup.words(["name"], [["a to b"]])
 
 
 def test_the_headline_and_the_sentences_count():

@@ -46,7 +46,8 @@ class Tables(HTMLParser):
 
     def handle_data(self, data):
         if self.inside:
-            self.tables[-1][-1][-1] += data
+            # A browser keeps together what a reader sees as words apart.
+            self.tables[-1][-1][-1] += data.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def read(page):
