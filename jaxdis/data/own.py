@@ -260,9 +260,10 @@ def _stamp(path: Path) -> tuple[Any, ...]:
 def _read_once(data: OwnFile, stamp: tuple[Any, ...]) -> tuple[OwnRows, str]:
     assert data.file is not None
     columns = columns_of(data.file, data.size)
+    named: dict[str, Any] = {n: list(getattr(data, n)) or None for n in COLUMNS}
     rows = read(
         columns,
-        **{name: list(getattr(data, name)) or None for name in COLUMNS},
+        **named,
         episode=data.episode,
         window=data.window,
         stride=data.stride,
