@@ -197,7 +197,7 @@ PRESETS: dict[str, Preset] = {
         steps=40_000,
         cost="2 to 3 min for 8 seeds on 2 cores",
         expects=(
-            # The later, lower figures of two machines: seven worlds alike, one not solved.
+            # The later, lower figures of two machines: one world of eight not solved.
             Expectation("mcc", 0.970, 0.045),
             Expectation("shd", 1.8, 2.0),
             Expectation("mcc", 0.851, 0.090, of=_WITHOUT),
