@@ -351,7 +351,9 @@ def read(path: Path) -> Benchmark:
         raise ValueError(f"a benchmark is a file of .toml or .json, got {path}")
     try:
         found = readers[path.suffix](path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     return of_table(found, str(path))
 

@@ -145,9 +145,11 @@ def read_settings(directory: Path) -> dict[str, Any]:
     try:
         found = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError) as error:
+        what = f"{path.name} is missing or damaged"
+        what = what if directory.is_dir() else "there is no such folder"
         raise ValueError(
-            f"{directory} holds no run ({path.name} is missing or damaged); give a "
-            "directory that `jaxdis train` wrote"
+            f"{directory} holds no run ({what}); give a directory that `jaxdis train` "
+            "wrote"
         ) from error
     if missing := {"preset", "seeds"} - set(found):
         raise ValueError(f"{path} lacks {', '.join(sorted(missing))}")

@@ -39,8 +39,10 @@ def reading(path: Path, problem: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
+        there = path.parent.is_dir()
+        what = f"{path} is missing" if there else f"there is no folder {path.parent}"
         remedy = f"give the directory of a run that has finished, or {again}"
-        raise ValueError(f"{path} is missing; {remedy}") from None
+        raise ValueError(f"{what}; {remedy}") from None
     except (OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read ({error}); {again}") from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:

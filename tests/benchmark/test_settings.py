@@ -125,7 +125,7 @@ def test_a_file_with_nothing_in_it(tmp_path):
     file.write_text("")
     with pytest.raises(ValueError, match=r"none.toml is empty; it must hold name"):
         read(file)
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match=r"missing.toml cannot be read: No such file"):
         read(tmp_path / "missing.toml")
     with pytest.raises(ValueError, match=r"a file of .toml or .json"):
         read(tmp_path / "missing.yaml")

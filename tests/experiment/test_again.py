@@ -176,6 +176,8 @@ def test_what_is_no_run(text, message, tmp_path):
         (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=message):
         plan_of(tmp_path)
+    with pytest.raises(ValueError, match=r"no run \(there is no such folder\)"):
+        plan_of(tmp_path / "none")
 
 
 def test_other_switches_and_versions_are_told_apart(tmp_path, capsys):

@@ -274,6 +274,8 @@ def test_corrupt_files_are_named(tmp_path, name):
 def test_missing_files_are_named(tmp_path, name):
     make_run(tmp_path / "run", size=3)
     (tmp_path / "run" / name).unlink()
+    with pytest.raises(ValueError, match=r"there is no folder .*none; give the direct"):
+        build(tmp_path / "none")
     with pytest.raises(ValueError, match=rf"run/{name} is missing.*again"):
         build(tmp_path / "run")
     assert not (tmp_path / "run" / "report.html").exists()
