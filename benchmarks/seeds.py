@@ -19,6 +19,7 @@ import jax
 from benchmarks.full_size import step_flop
 from benchmarks.timing import finish, matmul_flops
 from jaxdis import devices, experiment, runner
+from jaxdis.experiment import Experiment
 
 SEEDS = (1, 2, 4, 8, 16, 32, 256)
 PROCESSES = 8
@@ -56,18 +57,11 @@ def steady_run(
     return (times[-1] - times[0]) / (CHUNK * CHUNKS), result.compile_s
 
 
-def state_bytes() -> int:
+def state_bytes(made: Experiment) -> int:
     """Bytes that a seed occupies between steps: parameters, optimiser, counters."""
-    made = experiment.prepare(experiment.plan(PRESET, seeds=1))
     hyper = jax.tree.map(lambda h: h[0], made.hyper)
     state = jax.eval_shape(made.system.init, jax.random.key(0), hyper)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-
-
-def flop_of_one() -> float:
-    """FLOP of the products of one step of one seed."""
-    plan = experiment.plan(PRESET, seeds=1)
-    return step_flop(plan.config, experiment.prepare(plan).spec)  # type: ignore[arg-type]
 
 
 def child(seed: int) -> None:
@@ -112,8 +106,9 @@ def main() -> None:
         step_s, compile_s = steady_run(seeds)
         rows.append(_row(f"{seeds} in one program", seeds, step_s, compile_s))
     rows.append(_row(f"{PROCESSES} processes", PROCESSES, as_processes(), None))
-    one, memory, flop = rows[0]["ms_per_step"], state_bytes(), flop_of_one()
-    ceiling = matmul_flops()
+    made = experiment.prepare(experiment.plan(PRESET, seeds=1))
+    flop = step_flop(made.plan.config, made.spec)  # type: ignore[arg-type]
+    one, memory, ceiling = rows[0]["ms_per_step"], state_bytes(made), matmul_flops()
     for row in rows:
         row["time_of_one_seed"] = row["ms_per_step"] / one
         row["share_of_matmul"] = row["seed_steps_per_s"] * flop / ceiling

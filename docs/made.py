@@ -90,24 +90,23 @@ def _reference() -> dict[str, str]:
     """A page for each module, one for the data sets, and one that lists them."""
     lines = ["# API reference", "", "Every public name, from its docstring.", ""]
     for heading, names in modules().items():
-        lines += [f"## {heading}", "", *(_led_to(*_page_of(name)) for name in names)]
+        pages = {_page_of(n): f"[`{n}`]({_page_of(n)}.md): {_about(n)}" for n in names}
         if "jaxdis.data" in names:
-            lines.append(_led_to("data-sets", "data sets", "all built-in ones."))
-        lines += ["", "```{toctree}", ":hidden:", ""]
-        lines += [_page_of(name)[0] for name in names]
-        lines += ["data-sets"] * ("jaxdis.data" in names) + ["```", ""]
+            pages["data-sets"] = "[data sets](data-sets.md): all built-in ones."
+        lines += [f"## {heading}", "", *(f"- {entry}" for entry in pages.values())]
+        lines += ["", "```{toctree}", ":hidden:", "", *pages, "```", ""]
     listed = {"api/index.md": "\n".join(lines), "api/data-sets.md": _data_sets()}
     return _module_pages() | listed
 
 
-def _page_of(module: str) -> tuple[str, str, str]:
-    """The page of a module, its name as code, and its first line."""
+def _page_of(module: str) -> str:
+    return module.replace(".", "-")
+
+
+def _about(module: str) -> str:
+    """The first paragraph of a module's docstring, in one line."""
     said = inspect.getdoc(import_module(module)) or ""
-    return module.replace(".", "-"), f"`{module}`", said.split("\n\n")[0]
-
-
-def _led_to(page: str, name: str, said: str) -> str:
-    return f"- [{name}]({page}.md): {' '.join(said.split())}"
+    return " ".join(said.split("\n\n")[0].split())
 
 
 def _data_sets() -> str:
@@ -133,7 +132,7 @@ def _module_pages() -> dict[str, str]:
             home = at.setdefault(id(found), f"{module}.{name}")
             if isinstance(found, type) and home != f"{module}.{name}":
                 again[name] = home
-        pages[f"api/{_page_of(module)[0]}.md"] = _module_page(module, again)
+        pages[f"api/{_page_of(module)}.md"] = _module_page(module, again)
     return pages
 
 
