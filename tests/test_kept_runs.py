@@ -50,6 +50,10 @@ def test_a_run_takes_the_place_of_the_one_before(tmp_path, monkeypatch, capsys):
 
 
 def test_a_run_that_has_not_finished_is_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["runs", str(tmp_path / "none")])
-    assert runs.main() == 2
-    assert "config.json" in capsys.readouterr().err
+    for folder, told in [
+        (tmp_path / "none", "there is no folder"),
+        (tmp_path, "config.json is missing"),
+    ]:
+        monkeypatch.setattr(sys, "argv", ["runs", str(folder)])
+        assert runs.main() == 2
+        assert told in capsys.readouterr().err

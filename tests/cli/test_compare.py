@@ -214,7 +214,11 @@ def test_what_is_no_run_or_no_pair_is_said(two, tmp_path, capsys):
         assert command("compare", *runs) == 2
         return words(capsys.readouterr().err)
 
-    assert "config.json is missing" in complaint(two[0], tmp_path / "none")
+    assert f"there is no folder {tmp_path / 'none'};" in complaint(
+        two[0], tmp_path / "none"
+    )
+    (tmp_path / "empty").mkdir()
+    assert "config.json is missing" in complaint(two[0], tmp_path / "empty")
     assert "one is given twice" in complaint(two[0], two[0])
     assert "there is one setting, one, and a comparison needs two" in complaint(two[0])
     make_run(tmp_path / "far", seeds=2, first=40)
