@@ -234,19 +234,46 @@ class Warpgroup(NamedTuple):
         """A tile of zeros."""
         return self.laid(jnp.zeros((ROWS, columns), dtype))
 
-    def load(self, tile: Ref, *, column: bool = False) -> Array:
-        """A tile, or a row of one, or a column, into registers."""
+    def load(self, tile: Ref, *, column: bool = False, turned: bool = False) -> Array:
+        """A tile, or a row of one, or a column, into registers.
+
+        Args:
+          tile: where it is.
+          column: whether one axis is a column.
+          turned: whether the tile is there transposed.
+        """
         if self.interpret:
             found: Array = tile[...]
-            return found
+            return found.T if turned else found
+        if turned:
+            # Two numbers that follow each other in memory are of one column.
+            turned_tile = plgpu.load(
+                tile.transpose((1, 0)),
+                *_WHOLE,
+                layout=plgpu.Layout.WGMMA_TRANSPOSED,
+                optimized=False,
+            )
+            return self.laid(turned_tile)
         layout: Any = plgpu.Layout.WGMMA
         if len(tile.shape) == 1:
             layout = layout.reduce(1 if column else 0)
         return plgpu.load(tile, *_WHOLE, layout=layout, optimized=False)
 
-    def store(self, tile: Array, out: Ref) -> None:
-        """Writes a tile to an output, whose rows may be part of a cache line."""
-        if self.interpret or _STORE is None:
+    def store(self, tile: Array, out: Ref, *, turned: bool = False) -> None:
+        """Writes a tile to an output, whose rows may be part of a cache line.
+
+        Args:
+          tile: the numbers.
+          out: where to.
+          turned: whether to write the tile transposed.
+        """
+        if self.interpret:
+            out[...] = tile.T if turned else tile
+            return
+        if turned:
+            tile = plgpu.layout_cast(tile, plgpu.Layout.WGMMA_TRANSPOSED)
+            out = out.transpose((1, 0))
+        if _STORE is None:
             out[...] = tile
         else:
             _STORE(out, tile, optimized=False)

@@ -114,9 +114,11 @@ def share(whole: int, programs: int, most: int) -> int:
 
 
 def _tiled(cut: _Cut, arguments: Arguments) -> Arguments:
-    """`x [r, c, 64, t]`, `W^T [k, c, p, h, t]`, `log_alpha [k, c, t]`, `tau [1]`.
+    """`x [r, c, 64, t]`, `W [k, c, t, p, h]`, `log_alpha [k, c, t]`, `tau [1]`.
 
-    With r blocks of rows, c chunks of t inputs and p parts of h hidden units.
+    With r blocks of rows, c chunks of t inputs and p parts of h hidden units. Weights,
+    the largest of them, stay in the order in which they are: tiles are turned where
+    they are read.
     """
     x, weight, log_alpha, temperature, words = arguments
     n, inputs = cut.chunks * cut.columns, (cut.chunks, cut.columns)
@@ -124,7 +126,7 @@ def _tiled(cut: _Cut, arguments: Arguments) -> Arguments:
     units = cut.parts * cut.tall
     weight = padded(weight, n, units).reshape(cut.k, *inputs, cut.parts, cut.tall)
     log_alpha = padded(log_alpha, n).reshape(cut.k, *inputs)
-    x, weight = x.transpose(0, 2, 1, 3), weight.transpose(0, 1, 3, 4, 2)
+    x = x.transpose(0, 2, 1, 3)
     return Arguments(x, weight, log_alpha, temperature[None], words)
 
 
@@ -180,7 +182,8 @@ class _Program(NamedTuple):
     ) -> None:
         """One latent's weights from a chunk of the inputs to a part of the units."""
         for some in slices(self.cut.tall):
-            tile = self.make.load(self.given.weight.at[latent, chunk, part, some])
+            where = self.given.weight.at[latent, chunk, :, part, some]
+            tile = self.make.load(where, turned=True)
             self.make.stage(tile, staged, some, ALL)
 
     def stage_gradients(
@@ -279,13 +282,16 @@ def _of_weights(
         sums = ([zeros for _ in units], zeros, zeros)
         of_weights, of_logits, of_tau = jax.lax.fori_loop(0, blocks, add, sums)
         for some, total in zip(units, of_weights, strict=True):
-            make.store(total, dw.at[(*place, some)])
+            where = dw.at[latent, chunk, share, :, part, some]
+            make.store(total, where, turned=True)
         make.store(of_logits.sum(0), da.at[place])
         make.store(of_tau.sum(0), dt.at[place])
 
     shape = (cut.k, cut.chunks, shares, cut.parts)
     row: Any = jax.ShapeDtypeStruct((*shape, cut.columns), jnp.float32)
-    tile: Any = jax.ShapeDtypeStruct((*shape, cut.tall, cut.columns), jnp.float32)
+    tile: Any = jax.ShapeDtypeStruct(
+        (*shape[:3], cut.columns, cut.parts, cut.tall), jnp.float32
+    )
     dw, da, dt = make.kernel(
         body,
         shape,
@@ -294,7 +300,7 @@ def _of_weights(
         make.staging(cut.tall, cut.columns, tiles.x.dtype),
         make.staging(ROWS, cut.tall, g.dtype),
     )(*tiles, g)
-    dw = dw.sum(2).transpose(0, 1, 4, 2, 3).reshape(cut.k, -1, all_units)
+    dw = dw.sum(2).reshape(cut.k, -1, all_units)
     da = da.sum((2, 3)).reshape(cut.k, -1)
     return dw[:, : cut.n, : cut.h], da[:, : cut.n], dt.sum()
 
