@@ -56,35 +56,30 @@ _PHASES = (((1, 1), (0, 3)), ((2, 0), (1, 2)))
 def double(
     x: Float[Array, "b h w c"], kernel: Float[Array, "4 4 c o"], precision: str
 ) -> Float[Array, "b 2*h 2*w o"]:
-    """Transposed convolution 4 x 4 with stride 2 and padding 1, as matrix products.
+    """Transposed convolution 4 x 4 with stride 2 and padding 1, as two matrix products.
 
     `out[2h + r, 2w + q] = sum x[h + a - 1, w + c - 1] kernel[i, j]` over the pairs
-    (a, i) of phase r and (c, j) of phase q: each of the four phases is a convolution
-    2 x 2 of the small image. Nothing is dilated or scattered.
+    (a, i) of phase r and (c, j) of phase q. Each of the two phases of the rows is one
+    product, of two rows of pixels with all four taps of the columns; shifted by a pixel
+    or not, two of these sum up to each column. Nothing is dilated or scattered.
 
     Args:
       x: images.
       kernel: weights.
       precision: precision of the matrix products, a `jax.lax.Precision` name.
     """
-    b, h, w, _ = x.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    b, h, w, c = x.shape
+    o = kernel.shape[-1]
+    padded = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)))
+    taps = kernel.swapaxes(1, 2).reshape(4, c, 4 * o)
 
-    def phase(row: _Pairs, column: _Pairs) -> Array:
-        products = (
-            jnp.einsum(
-                "bhwc,co->bhwo",
-                padded[:, a : a + h, c : c + w],
-                kernel[i, j],
-                precision=precision,
-            )
-            for a, i in row
-            for c, j in column
-        )
-        return cast(Array, sum(products))
+    def phase(pairs: _Pairs) -> Array:
+        seen = jnp.concatenate([padded[:, a : a + h] for a, _ in pairs], -1)
+        weights = jnp.concatenate([taps[i] for _, i in pairs])
+        y = jnp.einsum("bhwc,co->bhwo", seen, weights, precision=precision)
+        return _interleaved(_once(y).reshape(b, h, w, 4, o), 2)
 
-    rows = [jnp.stack([phase(r, q) for q in _PHASES], 3) for r in _PHASES]
-    return jnp.stack(rows, 2).reshape(b, 2 * h, 2 * w, -1)
+    return jnp.stack([phase(p) for p in _PHASES], 2).reshape(b, 2 * h, 2 * w, o)
 
 
 def spread(
@@ -105,10 +100,13 @@ def spread(
     o = kernel.shape[-1]
     taps = kernel.transpose(2, 0, 1, 3).reshape(c, 16 * o)
     y = jnp.einsum("bhwc,co->bhwo", x, taps, precision=precision)
-    # Without it XLA may compute the product anew inside each of the sums.
-    y = jax.lax.optimization_barrier(y).reshape(b, h, w, 4, 4 * o)
-    y = _interleaved(y, 1).reshape(b, 2 * h, w, 4, o)
+    y = _interleaved(_once(y).reshape(b, h, w, 4, 4 * o), 1).reshape(b, 2 * h, w, 4, o)
     return _interleaved(y, 2).reshape(b, 2 * h, 2 * w, o)
+
+
+def _once(y: Array) -> Array:
+    """Without it XLA may compute a product anew inside each of the sums."""
+    return jax.lax.optimization_barrier(y)
 
 
 def _interleaved(y: Float[Array, "*s 4 o"], axis: int) -> Float[Array, "..."]:

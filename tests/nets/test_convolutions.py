@@ -59,7 +59,7 @@ def test_few_outputs_are_spread_after_the_product():
                 *(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
             )
         )
-        assert program.count("dot_general") == (1 if narrow else 16)
+        assert program.count("dot_general") == (1 if narrow else 2)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
