@@ -49,11 +49,11 @@ def build(directory: Path, method: "Method | None" = None) -> Path:
     return page.build(directory, method)
 
 
-def side_by_side(directories: Sequence[Path], out: Path) -> Path:
+def side_by_side(directories: Path | str | Sequence[Path | str], out: Path) -> Path:
     """Draws several runs side by side; see `jaxdis.report.comparison`.
 
     Args:
-      directories: the directories of runs.
+      directories: the directories of runs, or one.
       out: the page to write.
     """
     from jaxdis.report import comparison

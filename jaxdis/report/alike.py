@@ -11,10 +11,33 @@ from jaxdis.report import text
 from jaxdis.report.files import reading
 from jaxdis.report.read import Record
 
-__all__ = ["differing", "names_of", "of_one_setting", "unlike", "varied"]
+__all__ = [
+    "differing",
+    "names_of",
+    "of_one_setting",
+    "paths_of",
+    "unlike",
+    "varied",
+]
 
 NUMBERS = ("x", "a", "y")
 SIZES = ("rows", "shape", "steps", "worlds")
+
+
+def paths_of(runs: Path | str | Sequence[Path | str]) -> list[Path]:
+    """The directories of one run or of several.
+
+    Args:
+      runs: one directory, or several.
+
+    Raises:
+      ValueError: there is none.
+    """
+    given = [runs] if isinstance(runs, Path | str) else runs
+    directories = [Path(run) for run in given]
+    if not directories:
+        raise ValueError("runs must name at least one run, got none")
+    return directories
 
 
 def names_of(directories: Sequence[Path]) -> list[str]:

@@ -43,12 +43,12 @@ def _open(runs: Sequence[Record]) -> str:
     return f"; {count} of {len(runs)} runs {verb} not finished" if count else ""
 
 
-def side_by_side(directories: Sequence[Path], out: Path) -> Path:
+def side_by_side(directories: Path | str | Sequence[Path | str], out: Path) -> Path:
     """Draws several runs side by side, each of their grid points as a row.
 
     Args:
-      directories: the directories of runs; those that have not finished are marked, and
-        drawn as far as they have come.
+      directories: the directories of runs, or one; those that have not finished are
+        marked, and drawn as far as they have come.
       out: the page to write, NAME.html; its pictures are written beside it, as
         NAME-curves.png, and those that the method of the runs declares.
 
@@ -60,13 +60,11 @@ def side_by_side(directories: Sequence[Path], out: Path) -> Path:
       ValueError: no directory or one of them twice, out is a directory, or a file of a
         run is missing or corrupt.
     """
-    directories, out = [Path(d) for d in directories], Path(out)
-    if not directories:
-        raise ValueError("directories must name at least one run, got none")
+    paths, out = alike.paths_of(directories), Path(out)
     if out.is_dir():
         raise ValueError(f"{out} is a directory; out must be a file, as compared.html")
-    loaded = [unfinished.load(directory) for directory in directories]
-    runs = dict(zip(_labels(directories, loaded), loaded, strict=True))
+    loaded = [unfinished.load(path) for path in paths]
+    runs = dict(zip(_labels(paths, loaded), loaded, strict=True))
     groups = [
         group._replace(label=", ".join(filter(None, (name, group.label))))
         for name, run in runs.items()
@@ -96,7 +94,7 @@ def side_by_side(directories: Sequence[Path], out: Path) -> Path:
     for picture in drawn:
         file = out.with_name(f"{out.stem}-{picture.file}")
         log.write_atomically(file, picture.content)
-    line = headline(groups, scores, _apart(directories, loaded)) + _open(loaded)
+    line = headline(groups, scores, _apart(paths, loaded)) + _open(loaded)
     return markup.save(out, name, line, sections)
 
 

@@ -68,8 +68,8 @@ class Compared(NamedTuple):
 
 
 def compare(
-    runs: Sequence[Path | str],
-    scores: Sequence[str] = (),
+    runs: Path | str | Sequence[Path | str],
+    scores: str | Sequence[str] = (),
     *,
     baseline: int = 0,
     anyway: bool = False,
@@ -78,10 +78,10 @@ def compare(
     """Compares settings over the same seeds: gains, how often, and by what chance.
 
     Args:
-      runs: directories of runs that have finished; each grid point is a setting, in
-        their order.
-      scores: the names of the scores; by default the first three that all runs have and
-        that have a better side.
+      runs: directories of runs that have finished, or one; each grid point is a
+        setting, in their order.
+      scores: the names of the scores, or one; by default the first three that all runs
+        have and that have a better side.
       baseline: the number of the setting that others are compared with, from 0.
       anyway: compare runs that differ in data, rows or steps.
       correction: of the p-values, for all comparisons together; one of
@@ -99,10 +99,9 @@ def compare(
       A seed gives the same data and the same first parameters only where settings have
       them alike; what is paired beyond that is the number of the seed.
     """
-    directories = [Path(run) for run in runs]
+    directories = alike.paths_of(runs)
+    scores = (scores,) if isinstance(scores, str) else scores
     check.one_of("correction", correction, statistics.CORRECTIONS)
-    if not directories:
-        raise ValueError("runs must name at least one run, got none")
     names = alike.names_of(directories)
     loaded = [unfinished.load(directory) for directory in directories]
     for directory, run in zip(directories, loaded, strict=True):

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import jaxdis
-from jaxdis import log, statistics
+from jaxdis import log, report, statistics
 from tests.report.runs import kill, make_run
 from tests.shell import command
 
@@ -233,6 +233,15 @@ def test_what_is_no_run_or_no_pair_is_said(two, tmp_path, capsys):
     assert "trained in shards and has no scores yet" in complaint(*two)
     with pytest.raises(ValueError, match="at least one run, got none"):
         jaxdis.compare([])
+
+
+def test_one_run_and_one_score_need_no_list(tmp_path):
+    make_run(tmp_path / "grid", points=2)
+    found = jaxdis.compare(str(tmp_path / "grid"), "mcc")
+    assert {line.score.name for line in found.lines} == {"mcc"}
+    assert str(found) == str(jaxdis.compare([tmp_path / "grid"], ["mcc"]))
+    page = report.side_by_side(tmp_path / "grid", tmp_path / "page.html")
+    assert page.is_file()
 
 
 def test_agreement_is_compared_when_it_is_asked_for(two):
