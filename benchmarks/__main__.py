@@ -30,6 +30,8 @@ ALL = (
 if __name__ == "__main__":
     if sys.argv[1:2] == ["device"]:
         device.main(sys.argv[2:])
+    elif sys.argv[1:] in (["-h"], ["--help"]):
+        print(__doc__)
     elif sys.argv[1:]:
         sys.exit(f"benchmarks: there is only `device`, got {' '.join(sys.argv[1:])}")
     else:

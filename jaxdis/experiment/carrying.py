@@ -168,7 +168,8 @@ def _again(directory: Path, execution: Execution) -> str:
     """The command that goes on: the same again where that is what it says."""
     if execution.start_or_resume and execution.out and execution.command:
         return execution.command
-    return f"jaxdis resume {shlex.quote(str(directory))}"
+    more = " --other-versions" if execution.other_versions else ""
+    return f"jaxdis resume {shlex.quote(str(directory))}{more}"
 
 
 def _unwritten(directory: Path, execution: Execution, error: OSError) -> str:

@@ -146,7 +146,9 @@ def read_settings(directory: Path) -> dict[str, Any]:
         found = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, TypeError, ValueError) as error:
         what = f"{path.name} is missing or damaged"
-        what = what if directory.is_dir() else "there is no such folder"
+        if not directory.is_dir():
+            file = directory.exists()
+            what = "it is a file" if file else "there is no such folder"
         raise ValueError(
             f"{directory} holds no run ({what}); give a directory that `jaxdis train` "
             "wrote"
@@ -258,6 +260,8 @@ def check_same(
     """
     wanted, found = identity(plan), _completed(found, plan)
     differing = [name for name in names if found.get(name) != wanted[name]]
+    if "method" in differing:  # which has settings of its own
+        differing = ["method"]
     if differing:
         details = "; ".join(_difference(k, found.get(k), wanted[k]) for k in differing)
         options = f"give the options it was started with: {found.get('command')}"

@@ -43,6 +43,10 @@ def reading(path: Path, problem: str) -> Iterator[None]:
         what = f"{path} is missing" if there else f"there is no folder {path.parent}"
         remedy = f"give the directory of a run that has finished, or {again}"
         raise ValueError(f"{what}; {remedy}") from None
+    except NotADirectoryError:
+        raise ValueError(
+            f"{path.parent} is a file; give the directory of a run that has finished"
+        ) from None
     except (OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read ({error}); {again}") from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:

@@ -177,6 +177,9 @@ def test_what_is_no_run(text, message, tmp_path):
         (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=message):
         plan_of(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"file holds no run \(it is a file\); give"):
+        plan_of(tmp_path / "file")
     with pytest.raises(ValueError, match=r"no run \(there is no such folder\)"):
         plan_of(tmp_path / "none")
 

@@ -119,10 +119,15 @@ def test_stopped_says_where_and_after_which_step(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("command", "again"), [("jaxdis all", "jaxdis all"), ("", "jaxdis resume {run}")]
+    ("command", "others", "again"),
+    [
+        ("jaxdis all", False, "jaxdis all"),
+        ("", False, "jaxdis resume {run}"),
+        ("", True, "jaxdis resume {run} --other-versions"),
+    ],
 )
 def test_what_goes_on_is_the_same_command_where_it_says_so(
-    tmp_path, monkeypatch, command, again
+    tmp_path, monkeypatch, command, others, again
 ):
     said = []
 
@@ -137,6 +142,7 @@ def test_what_goes_on_is_the_same_command_where_it_says_so(
     plan = experiment.plan("mechanism_sparsity/quickstart", seeds=1, steps=1)
     run = tmp_path / "run"
     execution = Execution(out=run, start_or_resume=True, command=command, exits=True)
+    execution = execution._replace(other_versions=others)
     with pytest.raises(Stopped):
         carrying.carry_out(plan, execution)
     assert said == ["interrupted; go on with:\n  " + again.format(run=run)]

@@ -21,6 +21,12 @@ def test_corrupt_files_are_named(tmp_path, name):
     assert not (tmp_path / "run" / "report.html").exists()
 
 
+def test_a_file_is_no_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"/file is a file; give the directory of a"):
+        build(tmp_path / "file")
+
+
 @pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "figures.npz"])
 def test_missing_files_are_named(tmp_path, name):
     make_run(tmp_path / "run", size=3)
