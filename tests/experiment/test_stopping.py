@@ -141,8 +141,13 @@ def test_what_goes_on_is_the_same_command_where_it_says_so(
     monkeypatch.setattr(carrying, "leave_at_once", lambda say, _: said.append(say()))
     plan = experiment.plan("mechanism_sparsity/quickstart", seeds=1, steps=1)
     run = tmp_path / "run"
-    execution = Execution(out=run, start_or_resume=True, command=command, exits=True)
-    execution = execution._replace(other_versions=others)
+    execution = Execution(
+        out=run,
+        start_or_resume=True,
+        other_versions=others,
+        command=command,
+        exits=True,
+    )
     with pytest.raises(Stopped):
         carrying.carry_out(plan, execution)
     assert said == ["interrupted; go on with:\n  " + again.format(run=run)]
